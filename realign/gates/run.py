@@ -1,0 +1,90 @@
+"""One gate from its files to its verdict, the other gates of the workflow judged along the way."""
+
+import re
+import sys
+from pathlib import Path
+
+from realign.errors import UserError
+from realign.gates import cache
+from realign.gates.suite import read_suite
+from realign.lake.atomic import atomic_file, write_json
+
+ACCEPTED = "accepted\n"
+
+
+def run_gate(workflow: str, stage: str, root: Path) -> dict:
+    """Judges one stage and writes `metrics/<workflow>/gates/<stage>.json`; returns the verdict.
+
+    Beside it stands `<stage>.accepted`, its text always the same, unless the tier is REJECT: later stages
+    depend on that file alone, so a changed threshold re-runs gates and trains nothing.
+    Raises UserError where suite, metrics or tables are missing or do not fit; nothing is accepted then.
+    """
+    for name in (workflow, stage):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise UserError(f"{name!r} is no name of a workflow or stage", expected="small letters, digits, _")
+    gates = root / "metrics" / workflow / "gates"
+    accepted = gates / f"{stage}.accepted"
+    accepted.unlink(missing_ok=True)  # whatever stops this run, an older acceptance does not outlive it
+    suite, inputs = _inputs(workflow, stage, root)
+    key = cache.cache_key(workflow, stage, inputs)
+    verdict = cache.load(_cache(root), key)
+    fresh = verdict is None
+    if fresh:
+        verdict = _judge(workflow, stage, suite, root)
+        cache.store(_cache(root), key, verdict)
+    write_json(gates / f"{stage}.json", verdict)
+    if verdict["tier"] != "REJECT":
+        with atomic_file(accepted) as temporary:
+            temporary.write_text(ACCEPTED, encoding="utf-8")
+    if fresh:
+        _judge_ahead(workflow, root)
+    return verdict
+
+
+def _cache(root: Path) -> Path:
+    return root / ".realign" / "gates"
+
+
+def _metrics(workflow: str, stage: str, root: Path) -> Path:
+    return root / "metrics" / workflow / f"{stage}.json"
+
+
+def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
+    """The suite and the files its verdict follows from; UserError where one is missing."""
+    path = root / "expectations" / workflow / f"{stage}.json"
+    suite = read_suite(path)
+    tables = [root / file for _, file in sorted(suite.get("meta", {}).get("tables", {}).items())]
+    inputs = [path, _metrics(workflow, stage, root), *tables]
+    for file in inputs:
+        if not file.is_file():
+            raise UserError("the gate has nothing to judge: no such file", where=str(file.relative_to(root)),
+                            fix=f"run the stage that writes it: dvc repro brings {workflow} up to date")
+    return suite, inputs
+
+
+def _judge(workflow: str, stage: str, suite: dict, root: Path) -> dict:
+    from realign.gates.frames import build_frames, read_metrics
+    from realign.gates.verdict import judge
+
+    file = _metrics(workflow, stage, root)
+    where = f"expectations/{workflow}/{stage}.json against {file.relative_to(root)}"
+    return judge(workflow, stage, suite, build_frames(suite, read_metrics(file), root, where))
+
+
+def _judge_ahead(workflow: str, root: Path) -> None:
+    """Caches the verdicts of the other stages that have been measured.
+
+    Great Expectations takes seconds to import and milliseconds to judge; every gate is a process of its own.
+    """
+    for path in sorted((root / "expectations" / workflow).glob("*.json")):
+        stage = path.stem
+        if not _metrics(workflow, stage, root).is_file():
+            continue
+        try:
+            suite, inputs = _inputs(workflow, stage, root)
+            key = cache.cache_key(workflow, stage, inputs)
+            if cache.load(_cache(root), key) is None:
+                cache.store(_cache(root), key, _judge(workflow, stage, suite, root))
+        except UserError:
+            # Not this gate's error: the stage's own gate reports it and stops there.
+            print(f"{workflow}/{stage} cannot be judged yet", file=sys.stderr)

@@ -1,0 +1,42 @@
+"""A verdict as a table that a person reads in a terminal."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+COLOURS = {"HIGH": "green", "MEDIUM": "yellow", "REJECT": "red"}
+
+
+def show(verdict: dict, console: Console) -> None:
+    """Prints tier and every check: figure, 95% interval, number of examples, threshold, outcome."""
+    title = Text(f"{verdict['workflow']}/{verdict['stage']}: ")
+    title.append(verdict["tier"], style=f"bold {COLOURS[verdict['tier']]}")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name, justify in (("check", "left"), ("observed", "right"), ("95% interval", "left"), ("n", "right"),
+                          ("must be", "left"), ("", "left")):
+        table.add_column(name, justify=justify, overflow="fold")
+    for check in verdict["checks"]:
+        table.add_row(Text(check["metric"]), number(check["observed"]), interval(check), f"{check['n']}",
+                      Text(check["threshold"]), outcome(check))
+    console.print(table)
+
+
+def number(value: float | None) -> str:
+    """Up to four decimals, trailing zeros dropped; a dash where there is no number."""
+    return "–" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def interval(check: dict) -> str:
+    """`0.12 to 0.19`; empty where nothing was estimated."""
+    if check["low"] is None or check["high"] is None or check["low"] == check["high"]:
+        return ""
+    return f"{number(check['low'])} to {number(check['high'])}"
+
+
+def outcome(check: dict) -> Text:
+    """`ok`, or how much the failure weighs."""
+    if check["passed"]:
+        return Text("ok", style="green")
+    word, style = {"critical": ("REJECT", "red"), "warning": ("warning", "yellow"),
+                   "info": ("note", "blue")}[check["severity"]]
+    return Text(word, style=style)
