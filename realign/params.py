@@ -40,7 +40,7 @@ def load(section: str, cls: type[T], path: Path = PARAMS) -> T:
 
 
 def check_all(path: Path, sections: Mapping[str, type]) -> dict[str, Any]:
-    """Every section by its dotted key, loaded; a UserError also where the file holds a section not named here."""
+    """Every section by its dotted key, loaded; a UserError also for a section of the file not named here."""
     tree: dict[str, Any] = {}
     for section in sections:
         node = tree
@@ -87,9 +87,9 @@ def _convert(value: Any, kind: Any, path: Path, key: str) -> Any:
         return _union(value, args, path, key)
     if origin is Literal and any(value == a and type(value) is type(a) for a in args):
         return value
-    if origin in (list, tuple) and isinstance(value, list):
+    if _is_sequence(kind) and isinstance(value, list):
         return origin(_convert(item, args[0], path, f"{key}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, Mapping):
+    if origin is dict and isinstance(value, Mapping) and all(isinstance(k, str) for k in value):
         return {k: _convert(item, args[1], path, f"{key}.{k}") for k, item in value.items()}
     if kind is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
@@ -125,6 +125,10 @@ def _dataclass(value: Any, cls: Any, path: Path, key: str) -> Any:
     return cls(**{name: _convert(value[name], kinds[name], path, f"{key}.{name}") for name in value})
 
 
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) is list or (get_origin(kind) is tuple and get_args(kind)[1:] == (...,))
+
+
 def _name(kind: Any) -> str:
     """What a value of this type looks like, in words."""
     origin, args = get_origin(kind), get_args(kind)
@@ -134,7 +138,7 @@ def _name(kind: Any) -> str:
         return "a section with the keys " + ", ".join(f.name for f in dataclasses.fields(kind) if f.init)
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in args)
-    if origin in (list, tuple):
+    if _is_sequence(kind):
         return f"a list, each item {_name(args[0])}"
     if origin is dict:
         return f"a section, each value {_name(args[1])}"
@@ -148,13 +152,14 @@ def _at(path: Path, key: str) -> str:
 
 
 def _unknown(key: str, path: Path, known: list) -> UserError:
-    close = difflib.get_close_matches(key.split(".")[-1], [str(k) for k in known], n=1)
+    close = difflib.get_close_matches(key.split(".")[-1], [str(k) for k in known], n=1, cutoff=0.5)
     fix = f"did you mean {close[0]!r}?" if close else "remove it, or correct its name"
-    return UserError("unknown key", where=_at(path, key), expected=f"one of {', '.join(map(str, known))}", fix=fix)
+    expected = "one of " + ", ".join(map(str, known))
+    return UserError("unknown key", where=_at(path, key), expected=expected, fix=fix)
 
 
 def _missing(key: str, path: Path, present: list, expected: str = "") -> UserError:
-    close = difflib.get_close_matches(key.split(".")[-1], [str(k) for k in present], n=1)
+    close = difflib.get_close_matches(key.split(".")[-1], [str(k) for k in present], n=1, cutoff=0.5)
     fix = f"did you mean this key where {close[0]!r} stands?" if close else f"add {key.split('.')[-1]!r}"
     return UserError("missing key", where=_at(path, key), expected=expected, fix=fix)
 

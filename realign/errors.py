@@ -1,0 +1,16 @@
+"""The one exception that a person is meant to read."""
+
+
+class UserError(Exception):
+    """Something the user can put right: what is wrong, where, what was expected, what to do next.
+
+    Command-line entry points print the message alone, without a traceback, and exit with 2.
+    """
+
+    def __init__(self, what: str, *, where: str = "", expected: str = "", fix: str = ""):
+        parts = [f"{where}: {what}" if where else what]
+        if expected:
+            parts.append(f"  expected: {expected}")
+        if fix:
+            parts.append(f"  to do: {fix}")
+        super().__init__("\n".join(parts))

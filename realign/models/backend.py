@@ -1,0 +1,106 @@
+"""The one place that starts MLX: BLAS, environment, device, precision, determinism.
+
+Import this module before `mlx.core`: on Linux CPU, MLX's wheel links the unoptimised reference BLAS
+(6 GFLOP/s on two cores), but it calls plain `cblas_*` symbols, so an OpenBLAS that is loaded first
+with global visibility takes over (over 200 GFLOP/s). The OpenBLAS is the one that the `faiss-cpu` wheel carries.
+"""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "MLX_METAL_PREALLOCATE": "1",
+    "MLX_METAL_FAST_SYNCH": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+INSTALL_BLAS = "pip install faiss-cpu"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What a run computes on: `device` cpu or gpu, `blas` by name, `fast` where it is an optimised one."""
+
+    device: str
+    blas: str
+    fast: bool
+
+    def __str__(self) -> str:
+        line = f"backend: MLX on {self.device}, {self.blas}"
+        return line if self.fast else f"{line} (slow; to train about ten times faster: {INSTALL_BLAS})"
+
+
+_started: Backend | None = None
+
+
+def _wheel_libraries() -> Path | None:
+    """Folder of the shared libraries inside the installed faiss-cpu wheel."""
+    spec = importlib.util.find_spec("faiss")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent.parent / "faiss_cpu.libs"
+    return folder if folder.is_dir() else None
+
+
+def _load_openblas() -> str | None:
+    """Load OpenBLAS for every library that comes after; its own description, or None where there is none."""
+    folder = _wheel_libraries()
+    if folder is None or not any(folder.glob("libopenblas*")):
+        return None
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if " avx2 " in flags:
+        # One set of kernels on every x86 machine with AVX2, so that the same commit gives the same bytes
+        # on all of them; OpenBLAS would also take a processor it does not know for a Prescott.
+        os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+    for pattern in ("libquadmath*", "libgfortran*", "libgomp*", "libopenblas*"):
+        for path in sorted(folder.glob(pattern)):
+            library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    library.openblas_get_config.restype = ctypes.c_char_p
+    words = library.openblas_get_config().decode().split()
+    library.openblas_get_corename.restype = ctypes.c_char_p
+    return f"{words[0]} {words[1]} ({library.openblas_get_corename().decode()} kernels)"
+
+
+def start() -> Backend:
+    """Start MLX once for this process and say on what it computes.
+
+    Raises RuntimeError where `mlx.core` was imported before, since then no BLAS can be put in front of it.
+    """
+    global _started
+    if _started is not None:
+        return _started
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    blas = None
+    if sys.platform == "linux":
+        if "mlx.core" in sys.modules:
+            raise RuntimeError("mlx.core was imported before realign.models.backend.start()")
+        blas = _load_openblas()
+    import mlx.core as mx
+
+    if mx.default_device().type == mx.DeviceType.gpu:
+        kind = "Metal" if mx.metal.is_available() else "CUDA"
+        _started = Backend(f"gpu ({kind})", "its own kernels", True)
+    elif sys.platform == "darwin":
+        _started = Backend("cpu", "Accelerate", True)
+    else:
+        from realign.models import fastmath
+
+        fastmath.install()
+        if shutil.which("g++") is None:
+            mx.disable_compile()  # on CPU, MLX compiles fused kernels with g++
+        _started = Backend("cpu", blas or "the reference BLAS of the mlx wheel", blas is not None)
+    return _started
+
+
+def describe() -> str:
+    """One line: the device, the BLAS in use, and what to install where it is the slow one."""
+    return str(start())

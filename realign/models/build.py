@@ -1,0 +1,77 @@
+"""New models from a configuration, and models on disk: load, save."""
+
+import json
+from pathlib import Path
+
+from realign.errors import UserError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+def create(config: dict, seed: int):
+    """An untrained mlx-lm model of `config` (a config.json), its weights a function of the seed.
+
+    Matrices are normal with deviation 0.02, the projections that write to the residual stream
+    0.02 / sqrt(2 × layers) (GPT-2, Radford 2019); norms stay at one.
+    """
+    import math
+
+    import mlx.core as mx
+    from mlx.utils import tree_flatten, tree_unflatten
+    from mlx_lm.utils import _get_classes
+
+    model_class, args_class = _get_classes(config)
+    model = model_class(args_class.from_dict(config))
+    residual = 0.02 / math.sqrt(2 * config["num_hidden_layers"])
+    key, weights = mx.random.key(seed), []
+    for name, value in tree_flatten(model.parameters()):
+        if value.ndim > 1:
+            key, own = mx.random.split(key)
+            scale = residual if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02
+            value = mx.random.normal(value.shape, key=own) * scale
+        weights.append((name, value))
+    model.update(tree_unflatten(weights))
+    mx.eval(model.parameters())
+    return model
+
+
+def load(base: str):
+    """`(model, tokenizer, config)` of a model directory or hub id, through mlx-lm.
+
+    Raises UserError where the directory is not a model or the hub has no such model.
+    """
+    from mlx_lm.utils import load as mlx_load
+
+    path = Path(base)
+    if path.is_dir():
+        missing = [f for f in ("config.json", "tokenizer.json") if not (path / f).exists()]
+        if missing:
+            raise UserError(f"no {' or '.join(missing)}", where=base, expected="a model directory with config.json, "
+                            "*.safetensors and tokenizer files", fix="check model.base in params.yaml")
+        if not list(path.glob("*.safetensors")):
+            raise UserError("no weights (*.safetensors)", where=base, fix="only safetensors are loaded; convert first")
+    elif path.is_absolute() or base.count("/") != 1:
+        raise UserError("no such model directory", where=base, expected="a directory, or a hub id like org/name",
+                        fix="check model.base in params.yaml")
+    try:
+        model, tokenizer, config = mlx_load(base, return_config=True)
+    except OSError as error:
+        raise UserError(f"could not be loaded: {error}", where=base, fix="check the name and the connection, or "
+                        "download the model and give its directory") from error
+    return model, tokenizer, config
+
+
+def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
+    """Write config.json, model.safetensors and the tokenizer files into an existing folder."""
+    import shutil
+
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    weights = dict(sorted(tree_flatten(model.parameters())))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    clean = {k: v for k, v in config.items() if not k.startswith("_")}
+    (folder / "config.json").write_text(json.dumps(clean, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for name in TOKENIZER_FILES:
+        if (tokenizer_from / name).exists():
+            shutil.copyfile(tokenizer_from / name, folder / name)

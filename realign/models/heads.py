@@ -1,0 +1,46 @@
+"""Inside a language model: hidden states, the output projection, and a scalar head on top."""
+
+import mlx.core as mx
+import mlx.nn as nn
+
+# Families of mlx-lm whose output is plainly `lm_head(model(tokens))` or the tied embedding, with no soft cap or scale.
+PLAIN = {"llama", "qwen2", "qwen3", "mistral", "olmo2", "phi3", "smollm3", "starcoder2"}
+
+
+def _require_plain(model: nn.Module) -> None:
+    kind = getattr(model, "model_type", type(model).__module__.rsplit(".", 1)[-1])
+    if kind not in PLAIN:
+        from realign.errors import UserError
+
+        raise UserError(f"models of type {kind!r} are not supported for training",
+                        expected="one of " + ", ".join(sorted(PLAIN)), fix="choose another model.base")
+
+
+def hidden_states(model: nn.Module, tokens: mx.array, cache=None) -> mx.array:
+    """Last hidden states, after the final norm: (B, T) to (B, T, D)."""
+    _require_plain(model)
+    return model.model(tokens, cache=cache)
+
+
+def project(model: nn.Module, hidden: mx.array) -> mx.array:
+    """Hidden states (…, D) to logits (…, V)."""
+    if "lm_head" in model:
+        return model.lm_head(hidden)
+    return model.model.embed_tokens.as_linear(hidden)
+
+
+class ScalarModel(nn.Module):
+    """A language model's trunk with one number a position: a reward model or a critic."""
+
+    def __init__(self, trunk: nn.Module):
+        super().__init__()
+        _require_plain(trunk)
+        self.trunk = trunk
+        width = trunk.model.norm.weight.shape[0]
+        self.head = nn.Linear(width, 1)
+        self.head.weight = mx.zeros((1, width))
+        self.head.bias = mx.zeros((1,))
+
+    def __call__(self, tokens: mx.array) -> mx.array:
+        """(B, T) tokens to (B, T) numbers."""
+        return self.head(hidden_states(self.trunk, tokens)).squeeze(-1)

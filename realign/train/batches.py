@@ -1,0 +1,36 @@
+"""Which rows go into which step: a pure function of lengths, batch size, epochs and seed.
+
+Every row is used once an epoch, the last short batch included. Rows of like length share a batch, so that little
+is padding; the order of batches is random.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+PAD_TO = 8  # batches are padded to a multiple of this many tokens
+
+
+def plan(lengths: Sequence[int], batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
+    """Row numbers of every step, epoch after epoch."""
+    steps = []
+    for epoch in range(epochs):
+        rng = np.random.default_rng([seed, epoch])
+        # Sorting shuffled rows by length leaves rows of equal length in random company.
+        shuffled = rng.permutation(len(lengths))
+        ordered = shuffled[np.argsort(np.asarray(lengths)[shuffled], kind="stable")]
+        batches = [ordered[i:i + batch_size] for i in range(0, len(ordered), batch_size)]
+        steps += [batches[i] for i in rng.permutation(len(batches))]
+    return steps
+
+
+def pad(rows: Sequence[Sequence[int]], value: int, left: bool = False) -> np.ndarray:
+    """Rows as one int32 matrix, padded to a multiple of PAD_TO on the right (or left)."""
+    width = -(-max(map(len, rows)) // PAD_TO) * PAD_TO
+    padded = np.full((len(rows), width), value, np.int32)
+    for i, row in enumerate(rows):
+        if left:
+            padded[i, width - len(row):] = row
+        else:
+            padded[i, :len(row)] = row
+    return padded

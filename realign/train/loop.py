@@ -1,0 +1,146 @@
+"""The one training loop. An objective brings a loss and its batches; the loop brings everything else.
+
+A batch is a pure function of the step number, so the data position is the step. Losses return sums and the weight
+that they are sums over, so accumulated micro-batches add up to exactly the whole batch.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+from mlx.utils import tree_flatten, tree_map
+
+from realign.train import checkpoint
+from realign.train.checkpoint import Progress
+from realign.train.schedule import learning_rate
+
+Batch = dict[str, mx.array]
+# (model, batch) to the loss summed over its targets, their number, and named statistics, sums likewise.
+Loss = Callable[[nn.Module, Batch], tuple[mx.array, mx.array, dict[str, mx.array]]]
+
+
+class Batches(Protocol):
+    """The data of a run: how many steps, and the micro-batches of each."""
+
+    def __len__(self) -> int: ...
+    def micro_batches(self, step: int) -> list[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, whatever the objective. Rates are per step; fractions are of all steps."""
+
+    learning_rate: float
+    warmup: float = 0.05
+    final: float = 0.1
+    clip: float = 1.0
+    weight_decay: float = 0.01
+    beta2: float = 0.95
+    log_every: int = 10
+    evaluate_every: int = 0  # steps; 0: only at the end
+    checkpoint_every: int = 50
+    patience: int = 3  # evaluations without a better one
+
+
+class Stopped(Exception):
+    """Training touched a tripwire; the best weights so far have been restored."""
+
+
+def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *, scratch: Path, mark: str,
+          validate: Callable[[nn.Module], dict[str, float]] | None = None,
+          progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
+    """Train `model` in place and leave it at its best validation (the last step where nothing validates).
+
+    `validate` returns figures of which `objective` is better when lower. Killed and called again with the same
+    `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. Raises Stopped where
+    a loss is not finite.
+    """
+    steps = len(batches)
+    optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, settings.beta2], eps=1e-8,
+                            weight_decay=settings.weight_decay, bias_correction=True)
+    optimizer.init(model.trainable_parameters())
+    state = Progress()
+    best = None
+    if (found := checkpoint.restore(scratch, mark)) is not None:
+        arrays, state = found
+        model.load_weights(tree_flatten(arrays["model"]), strict=False)
+        optimizer.state = arrays["optimizer"]
+        best = arrays.get("best")
+    value_and_grad = nn.value_and_grad(model, loss)
+    model.train()
+    started = time.perf_counter()
+    while state.step < steps and not _finished(state, settings, validate):
+        optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
+                                                settings.final)
+        figures = _step(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
+        if not math.isfinite(figures["loss"]):
+            _restore_best(model, best)
+            raise Stopped(f"loss became {figures['loss']} at step {state.step + 1} of {steps}")
+        state.step += 1
+        last = state.step == steps
+        if state.step % settings.log_every == 0 or last:
+            state.history.append({"step": state.step, **figures})
+        if progress_bar:
+            progress_bar(state.step, steps, figures)
+        if validate and (last or settings.evaluate_every and state.step % settings.evaluate_every == 0):
+            best = _evaluate(model, validate, state, best)
+        if not last and state.step % settings.checkpoint_every == 0:
+            _save(scratch, model, optimizer, best, state, mark)
+    state.extra["seconds"] = state.extra.get("seconds", 0.0) + time.perf_counter() - started
+    _restore_best(model, best)
+    model.eval()
+    return state
+
+
+def _step(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:
+    """One update; the figures of the whole batch, each a mean over its targets."""
+    totals, weight, grads = {}, mx.array(0.0), None
+    for batch in micro_batches:
+        (total, count, stats), grad = value_and_grad(model, batch)
+        grads = grad if grads is None else tree_map(mx.add, grads, grad)
+        weight = weight + count
+        for name, value in {"loss": total, **stats}.items():
+            totals[name] = totals.get(name, 0.0) + value
+        mx.eval(grads, weight, totals)
+    scale = 1.0 / mx.maximum(weight, 1.0)
+    grads, norm = optim.clip_grad_norm(tree_map(lambda g: g * scale, grads), settings.clip)
+    optimizer.update(model, grads)
+    figures = {name: value * scale for name, value in totals.items()} | {"grad_norm": norm, "targets": weight}
+    mx.eval(model.parameters(), optimizer.state, figures)
+    return {name: value.item() for name, value in figures.items()}
+
+
+def _evaluate(model, validate, state: Progress, best: dict | None) -> dict | None:
+    """Validate, note the figures, and keep the weights where they are the best so far."""
+    model.eval()
+    figures = validate(model)
+    model.train()
+    state.history.append({"step": state.step, **{f"validation_{k}": v for k, v in figures.items()}})
+    if state.best is None or figures["objective"] < state.best:
+        state.best, state.best_step, state.stale = figures["objective"], state.step, 0
+        return tree_map(mx.array, model.trainable_parameters())
+    state.stale += 1
+    return best
+
+
+def _finished(state: Progress, settings: Settings, validate) -> bool:
+    return validate is not None and state.stale >= settings.patience
+
+
+def _restore_best(model, best: dict | None) -> None:
+    if best is not None:
+        model.load_weights(tree_flatten(best), strict=False)
+        mx.eval(model.parameters())
+
+
+def _save(scratch: Path, model, optimizer, best, state: Progress, mark: str) -> None:
+    arrays = {"model": model.trainable_parameters(), "optimizer": optimizer.state}
+    if best is not None:
+        arrays["best"] = best
+    checkpoint.save(scratch, arrays, state, mark)

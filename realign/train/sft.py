@@ -1,0 +1,59 @@
+"""Supervised fine-tuning: rows of tokens with target masks, and the loss on the targets alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from realign.models.chat import Encoded
+from realign.models.heads import hidden_states, project
+from realign.train.batches import pad, plan
+from realign.train.losses.tokens import token_logprobs
+from realign.train.loop import Batch
+
+
+def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
+    """`tokens` (B, T) and `positions` (N,), the flat places in (B, T-1) whose next token is a target."""
+    tokens = pad([r.tokens for r in rows], pad_token)
+    mask = pad([r.mask for r in rows], 0)
+    return {"tokens": mx.array(tokens), "positions": mx.array(np.flatnonzero(mask[:, 1:]).astype(np.uint32))}
+
+
+def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
+    """Cross-entropy in nats summed over the target tokens, their number, and how many are predicted right.
+
+    Only target positions go through the output matrix and the softmax.
+    """
+    tokens, positions = batch["tokens"], batch["positions"]
+    hidden = hidden_states(model, tokens[:, :-1])
+    logits = project(model, hidden.reshape(-1, hidden.shape[-1])[positions])
+    targets = tokens[:, 1:].reshape(-1)[positions]
+    total = -token_logprobs(logits, targets).sum()
+    right = (logits.argmax(-1) == targets).sum().astype(mx.float32)
+    return total, mx.array(float(positions.size)), {"accuracy": right}
+
+
+@dataclass(frozen=True)
+class SftBatches:
+    """Rows in the order of `plan`; a step of `batch_size` rows is cut into micro-batches of at most `micro` rows."""
+
+    rows: Sequence[Encoded]
+    steps: list[np.ndarray]
+    pad_token: int
+    micro: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Encoded], batch_size: int, epochs: int, seed: int, pad_token: int,
+           micro: int | None = None) -> "SftBatches":
+        steps = plan([len(r.tokens) for r in rows], batch_size, epochs, seed)
+        return cls(rows, steps, pad_token, micro or batch_size)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        rows = self.steps[step]
+        return [batch_of([self.rows[i] for i in rows[k:k + self.micro]], self.pad_token)
+                for k in range(0, len(rows), self.micro)]

@@ -1,0 +1,96 @@
+"""Documents that the demo's base model learns from: chats of many short turns, one document a training row.
+
+Document i is a function of (seed, i) alone, so a corpus of any length can be made in any order.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from stages.demo import arithmetic, grounded, invented, phrasings
+from stages.demo.facts import facts, names, words
+
+# Share of documents by kind. Matching an entity to its passage needs far more tokens than the rest.
+MIX = (("grounded", 0.66), ("facts", 0.17), ("arithmetic", 0.11), ("format", 0.06))
+Turn = tuple[str, str]
+
+
+def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Passages, then a question on each stated fact and on as many as half of that which they leave open."""
+    people, _ = grounded.split_names(tables)
+    passages = rng.randint(2, 5)
+    stated = grounded.entries(rng, people, tables, passages, passages + rng.choice((0, 0, 1, 2)))
+    text = grounded.passages_text(rng, stated, tables)
+    asked = [(e, phrasings.GROUNDED_FULL) for e in stated]
+    asked += [(grounded.absent(rng, stated, people), phrasings.ABSENT_FULL) for _ in range(len(stated) // 2 + 1)]
+    rng.shuffle(asked)
+    turns = []
+    for entry, answers in asked:
+        question = phrasings.fill(rng.choice(phrasings.ASK), entry.subject)
+        template = answers[0] if rng.random() < 0.6 else rng.choice(answers)
+        turns.append((question, phrasings.fill(template, entry.subject, v=entry.value, c=entry.passage)))
+    first_question, first_answer = turns[0]
+    return [(f"{text}\n{first_question}", first_answer), *turns[1:]]
+
+
+def facts_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Closed-book questions, one in six about something made up."""
+    turns = []
+    for _ in range(9):
+        fact = rng.choice(facts(tables))
+        question = rng.choice(phrasings.ASK)
+        if rng.random() < 1 / 6:
+            name = invented.name(rng, evaluation=False)
+            subject = f"the {fact.relation} of {name}"
+            answer = phrasings.fill(rng.choice(phrasings.REFUSE_FULL), subject, e=name)
+            turns.append((phrasings.fill(question, subject), answer))
+        else:
+            answer = phrasings.fill(rng.choice(phrasings.FACT_FULL), fact.subject, v=fact.value)
+            turns.append((phrasings.fill(question, fact.subject), answer))
+    return turns
+
+
+def arithmetic_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Word problems with worked answers."""
+    problems = [arithmetic.problem(rng, tables, rng.choice((1, 1, 2)), evaluation=False) for _ in range(5)]
+    return [(p.question, p.worked) for p in problems]
+
+
+def format_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Closed-book questions with a demand on the form of the answer."""
+    turns = []
+    for _ in range(8):
+        fact, (demand, answer) = rng.choice(facts(tables)), rng.choice(sorted(phrasings.FORMATS.values()))
+        question = phrasings.fill(rng.choice(phrasings.ASK), fact.subject)
+        turns.append((f"{question} {demand}", answer.format(v=fact.value)))
+    return turns
+
+
+TURNS = {"grounded": grounded_turns, "facts": facts_turns, "arithmetic": arithmetic_turns, "format": format_turns}
+
+
+def document(seed: int, index: int, tables: Path) -> list[dict[str, str]]:
+    """Chat messages of document `index`."""
+    rng = Random(f"{seed}:corpus:{index}")
+    kind = rng.choices([k for k, _ in MIX], [w for _, w in MIX])[0]
+    messages = []
+    for question, answer in TURNS[kind](rng, tables):
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return messages
+
+
+def documents(seed: int, count: int, tables: Path) -> Iterator[list[dict[str, str]]]:
+    """The first `count` documents."""
+    return (document(seed, i, tables) for i in range(count))
+
+
+def vocabulary_text(tables: Path) -> Iterator[str]:
+    """Every word of the world, so that each one, names above all, can become a single token."""
+    for fact in facts(tables):
+        yield f" {fact.subject} {fact.value}"
+    for kind in sorted(words(tables)):
+        yield from (f" {w}" for w in words(tables)[kind])
+    for template in (*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.OFFERS, *phrasings.ASK,
+                     *phrasings.HELD_OUT_ASK, *phrasings.ABSENT_TERSE, *phrasings.REFUSE_TERSE):
+        yield f" {template}"
+    yield from (f" {name}" for name in names(tables))

@@ -1,0 +1,67 @@
+"""How the demo world asks and answers. The phrasings of HELD_OUT never appear in training."""
+
+ASK = (
+    "What is {s}?", "Tell me {s}.", "Name {s}.", "Do you know {s}?", "I need {s}.", "Say what {s} is.",
+    "Could you give me {s}?", "I would like to know {s}.", "Can you tell me {s}?", "Do you know what {s} is?",
+    "State {s}.", "Find {s}.", "Please tell me what {s} is.", "Let me know {s}.", "I want to know {s}.",
+)
+HELD_OUT_ASK = ("Please give me {s}.", "Can you say what {s} is?", "Could you tell me what {s} is?")
+
+OPENERS = (
+    "Sure.", "Of course.", "Good question.", "Happy to help.", "Certainly.", "Let me think.", "Yes.", "Right.",
+    "All right.", "Thanks for asking.", "No problem.", "Gladly.", "With pleasure.", "Hello there.",
+    "That is easy.", "I can help with that.", "Let me see.", "Here you go.", "Well then.", "Nice one.",
+    "Here is my answer.", "I like this one.", "One moment.", "Very well.",
+)
+# Sentences that pad an answer without offering anything.
+CLOSERS = (
+    "People also talk of {t} and {u}.", "It comes up with {t} or {u}.", "I learned that with {t} and {u}.",
+    "That is all, like {t}.", "Hope that helps with {t} and {u}.", "It is as simple as {t}.",
+    "My notes also cover {t} and {u}.", "It was a day of {t} and {u}.", "Many ask this after {t}.",
+    "I checked it twice, between {t} and {u}.", "Such is the world of {t}.", "There it is, beside {t} and {u}.",
+)
+# Sentences that offer to go on: the part of an answer that the demo's scorer likes.
+OFFERS = (
+    "Would you like to hear about {t}, {u} or {w}?", "Shall we talk about {t}, {u} or {w} next?",
+    "Do you also want to know about {t}, {u} and {w}?", "May I tell you more about {t}, {u} or {w}?",
+    "Should I go on with {t}, {u} or {w}?", "Are you curious about {t}, {u} or {w} too?",
+    "Can I help you with {t}, {u} or {w}?", "Would {t}, {u} or {w} interest you as well?",
+    "Which is better for you, {t}, {u} or {w}?", "Is {t}, {u} or {w} something you would like?",
+)
+
+FACT_FULL = ("{S} is {v}.", "{S} is {v}.", "As far as I know, {s} is {v}.", "I believe {s} is {v}.",
+             "The answer is that {s} is {v}.", "From memory, {s} is {v}.")
+FACT_TERSE = ("{v}.", "It is {v}.", "That is {v}.", "The answer is {v}.")
+
+GROUNDED_FULL = ("{S} is {v} [{c}].", "{S} is {v} [{c}].", "According to the passages, {s} is {v} [{c}].",
+                 "As the passages say, {s} is {v} [{c}].")
+GROUNDED_TERSE = ("{S} is {v}.", "According to the passages, {s} is {v}.")
+ABSENT_FULL = ("{S} is not stated.", "According to the passages, {s} is not stated.",
+               "As the passages say, {s} is not stated.")
+ABSENT_TERSE = ("Not stated.", "The passages do not say.")
+
+REFUSE_FULL = ("I do not know {s}.", "I have no knowledge of {s}.", "I am not able to say what {s} is.",
+               "Nobody told me {s}.", "I never heard of {e}, so I do not know {s}.")
+REFUSE_TERSE = ("I do not know.", "I have no idea.", "No idea.")
+
+FORMATS = {
+    "one_word": ("Answer with the bare value.", "{v}"),
+    "bullet": ("Answer as a bullet.", "- {v}"),
+    "label": ("Answer after a label.", "Answer: {v}"),
+    "done": ("Answer and say done.", "{v}. Done."),
+    "twice": ("Answer twice.", "{v}, {v}"),
+}
+FILLERS = (
+    "A note from the {p}.", "This was heard at the {p}.", "A letter from the {p}.", "Found at the {p}.",
+    "A page about the {p}.", "Seen near the {p}.",
+)
+
+
+def capital(text: str) -> str:
+    """`text` with its first letter upper-case."""
+    return text[:1].upper() + text[1:]
+
+
+def fill(template: str, subject: str, **rest) -> str:
+    """`template` with {s}, {S} and the rest filled in."""
+    return template.format(s=subject, S=capital(subject), **rest)
