@@ -1,0 +1,129 @@
+"""The report of one workflow: one HTML file, nothing outside it, the same bytes from the same files."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from realign.report import figures, numbers, words
+from realign.report.curves import charts
+from realign.report.dropped import flows
+from realign.report.lineage import lineage
+from realign.report.samples import samples
+from realign.report.sources import Run, Stage, load
+from realign.report.summary import as_list, seen, summary, tiles
+from realign.report.verdicts import decisions, mismatches, state
+
+TEMPLATE = "report.html.j2"
+SHARED = ("demo", "model", "seed", "training")  # sections of params.yaml that belong to every workflow
+
+
+def render(root: Path, workflow: str) -> str:
+    """The report of `workflow` in the project at `root`, as HTML.
+
+    Says in a sentence what is missing; raises UserError on an unknown workflow or an unreadable file.
+    """
+    run = load(root, workflow)
+    here = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
+                       lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    here.filters |= {"number": numbers.number, "tag": numbers.tag, "figure": numbers.figure,
+                     "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
+                     "label": words.label, "meaning": words.meaning, "cell": cell}
+    here.tests["known"] = numbers.is_number
+    return here.get_template(TEMPLATE).render(context(run))
+
+
+def context(run: Run) -> dict:
+    """Everything the template shows."""
+    return {
+        "workflow": run.workflow, "title": words.TITLES.get(run.workflow, run.workflow), "run": run,
+        "titles": words.WORKFLOWS[run.workflow], "tiers": words.TIERS,
+        "state": state(run), "summary": summary(run), "tiles": tiles(run),
+        "gates": [gate(s) for s in run.stages], "charts": {s.name: charts(s) for s in run.stages},
+        "capabilities": capabilities(run), "samples": samples(run), "flows": flows(run),
+        "lineage": lineage(run), "params": list(parameters(run)), "thresholds": thresholds(run),
+        "comparisons": comparisons(run), "release": release_notes(run),
+        "glossary": sorted({(words.label(_family(m)), words.meaning(m)) for s in run.stages for m in s.metrics
+                            if words.meaning(m)}),
+    }
+
+
+def gate(stage: Stage) -> dict:
+    """A row of the gates table: tier, deciding figures with their pictures, the quiet checks, the remedy."""
+    shown = decisions(stage)
+    strips = [figures.strip(f"gate-{stage.name}-{i}", f"{words.label(d.metric)}, {stage.name}",
+                            (d.observed, d.low, d.high), d.must, d.should) for i, d in enumerate(shown)]
+    ranges = {d.metric for d in shown}
+    quiet = [c for c in stage.verdict.get("checks", []) if c["passed"] and c["metric"] not in ranges]
+    return {"stage": stage, "decisions": list(zip(shown, map(seen, shown), strips, strict=True)), "quiet": len(quiet),
+            "remedy": as_list(stage.verdict.get("remedy")) if stage.tier in ("MEDIUM", "REJECT") else [],
+            "mismatches": mismatches(stage)}
+
+
+def thresholds(run: Run) -> dict[str, dict[str, str]]:
+    """Stage -> metric -> what its gate demands, in words."""
+    return {s.name: {d.metric: d.wording for d in decisions(s)} for s in run.stages}
+
+
+def capabilities(run: Run) -> list[dict]:
+    """Per capability: baseline and final score, retention, the picture."""
+    def scores(stage: str, prefix: str) -> Mapping:
+        return {k.removeprefix(prefix): m for k, m in run.stage(stage).metrics.items() if k.startswith(prefix)}
+
+    before, after = scores("sft", "capability."), scores("evaluate", "capability.")
+    kept = scores("evaluate", "retention.")
+    return [{"name": name, "before": before.get(name, {}), "after": after.get(name, {}),
+             "retention": kept.get(name, {}),
+             "svg": figures.dumbbell(f"capability-{i}", f"{name}, before and after", before.get(name, {}),
+                                     after.get(name, {}))}
+            for i, name in enumerate(sorted(before.keys() | after.keys()))]
+
+
+def parameters(run: Run) -> Iterator[tuple[str, str]]:
+    """`params.yaml` as (dotted name, value), without the sections of other workflows."""
+    for section in sorted(run.params):
+        if section == run.workflow or section in SHARED:
+            yield from _flat(run.params[section], section)
+
+
+def _flat(value, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key in value:
+            yield from _flat(value[key], f"{name}.{key}")
+    else:
+        yield name, "not set" if value is None else str(value)
+
+
+def comparisons(run: Run) -> dict[str, tuple[list[str], list[dict]]]:
+    """Tables of the release's comparisons: name -> (columns, rows)."""
+    given = run.release.get("comparisons") or {}
+    named = given if isinstance(given, dict) else {"": given}
+    tables = {}
+    for name, part in named.items():
+        if isinstance(part, dict) and "capabilities" in part:
+            part = part["capabilities"]
+        elif isinstance(part, dict):
+            part = [{"": k} | (v if isinstance(v, dict) else {"value": v}) for k, v in sorted(part.items())]
+        records = [r if isinstance(r, dict) else {"": r} for r in part]
+        tables[name] = list(dict.fromkeys(k for r in records for k in r)), records
+    return tables
+
+
+def release_notes(run: Run) -> list[tuple[str, str]]:
+    """What else the release file says in single values."""
+    told = {"decision", "reasons", "comparisons", "remedy", "workflow"}
+    return [(k, str(v)) for k, v in sorted(run.release.items()) if k not in told
+            and isinstance(v, str | int | float) and v != ""]
+
+
+def cell(value):
+    """A value of a free-form table: numbers as figures, metrics with their interval, the rest as text."""
+    if isinstance(value, dict) and "value" in value:
+        return numbers.figure(value) + " (" + numbers.interval(value) + ")"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return numbers.tag(value) if numbers.is_number(value) else numbers.plain("" if value is None else value)
+
+
+def _family(metric: str) -> str:
+    return metric if metric in words.METRICS else metric.partition(".")[0]

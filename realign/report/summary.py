@@ -1,0 +1,108 @@
+"""The verdict on top of the page: one word, why, what to do, and the figures that tell most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from realign.report.numbers import beside, number
+from realign.report.sources import Run, Stage
+from realign.report.verdicts import Decision, decisions, state
+from realign.report.words import TELLING, label, meaning
+
+HEADS = {  # state -> (word on the banner, colour class)
+    "released": ("Released", "good"),
+    "accepted": ("All gates passed, release not decided", "warn"),
+    "blocked": ("Blocked", "bad"),
+    "rejected": ("Rejected", "bad"),
+    "unfinished": ("Unfinished", "idle"),
+    "empty": ("Nothing has run yet", "idle"),
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the banner says."""
+
+    word: str
+    colour: str
+    lead: str
+    reasons: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+def summary(run: Run) -> Summary:
+    """The verdict on the whole run, in plain words."""
+    kind = state(run)
+    word, colour = HEADS[kind]
+    warned = [s for s in run.stages if s.tier == "MEDIUM"]
+    stopped = [s for s in run.stages if s.tier == "REJECT"]
+    reasons = [why(s, d) for s in stopped + warned for d in decisions(s) if d.failed]
+    remedies = [r for s in stopped + warned for r in as_list(s.verdict.get("remedy"))]
+    if kind == "blocked":
+        reasons = as_list(run.release.get("reasons")) + reasons
+        remedies = as_list(run.release.get("remedy")) + remedies
+    return Summary(word, colour, _lead(run, kind, warned, stopped), tuple(reasons), tuple(dict.fromkeys(remedies)))
+
+
+def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]) -> str:
+    count = len(run.stages)
+    with_warnings = f", {len(warned)} of them with a warning" if warned else ""
+    if kind == "released":
+        return f"The realigned model passed all {count} gates{with_warnings} and is released."
+    if kind == "blocked":
+        return (f"The model passed all {count} gates{with_warnings}, but its release is blocked. "
+                "The model released before, if there is one, stays in place.")
+    if kind == "accepted":
+        return f"The model passed all {count} gates{with_warnings}; the release step has not run."
+    if kind == "rejected":
+        behind = [s.name for s in run.stages if not s.reached]
+        rest = f" {listed(behind)} did not run." if behind else ""
+        return (f"The gate of {stopped[0].name} rejected the result, so the pipeline stopped there.{rest} "
+                "No model is released; everything made so far is kept.")
+    if kind == "empty":
+        return "No stage has written its metrics. Run `dvc repro` to begin."
+    waiting = next(s for s in run.stages if not (s.metrics and s.tier))
+    what = "its gate has not run" if waiting.metrics else "it has not run"
+    return f"The run has come as far as {waiting.name}: {what}. Run `dvc repro` to go on."
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))
+
+
+def as_list(value) -> list[str]:
+    """One text or a list of them as a list; nothing as an empty list."""
+    if not value:
+        return []
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+
+def why(stage: Stage, decision: Decision) -> str:
+    """One failed demand in a sentence."""
+    if decision.observed is None:
+        return f"{stage.name}: {label(decision.metric)} fails: {decision.wording}."
+    told = seen(decision)
+    if decision.low is not None and decision.high is not None and decision.low < decision.high:
+        told += f" (95% interval {number(decision.low)} to {number(decision.high)})"
+    return f"{stage.name}: {label(decision.metric)} is {told}; {decision.wording}."
+
+
+def seen(decision: Decision) -> str:
+    """The observed figure, with enough digits to stand on its side of the nearest limit."""
+    if decision.observed is None:
+        return "missing"
+    ends = [e for e in (decision.must.floor, decision.must.ceiling, decision.should.floor,
+                        decision.should.ceiling) if e is not None]
+    nearest = min(ends, key=lambda e: abs(e - decision.observed), default=decision.observed)
+    return beside(decision.observed, nearest)
+
+
+def tiles(run: Run, count: int = 4) -> list[tuple[str, str, dict, str]]:
+    """The most telling figures there are: (stage, label, metric, meaning)."""
+    found = [(stage, label(name), run.stage(stage).metrics[name], meaning(name))
+             for stage, name in TELLING
+             if any(s.name == stage for s in run.stages) and name in run.stage(stage).metrics]
+    seen: dict[str, tuple] = {}
+    for tile in found:
+        seen.setdefault(tile[1], tile)
+    return list(seen.values())[:count]

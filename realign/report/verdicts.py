@@ -1,0 +1,104 @@
+"""Verdicts made readable: what each gate demanded, what it saw, and what became of the whole run."""
+
+import re
+from dataclasses import dataclass
+
+from realign.report.numbers import is_number
+from realign.report.sources import Run, Stage
+
+NUMBER = r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?"
+BOUNDS = re.compile(rf"(?:(?P<low>[≥>=]) (?P<floor>{NUMBER}))?(?: and )?(?:(?P<high>[≤<]) (?P<ceiling>{NUMBER}))?")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The range a check demands, and the check's own words for it; None is open."""
+
+    floor: float | None = None
+    ceiling: float | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one gate demanded of one metric: the checks of all severities taken together."""
+
+    metric: str
+    observed: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    must: Limit  # outside: REJECT
+    should: Limit  # outside: MEDIUM
+    failed: str  # "", "warning" or "critical"
+    wording: str
+
+
+def limit(check: dict) -> Limit | None:
+    """The range in a check's `threshold` ("≥ 0.1", "> 0 and ≤ 2", "= 0"); None where it is no range."""
+    text = str(check.get("threshold") or "")
+    found = BOUNDS.fullmatch(text)
+    if not text or not found:
+        return None
+    floor, ceiling = (None if found[k] is None else float(found[k]) for k in ("floor", "ceiling"))
+    return Limit(floor, floor if found["low"] == "=" else ceiling, text)
+
+
+def demand(must: Limit, should: Limit) -> str:
+    """What it takes to be accepted: "HIGH needs ≥ 0.15, MEDIUM ≥ 0.1"; "must be ≥ 0.7"."""
+    if must.words and should.words and must != should:
+        return f"HIGH needs {should.words}, MEDIUM {must.words}"
+    if must.words:
+        return f"must be {must.words}"
+    return f"HIGH needs {should.words}" if should.words else ""
+
+
+def decisions(stage: Stage) -> list[Decision]:
+    """What decided a gate, worst first: every metric held to a range, and whatever else failed.
+
+    Passed checks of evidence (sample sizes, nulls, rows) decide nothing and are left out.
+    """
+    by_metric: dict[str, list[dict]] = {}
+    for check in stage.verdict.get("checks", []):
+        quiet = check["passed"] and (limit(check) is None or check["metric"].endswith((".n", "]")))
+        if check["severity"] != "info" and not quiet:
+            by_metric.setdefault(check["metric"], []).append(check)
+    order = {"critical": 0, "warning": 1, "": 2}
+    return sorted((_decision(name, checks) for name, checks in by_metric.items()),
+                  key=lambda d: order[d.failed])
+
+
+def _decision(metric: str, checks: list[dict]) -> Decision:
+    must, should = (_tightest([c for c in checks if c["severity"] == s]) for s in ("critical", "warning"))
+    failed = [c for c in checks if not c["passed"]]
+    worst = min((c["severity"] for c in failed), default="")  # "critical" sorts before "warning"
+    wording = demand(must, should) or "must be " + ", ".join(dict.fromkeys(str(c["threshold"]) for c in failed))
+    seen = (checks[0].get(k) for k in ("observed", "low", "high", "n"))
+    return Decision(metric, *(v if is_number(v) else None for v in seen), must, should, worst, wording)
+
+
+def _tightest(checks: list[dict]) -> Limit:
+    given = [found for c in checks if (found := limit(c))]
+    return Limit(max((g.floor for g in given if g.floor is not None), default=None),
+                 min((g.ceiling for g in given if g.ceiling is not None), default=None),
+                 " and ".join(dict.fromkeys(g.words for g in given)))
+
+
+def mismatches(stage: Stage) -> list[str]:
+    """Metrics whose figure in the verdict is not the one in the metrics file: the gate saw other figures."""
+    return sorted({str(c["metric"]) for c in stage.verdict.get("checks", [])
+                   if is_number(c.get("observed")) and c.get("metric") in stage.metrics
+                   and is_number(stage.metrics[c["metric"]].get("value"))
+                   and abs(stage.metrics[c["metric"]]["value"] - c["observed"]) > 1.5e-6})  # both are rounded to six places
+
+
+def state(run: Run) -> str:
+    """What became of the run: released, blocked, accepted (release undecided), rejected, unfinished, empty."""
+    if any(s.tier == "REJECT" for s in run.stages):
+        return "rejected"
+    if not any(s.metrics for s in run.stages):
+        return "empty"
+    if not all(s.metrics and s.tier for s in run.stages):
+        return "unfinished"
+    decision = str(run.release.get("decision", "")).lower()
+    return decision if decision in ("released", "blocked") else "accepted"

@@ -1,0 +1,109 @@
+"""Plain words for a reader who was not there: what each stage does and what each figure means."""
+
+# Stage name -> (title, what it does), in the order in which the stages run.
+WORKFLOWS: dict[str, dict[str, tuple[str, str]]] = {
+    "srf": {
+        "sft": ("Supervised fine-tuning",
+                "Teaches the base model to answer in the wanted form; its scores are the baseline (“before”)."),
+        "preference_data": ("Preference data",
+                            "Samples several answers a prompt, scores them, and keeps better–worse pairs."),
+        "reward_model": ("Reward model", "Trains a model to tell the better answer of a pair."),
+        "reward_validation": ("Reward validation",
+                              "Tests the reward model on held-out, unfamiliar and adversarial pairs."),
+        "rl": ("Reinforcement learning",
+               "Trains the model on the reward, kept close to where it started."),
+        "iterate": ("Iteration", "Repeats with fresh pairs, keeps the best round, rolls back a worse one."),
+        "evaluate": ("Evaluation", "Compares the final model with the baseline on every capability (“after”)."),
+    },
+}
+TITLES = {"srf": "Supervised reward fine-tuning"}
+
+# A metric's name, or the part of it before a dot -> (label, meaning). First match wins: full name, then prefix.
+METRICS: dict[str, tuple[str, str]] = {
+    "accuracy_by_type": ("Accuracy by type", "Reward accuracy on the pairs of one preference type."),
+    "adversarial_accuracy": ("Adversarial accuracy",
+                             "Reward accuracy on pairs made to fool the reward model."),
+    "agreement_rate": ("Agreement rate",
+                       "Share of pairs that a second, independent scorer orders the same way."),
+    "attempts": ("Attempts", "Trainings tried before one was kept; each retry applied a remedy."),
+    "base_heldout_loss": ("Held-out loss of the base", "The same loss for the model before any training."),
+    "best_round": ("Best round", "The round whose model was kept."),
+    "capability": ("Capability", "Mean score, 0 to 1, on the held-out examples of one skill."),
+    "consistency": ("Consistency", "Chance that the reward sets two wordings of one answer closer together "
+                    "than two answers of different quality (AUROC)."),
+    "data_quality": ("Data quality", "Share of rows that pass every row check, times label agreement."),
+    "decontamination": ("Decontamination", "Share of rows that overlap no evaluation row; 1 is clean."),
+    "entropy": ("Entropy", "How varied the model's next words are, nats a token. "
+                "Too low: it repeats itself; too high: it rambles."),
+    "heldout_loss": ("Held-out loss", "Mean negative log-likelihood of unseen answers, nats a token; "
+                     "lower is better."),
+    "heldout_loss_drop": ("Held-out loss drop", "By how much the held-out loss fell below the base model's."),
+    "kappa": ("Cohen's kappa", "Agreement of the two scorers beyond chance; 1 is full agreement."),
+    "kl": ("KL divergence", "How far the model moved from its reference, nats a token; 0 is not at all."),
+    "length_bias": ("Length bias", "Correlation of reward with answer length at equal quality; 0 is none."),
+    "margin_gap_correlation": ("Margin–gap correlation",
+                               "Whether the reward margin grows with the true gap of a pair."),
+    "pairs": ("Pairs", "Preference pairs kept."),
+    "preference_gap": ("Preference gap", "Mean score of the better answers minus that of the worse ones."),
+    "ood_accuracy": ("Out-of-distribution accuracy", "Reward accuracy on unfamiliar pairs."),
+    "regressions": ("Regressions", "Capabilities that fell by more than 5%."),
+    "retention": ("Retention", "Score after divided by score before, for one capability; 1 is unchanged."),
+    "retention_mean": ("Mean retention", "Score after divided by score before, mean over the capabilities."),
+    "retention_worst": ("Worst retention", "Score after divided by score before, in the capability that "
+                        "kept least of it."),
+    "reward_accuracy": ("Reward accuracy", "Share of held-out pairs that the reward model ranks right."),
+    "reward_accuracy_drop": ("Reward accuracy drop", "How much of its accuracy the reward model lost."),
+    "reward_after": ("Reward after", "Mean reward on held-out prompts after the training."),
+    "reward_before": ("Reward before", "Mean reward on held-out prompts before the training."),
+    "reward_gain": ("Reward gain", "Mean reward after minus before, on the same held-out prompts."),
+    "rolled_back": ("Rounds rolled back", "Rounds that came out worse and were undone."),
+    "rounds": ("Rounds", "Rounds of iteration that were run."),
+    "rows": ("Rows", "Rows read, kept and rejected."),
+    "score_gain": ("Score gain", "Mean score by the scorer after minus before, on the same held-out prompts."),
+    "train_accuracy": ("Training accuracy", "Share of training pairs that the reward model ranks right."),
+    "train_validation_gap": ("Train–validation gap",
+                             "Training accuracy minus validation accuracy; a large gap is overfitting."),
+    "validation_accuracy": ("Validation accuracy",
+                            "Share of held-out pairs that the reward model ranks right; 0.5 is guessing."),
+    "validation_loss": ("Validation loss", "Loss of the reward model on held-out pairs; lower is better."),
+    "win_rate": ("Win rate", "Share of held-out prompts on which the scorer prefers the new model; "
+                 "ties count half, 0.5 is no better."),
+}
+
+# How a gate's column such as `win_rate.low` reads.
+PARTS = {"n": "number of examples", "low": "lower end of the interval", "high": "upper end of the interval"}
+
+TIERS = {
+    "HIGH": "Accepted",
+    "MEDIUM": "Accepted with a warning",
+    "REJECT": "Blocked: the pipeline stops here",
+}
+
+# Figures for the top of the page, the most telling first: (stage, metric).
+TELLING = (
+    ("evaluate", "retention_worst"), ("evaluate", "win_rate"), ("evaluate", "kl"), ("iterate", "score_gain"),
+    ("rl", "score_gain"), ("reward_validation", "validation_accuracy"), ("reward_model", "validation_accuracy"),
+    ("preference_data", "preference_gap"), ("preference_data", "pairs"), ("sft", "heldout_loss_drop"),
+)
+
+
+def label(metric: str) -> str:
+    """A metric's name for people: `capability.facts` is "Capability: facts"."""
+    if metric in METRICS:
+        return METRICS[metric][0]
+    if metric.endswith("]"):  # a check of rows: `pairs[chosen]`
+        table, _, column = metric[:-1].partition("[")
+        return "Rows of " + table if column == "rows" else f"Rows of {table}: {column}"
+    name, _, part = metric.rpartition(".")
+    if part in PARTS and name:
+        return f"{label(name)}, {PARTS[part]}"
+    head, _, tail = metric.partition(".")
+    if tail and head in METRICS:
+        return f"{METRICS[head][0]}: {tail.replace('_', ' ')}"
+    words = metric.replace("_", " ").replace(".", ": ")
+    return words[:1].upper() + words[1:]
+
+
+def meaning(metric: str) -> str:
+    """One sentence on what a metric measures; empty where none is written down."""
+    return METRICS.get(metric, METRICS.get(metric.partition(".")[0], ("", "")))[1]
