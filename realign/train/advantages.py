@@ -1,4 +1,7 @@
-"""Advantages of sampled tokens. NumPy, computed in float64, returned as float32 unless the input is float64."""
+"""Advantages of sampled tokens, in NumPy.
+
+Computed in float64; returned as float32 unless the input is float64.
+"""
 
 import numpy as np
 

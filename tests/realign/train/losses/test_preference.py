@@ -76,7 +76,7 @@ def check_against_reference(loss, s, numeric_gradient):
     assert stats["margin"] == pytest.approx((chosen - rejected).sum(), abs=1e-4)
     assert stats["chosen_reward"] == pytest.approx(chosen.sum(), abs=1e-4)
     assert stats["rejected_reward"] == pytest.approx(rejected.sum(), abs=1e-4)
-    expected = numeric_gradient(lambda policy: reference([*policy, *pairs[2:]], s)[0].sum(), np.array(pairs[:2]))
+    expected = numeric_gradient(lambda p: reference([*p, *pairs[2:]], s)[0].sum(), np.array(pairs[:2]))
     np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
@@ -110,7 +110,8 @@ def test_hand_worked_dpo():
 
 def test_hand_worked_label_smoothing():
     # 0.9 × 0.554355 + 0.1 × 0.854355
-    total, *_ = graded(dpo_loss, [[-4], [-9], [-5], [-7], [2], [3]], Preference(beta=0.1, label_smoothing=0.1))
+    smoothed = Preference(beta=0.1, label_smoothing=0.1)
+    total, *_ = graded(dpo_loss, [[-4], [-9], [-5], [-7], [2], [3]], smoothed)
     assert total == pytest.approx(0.584355, abs=1e-5)
 
 
@@ -149,7 +150,8 @@ def test_hand_worked_orpo():
 def test_reference_free_variants_ignore_the_reference(variant):
     pairs = random_pairs()
     without = [*pairs[:2], np.full(5, np.nan), np.full(5, np.nan), *pairs[4:]]
-    assert graded(dpo_loss, pairs, Preference(variant))[0] == graded(dpo_loss, without, Preference(variant))[0]
+    s = Preference(variant)
+    assert graded(dpo_loss, pairs, s)[0] == graded(dpo_loss, without, s)[0]
 
 
 @settings(max_examples=30, deadline=None)
