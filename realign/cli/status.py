@@ -1,0 +1,90 @@
+"""`realign status`: one row a gate, with the figure that decided it."""
+
+import math
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from realign.errors import UserError
+from realign.gates.show import COLOURS
+from realign.report.numbers import number
+from realign.report.sources import Run, Stage, load
+from realign.report.verdicts import Decision, decisions
+from realign.versions.load import read_pointer
+
+
+def show(root: Path, workflow: str) -> bool:
+    """Print the gates of `workflow`, the remedy of a failed one, and where report and released model lie.
+
+    False where a gate rejects. Raises UserError where no gate has run, or a file is broken.
+    """
+    run = load(root, workflow)
+    if not any(stage.tier for stage in run.stages):
+        raise UserError(f"no gate of {workflow} has run", where=str(root / "metrics" / workflow / "gates"),
+                        fix="dvc repro")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(_table(run))
+    for stage in run.stages:
+        if stage.verdict.get("remedy"):
+            console.print(Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}"), soft_wrap=True)
+    for line in _places(root, workflow):
+        console.print(Text(line), soft_wrap=True)
+    return all(stage.tier != "REJECT" for stage in run.stages)
+
+
+def deciding(stage: Stage) -> list[Decision]:
+    """The demands that a gate's metrics failed; where none did, the one that was met most narrowly."""
+    made = decisions(stage)
+    failed = [d for d in made if d.failed]
+    return failed or sorted(made, key=slack)[:1]
+
+
+def slack(decision: Decision) -> float:
+    """Distance from the nearest bound, in widths of the figure's 95% interval; infinite for a counted figure."""
+    if decision.observed is None or decision.low is None or decision.high is None:
+        return math.inf
+    width = decision.high - decision.low
+    if width <= 0:
+        return math.inf
+    sides = [decision.observed - limit.floor for limit in (decision.must, decision.should)
+             if limit.floor is not None]
+    sides += [limit.ceiling - decision.observed for limit in (decision.must, decision.should)
+              if limit.ceiling is not None]
+    return min(sides, default=math.inf) / width
+
+
+def _table(run: Run) -> Table:
+    table = Table(title=f"Gates of {run.workflow}", title_justify="left", box=None, pad_edge=False)
+    for name, justify in (("stage", "left"), ("tier", "left"), ("deciding figure", "left"),
+                          ("observed", "right"), ("95% interval", "left"), ("threshold", "left")):
+        table.add_column(name, justify=justify, overflow="fold")
+    for stage in run.stages:
+        if not stage.tier:
+            table.add_row(stage.name, Text("not run" if stage.reached else "not reached", style="dim"))
+            continue
+        tier = Text(stage.tier, style=f"bold {COLOURS[stage.tier]}")
+        for i, d in enumerate(deciding(stage)):
+            table.add_row("" if i else stage.name, "" if i else tier, Text(d.metric), number(d.observed),
+                          _interval(d), Text(d.wording))
+    return table
+
+
+def _interval(decision: Decision) -> str:
+    if decision.low is None or decision.high is None or decision.low == decision.high:
+        return ""
+    return f"{number(decision.low)} to {number(decision.high)}"
+
+
+def _places(root: Path, workflow: str) -> list[str]:
+    """Where the report and the released model lie, as far as they exist."""
+    lines = []
+    report = root / "report" / f"{workflow}.html"
+    if report.is_file():
+        lines.append(f"report: {report}")
+    pointer = read_pointer(root / "released" / workflow)
+    if pointer is not None:
+        lines.append(f"released model: {root / pointer['model']['path']}")
+    return lines
