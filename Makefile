@@ -14,9 +14,10 @@ export DO_NOT_TRACK := 1
 
 .PHONY: demo test test-fast lock clean
 
-# From the shipped data to the verdict: pipeline, gates, report, released model.
+# From the shipped data to the verdict: pipeline, gates, report, released model. The gates are shown
+# after a rejection too.
 demo: $(INSTALLED)
-	$(BIN)/dvc repro
+	$(BIN)/dvc repro || { $(BIN)/realign status; exit 1; }
 	$(BIN)/realign status
 
 test: $(INSTALLED)
