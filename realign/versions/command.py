@@ -1,0 +1,38 @@
+"""`realign compare`: two versions side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from realign.errors import UserError
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="Before: a revision, tag or experiment, `workspace` or `released`; "
+                                          "`<name>:<stage>` for another stage's records, as in `HEAD:sft`.")],
+    b: Annotated[str, typer.Argument(help="After, named the same way.")] = "workspace",
+    workflow: Annotated[str, typer.Option(help="The workflow whose evaluation is compared.")] = "srf",
+    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    examples: Annotated[int, typer.Option(min=0, help="Worst examples shown of each capability.")] = 5,
+) -> None:
+    """Compare B with A, example by example: what dropped, by how much, and whether it is real.
+
+    Also shows every metric that moved, and the examples answered worse. More than 5% down on any
+    capability is a regression.
+    """
+    from realign.versions import render
+    from realign.versions.compare import compare as compared
+    from realign.versions.load import load
+    if markdown and json:
+        raise UserError("--markdown and --json together", expected="one of them")
+    result = compared(load(a, Path("."), workflow), load(b, Path("."), workflow))
+    if json:
+        import json as codec
+        print(codec.dumps(render.as_json(result, examples), sort_keys=True, indent=1, ensure_ascii=False))
+    elif markdown:
+        print(render.markdown(result, examples), end="")
+    else:
+        from rich.console import Console
+        Console().print(render.table(result, examples))

@@ -1,0 +1,152 @@
+"""One version: the per-example records and the metrics of the work tree, of a revision or of an experiment.
+
+Another revision is read through DVC's file system (git objects, and DVC's cache through that revision's
+dvc.lock), so the work tree stays as it is. Opening one takes some 0.1 s after 0.2 s to import DVC.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from realign.errors import UserError
+from realign.metrics import flatten
+from realign.versions.git import resolve
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WORKSPACE, RELEASED = "workspace", "released"
+_WITH_STAGE = re.compile(r"(?P<revision>.+):(?P<stage>[a-z][a-z0-9_]*)")
+
+
+@dataclass(frozen=True)
+class Version:
+    """`records` in the RECORDS schema, `metrics` flat by name ("evaluate.capability.facts" → value, n, low, high).
+
+    `revision` is the full commit hash, empty for the work tree.
+    """
+
+    name: str
+    revision: str
+    records: "pa.Table"
+    metrics: dict[str, dict]
+
+
+def load(name: str, root: Path = Path("."), workflow: str = "srf") -> Version:
+    """The version called `name`: `workspace`, `released`, or a revision, tag or experiment.
+
+    `<name>:<stage>` takes that stage's records instead of the evaluation's: `HEAD:sft` is the model before
+    reinforcement learning. UserError where the name is unknown, or its records are absent or not in the cache.
+    """
+    match = _WITH_STAGE.fullmatch(name)
+    base, stage = (match["revision"], match["stage"]) if match else (name, "evaluate")
+    if base == RELEASED:
+        return _released(root, workflow)
+    records = f"data/{workflow}/{stage}/records.parquet"
+    if base == WORKSPACE:
+        return Version(name, "", read_records(root / records), _metrics_on_disk(root / "metrics" / workflow))
+    commit = resolve(root, base)
+    files = at_revision(root, commit)
+    return Version(name, commit, _records_at(files, records, base), _metrics_at(files, workflow))
+
+
+def read_records(path: Path) -> "pa.Table":
+    """Records of a Parquet file; UserError where it is missing, damaged, has other columns, names an example
+    twice or holds a score outside [0, 1]."""
+    import pyarrow.compute as pc
+
+    from realign.lake.schemas import RECORDS
+    from realign.lake.table import read_table
+    table = read_table(path, RECORDS)
+    keys = table.group_by(["capability", "example_id"]).aggregate([([], "count_all")])
+    if keys.num_rows < table.num_rows:
+        twice = next(k for k in keys.to_pylist() if k["count_all"] > 1)
+        raise UserError(f"example {twice['example_id']} of {twice['capability']} stands {twice['count_all']} times",
+                        where=str(path), expected="each example once in its capability")
+    # NaN is not between 0 and 1 either
+    outside = table.filter(pc.invert(pc.and_(pc.greater_equal(table["score"], 0), pc.less_equal(table["score"], 1))))
+    if outside.num_rows:
+        first = outside.slice(0, 1).to_pylist()[0]
+        raise UserError(f"example {first['example_id']} of {first['capability']} has score {first['score']}",
+                        where=str(path), expected="a score from 0 to 1")
+    return table
+
+
+def _records_at(files, path: str, revision: str) -> "pa.Table":
+    content = fetch(files, path, revision)
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(path).name
+        copy.write_bytes(content)
+        try:
+            return read_records(copy)
+        except UserError as error:
+            raise UserError(str(error), where=f"{path} at {revision}") from None
+
+
+def at_revision(root: Path, commit: str):
+    """DVC's read-only file system of the repository at `commit`: git files and DVC-tracked ones alike."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import NotDvcRepoError
+    try:
+        return DVCFileSystem(str(root), rev=commit)
+    except NotDvcRepoError:
+        raise UserError("not a DVC repository", where=str(root.resolve()), fix="run in the project's root") from None
+
+
+def fetch(files, path: str, revision: str) -> bytes:
+    """The bytes of `path` at a revision, from git, the DVC cache or a DVC remote."""
+    try:
+        return files.read_bytes(path)
+    except FileNotFoundError:
+        if files.exists(path) and files.info(path).get("md5"):  # without a hash, its stage had not run yet
+            raise UserError("tracked at this revision, but its content is in no cache on this machine",
+                            where=f"{path} at {revision}",
+                            fix=f"`git checkout {revision} && dvc pull`, or `dvc repro` there") from None
+        raise UserError("absent at this revision", where=f"{path} at {revision}",
+                        expected="a revision at which this stage had run and dvc.lock was committed",
+                        fix="`git log --oneline -- '*dvc.lock'` lists candidates") from None
+
+
+def _released(root: Path, workflow: str) -> Version:
+    folder = root / "released" / workflow
+    pointer = read_pointer(folder)
+    if pointer is None:
+        raise UserError("nothing has been released yet", where=str(folder), fix="`dvc repro` up to the release")
+    return Version(RELEASED, "", read_records(root / pointer["records"]["path"]), pointer["metrics"])
+
+
+def read_pointer(folder: Path) -> dict | None:
+    """The released pointer in `folder`, or None before the first release."""
+    path = folder / "pointer.json"
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"broken JSON ({error})", where=str(path), fix=f"`git checkout -- {path}`") from error
+
+
+def _metrics_on_disk(folder: Path) -> dict[str, dict]:
+    return collect({p.stem: p.read_bytes for p in sorted(folder.glob("*.json"))}, str(folder))
+
+
+def _metrics_at(files, workflow: str) -> dict[str, dict]:
+    folder = f"metrics/{workflow}"
+    paths = [p for p in files.find(folder, maxdepth=1) if p.endswith(".json")] if files.exists(folder) else []
+    return collect({Path(p).stem: (lambda p=p: files.read_bytes(p)) for p in sorted(paths)}, folder)
+
+
+def collect(readers: dict[str, Callable[[], bytes]], where: str) -> dict[str, dict]:
+    """Metrics of several stages' files as one flat mapping "stage.name" → value, n, low, high."""
+    flat: dict[str, dict] = {}
+    for stage, read in readers.items():
+        try:
+            found = flatten(json.loads(read()), stage + ".")
+        except ValueError as error:
+            raise UserError(f"broken JSON ({error})", where=f"{where}/{stage}.json") from error
+        flat |= {k: v for k, v in found.items() if isinstance(v, dict) and v.keys() == {"value", "n", "low", "high"}}
+    return flat

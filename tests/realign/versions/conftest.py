@@ -1,0 +1,99 @@
+"""A small real project under git and DVC: two commits, two tags, one experiment."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECORDS = """
+import json, sys
+from pathlib import Path
+import yaml
+sys.path.insert(0, {root!r})
+from realign.lake.schemas import RECORDS
+from realign.lake.table import write_table
+wrong, stage = yaml.safe_load(open("params.yaml"))["wrong"], sys.argv[1]
+wrong = 0 if stage == "sft" else wrong
+rows = [dict(example_id=f"e{{i:03}}", capability=c, slice="even" if i % 2 == 0 else "odd", prompt=f"{{c}} {{i}}?",
+             output="no" if c == "facts" and i < wrong else "yes", reference="yes",
+             score=0.0 if c == "facts" and i < wrong else 1.0)
+        for c in ("arithmetic", "facts") for i in range(100)]
+write_table(rows, f"data/srf/{{stage}}/records.parquet", RECORDS)
+chats = [dict(row_id=f"r{{i}}", text=f"row {{i}}") for i in range(3)]
+Path(f"checkpoints/srf/{{stage}}").mkdir(parents=True)
+Path(f"checkpoints/srf/{{stage}}/model.safetensors").write_text(f"weights {{stage}} {{wrong}}")
+share = 1 - wrong / 100
+Path(f"metrics/srf/{{stage}}.json").write_text(json.dumps(
+    {{"capability": {{"facts": {{"value": share, "n": 100, "low": share - 0.01, "high": share + 0.01}}}}, "note": "x"}}))
+"""
+
+PIPELINE = """
+stages:
+  sft:
+    wdir: ../..
+    cmd: "{python} make.py sft"
+    deps: [make.py, data/source.jsonl]
+    outs: [data/srf/sft/records.parquet, checkpoints/srf/sft, {{metrics/srf/sft.json: {{cache: false}}}}]
+  evaluate:
+    wdir: ../..
+    cmd: "{python} make.py evaluate"
+    deps: [make.py, checkpoints/srf/sft]
+    params: [wrong]
+    outs: [data/srf/evaluate/records.parquet, checkpoints/srf/evaluate, {{metrics/srf/evaluate.json: {{cache: false}}}}]
+"""
+
+
+def run(root: Path, *command: str) -> str:
+    """Standard output of a command in `root`; fails the test with its error output."""
+    home = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site"), "CI": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "n", "GIT_AUTHOR_EMAIL": "n@x",
+            "GIT_COMMITTER_NAME": "n", "GIT_COMMITTER_EMAIL": "n@x"}
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=os.environ | home, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    return run(root, sys.executable, "-m", "dvc", *arguments)
+
+
+def commit(root: Path, message: str, tag: str) -> None:
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", message)
+    run(root, "git", "tag", tag)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Path:
+    """Tags: `empty` (nothing run yet), `good` (every answer right), `bad` (6 of 100 facts wrong, checked out).
+
+    Experiment `mild`: 4 of 100 facts wrong.
+    """
+    root = tmp_path_factory.mktemp("project") / "project"
+    root.mkdir()
+    run(root, "git", "init", "-q", "-b", "main")
+    dvc(root, "init", "-q")
+    (root / "make.py").write_text(RECORDS.format(root=str(Path(__file__).parents[3])))
+    (root / "data").mkdir()
+    (root / "data" / "source.jsonl").write_text('{"row_id": "r1"}\n')
+    (root / "stages" / "srf").mkdir(parents=True)
+    (root / "stages" / "srf" / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (root / "metrics" / "srf").mkdir(parents=True)
+    (root / "params.yaml").write_text("wrong: 0\n")
+    commit(root, "start", "empty")
+    dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
+    commit(root, "good", "good")
+    dvc(root, "exp", "run", "-q", "-n", "mild", "-S", "wrong=4", "stages/srf/dvc.yaml")
+    (root / "params.yaml").write_text("wrong: 6\n")
+    dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
+    commit(root, "bad", "bad")
+    return root
+
+
+@pytest.fixture
+def project(built, tmp_path) -> Path:
+    """A copy of the project for a test that changes it, with its own cache."""
+    return Path(shutil.copytree(built, tmp_path / "project", symlinks=True))

@@ -1,0 +1,107 @@
+import subprocess
+
+import pyarrow as pa
+import pytest
+
+from realign.errors import UserError
+from realign.lake.schemas import RECORDS
+from realign.lake.table import write_table
+from realign.versions.git import resolve
+from realign.versions.load import collect, load, read_records
+
+
+def wrong(version) -> int:
+    return sum(1 for row in version.records.to_pylist() if row["score"] == 0)
+
+
+def state(root) -> str:
+    return subprocess.run(["git", "status", "--porcelain=v2"], cwd=root, capture_output=True, text=True).stdout
+
+
+def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
+    before = state(built)
+    found = {name: load(name, built) for name in ("good", "bad", "HEAD", "mild", "workspace", "good:sft")}
+    assert {name: wrong(v) for name, v in found.items()} == {
+        "good": 0, "bad": 6, "HEAD": 6, "mild": 4, "workspace": 6, "good:sft": 0}
+    assert found["mild"].metrics["evaluate.capability.facts"]["value"] == pytest.approx(0.96)
+    assert found["good"].metrics["evaluate.capability.facts"]["value"] == 1.0
+    assert found["workspace"].revision == "" and found["bad"].revision == resolve(built, "HEAD")
+    assert "evaluate.note" not in found["good"].metrics
+    assert state(built) == before
+
+
+def test_the_work_tree_counts_as_it_is_now(project):
+    rows = load("bad", project).records.to_pylist()
+    path = project / "data/srf/evaluate/records.parquet"
+    path.unlink()
+    write_table([row | {"score": 0.0} for row in rows], path, RECORDS)
+    assert wrong(load("workspace", project)) == 200
+    assert wrong(load("bad", project)) == 6
+
+
+def test_an_unknown_name_is_answered_with_close_ones(built):
+    with pytest.raises(UserError, match="did you mean mild") as error:
+        load("mlid", built)
+    assert "no such revision" in str(error.value)
+    with pytest.raises(UserError, match="did you mean good"):
+        load("gooood", built)
+
+
+def test_a_name_that_looks_like_an_option_is_a_name(built):
+    with pytest.raises(UserError, match="no such revision"):
+        load("--all", built)
+
+
+def test_records_absent_at_a_revision(built):
+    with pytest.raises(UserError, match="absent at this revision"):
+        load("empty", built)
+    with pytest.raises(UserError, match=r"data/srf/rl/records.parquet at good: absent"):
+        load("good:rl", built)
+
+
+def test_records_that_are_not_in_the_cache_say_so(project):
+    for path in (project / ".dvc" / "cache" / "files").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(UserError, match="dvc pull"):
+        load("good", project)
+
+
+def test_two_experiments_of_one_name_must_be_told_apart(project):
+    commits = [resolve(project, name) for name in ("good", "bad")]
+    for number, sha in enumerate(commits):
+        subprocess.run(["git", "update-ref", f"refs/exps/{number:02}/{'a' * 38}/twin", sha], cwd=project, check=True)
+    with pytest.raises(UserError, match="2 experiments") as error:
+        load("twin", project)
+    assert all(sha[:10] in str(error.value) for sha in commits)
+
+
+def test_nothing_released_yet(built):
+    with pytest.raises(UserError, match="nothing has been released"):
+        load("released", built)
+
+
+def record(**changed) -> dict:
+    return dict(example_id="1", capability="facts", slice="", prompt="p", output="o", score=1.0, reference="r") | changed
+
+
+@pytest.mark.parametrize(("rows", "message"), [
+    ([record(), record()], "stands 2 times"),
+    ([record(score=float("nan"))], "has score nan"),
+    ([record(score=1.5)], "has score 1.5"),
+])
+def test_records_that_would_mislead_a_comparison_are_refused(tmp_path, rows, message):
+    write_table(rows, tmp_path / "r.parquet", RECORDS)
+    with pytest.raises(UserError, match=message):
+        read_records(tmp_path / "r.parquet")
+
+
+def test_one_example_id_may_recur_in_another_capability(tmp_path):
+    write_table([record(), record(capability="format")], tmp_path / "r.parquet", RECORDS)
+    assert read_records(tmp_path / "r.parquet").num_rows == 2
+    assert isinstance(read_records(tmp_path / "r.parquet"), pa.Table)
+
+
+def test_a_broken_metrics_file_is_named():
+    with pytest.raises(UserError, match="metrics/srf/rl.json: broken JSON"):
+        collect({"rl": lambda: b"{"}, "metrics/srf")
