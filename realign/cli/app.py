@@ -19,7 +19,7 @@ def status(
     """Show the gates' verdicts.
 
     Each with the figure that decided it, then the paths of the report and of the released model.
-    Exits with 1 where a gate rejects.
+    Exits with 1 where a gate rejects or the release is blocked.
     """
     from pathlib import Path
 

@@ -19,7 +19,7 @@ from realign.versions.load import read_pointer
 def show(root: Path, workflow: str) -> bool:
     """Print the gates of `workflow`, the remedy of a failed one, and where report and released model lie.
 
-    False where a gate rejects. Raises UserError where no gate has run, or a file is broken.
+    False where a gate rejects or the release is blocked. Raises UserError where no gate has run, or a file is broken.
     """
     run = load(root, workflow)
     if not any(stage.tier for stage in run.stages):
@@ -30,9 +30,13 @@ def show(root: Path, workflow: str) -> bool:
     for stage in run.stages:
         if stage.verdict.get("remedy"):
             console.print(Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}"), soft_wrap=True)
+    blocked = run.release.get("decision") == "blocked"
+    if blocked:
+        console.print(Text(f"release blocked: {'; '.join(run.release['reasons'])}, "
+                           f"to do: {run.release['remedy']}"), soft_wrap=True)
     for line in _places(root, workflow):
         console.print(Text(line), soft_wrap=True)
-    return all(stage.tier != "REJECT" for stage in run.stages)
+    return not blocked and all(stage.tier != "REJECT" for stage in run.stages)
 
 
 def deciding(stage: Stage) -> list[Decision]:

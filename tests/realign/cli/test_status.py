@@ -73,6 +73,22 @@ def test_the_report_and_the_released_model_are_pointed_at(tmp_path, monkeypatch)
     assert "released model: released/srf/model\n" in status(tmp_path, monkeypatch).output
 
 
+def test_a_blocked_release_says_why_and_that_the_older_model_stays(tmp_path, monkeypatch):
+    for stage in STAGES:
+        gate(tmp_path, stage, check("kl", 0.05, "≤ 0.1"))
+    (tmp_path / "metrics" / "srf" / "release.json").write_text(json.dumps(
+        {"decision": "blocked", "reasons": ["facts is 9% down"], "remedy": "lower the learning rate"}))
+    (tmp_path / "released" / "srf").mkdir(parents=True)
+    pointer = tmp_path / "released" / "srf" / "pointer.json"
+    pointer.write_text('{"model": {"path": "released/srf/model/1"}}')
+    result = status(tmp_path, monkeypatch)
+    assert result.exit_code == 1
+    assert "release blocked: facts is 9% down, to do: lower the learning rate" in result.output
+    assert "released model: released/srf/model/1\n" in result.output
+    pointer.write_text("{}")
+    assert "released model" not in status(tmp_path, monkeypatch).output
+
+
 def test_the_narrowest_figure_decides_where_none_failed(tmp_path):
     gate(tmp_path, "rl", check("entropy", 1.2, "≥ 0.5 and ≤ 2", half=0.1), check("kl", 0.09, "≤ 0.1", half=0.01),
          check("kl.n", 101, "≥ 100", half=0.01), check("reward_gain.low", 0.4, "> 0", half=0.1))
