@@ -4,9 +4,9 @@ import ipaddress
 import re
 
 _PATTERNS = {
-    "email": re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b", re.I),
+    "email": re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,5}\.[a-z]{2,24}\b", re.I),
     "ssn": re.compile(r"\b(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}\b"),
-    "card": re.compile(r"(?<![\d.-])[2-6](?:[ -]?\d){12,18}(?![\d.]\d|\d)"),
+    "card": re.compile(r"(?<![\d.+-])[2-6](?:[ -]?\d){12,18}(?![\d.]\d|\d)"),
     "ip": re.compile(
         r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7})(?![\w:]|\.\d)", re.I),
     "phone": re.compile(

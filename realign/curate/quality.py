@@ -18,9 +18,10 @@ from realign.metrics import Metric, proportion
 
 # UTF-8 that was decoded as Windows-1252: "é" as "Ã©", "’" as "â€™", Cyrillic as "Ð¿Ñ€".
 _TAIL = "\u0080-\u00bf€‚ƒ„†‡ˆ‰Š‹ŒŽ•˜™š›œžŸ"
-_MOJIBAKE = re.compile(
-    rf"Ã[{_TAIL}]|Â[\u00a0-\u00bf]|â€\S|â‚¬|ï»¿|ï¿½|ðŸ|(?:[ÐÑ][{_TAIL}‘’“”–—…]){{2}}"
-)
+_MOJIBAKE = re.compile("|".join([
+    rf"Ã[{_TAIL}]", r"Â[\u00a0-\u00bf]", r"â€\S", "â‚¬", "ï»¿", "ï¿½", "ðŸ",
+    rf"(?:[ÐÑ][{_TAIL}‘’“”–—…]){{2}}",
+]))
 _UNPRINTED = ("Cc", "Cs")  # controls, lone surrogates
 _REPEATS = 3  # fewer occurrences are no evidence of a loop
 

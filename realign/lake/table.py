@@ -26,7 +26,6 @@ def write_table(rows: Iterable[dict] | pa.Table, path: Path | str, schema: pa.Sc
     with atomic_file(path) as part:
         with pq.ParquetWriter(part, schema, compression="zstd", compression_level=3) as writer:
             for group in _groups(rows, path, schema):
-                _refuse_nulls(group, schema, path, first_row=count + 1)
                 writer.write_table(group, row_group_size=ROW_GROUP)
                 count += group.num_rows
     return count
@@ -43,7 +42,6 @@ def read_table(path: Path | str, schema: pa.Schema | None = None, allow_empty: b
     table = _load(path)
     if schema is not None:
         table = _fit(table, schema, path)
-        _refuse_nulls(table, schema, path, first_row=1)
     if table.num_rows == 0 and not allow_empty:
         raise UserError("holds no rows", where=str(path), expected="at least one row",
                         fix="look at what the step that wrote it rejected, and why")
@@ -87,20 +85,40 @@ def _load(path: Path) -> pa.Table:
 
 
 def _fit(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
-    """`table` with the columns of `schema`, cast where that loses nothing."""
+    """`table` with the columns of `schema`, cast where that loses nothing; no forbidden null."""
     columns = []
     for field in schema:
         if field.name not in table.column_names:
             raise UserError(f"column `{field.name}` is missing", where=str(path), expected=_columns(schema),
                             fix=f"rename or add it; found {', '.join(table.column_names) or 'no columns'}")
-        column = table.column(field.name)
-        if not _same_kind(column.type, field.type):
-            raise _wrong_type(path, field, column.type)
-        try:
-            columns.append(column.cast(field.type))
-        except (pa.ArrowException, ValueError) as error:
-            raise _wrong_type(path, field, column.type) from error
+        columns.append(_fit_column(table.column(field.name), field, path))
     return pa.table(columns, schema=schema)
+
+
+def _fit_column(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.ChunkedArray:
+    if not _same_kind(column.type, field.type):
+        raise _wrong_type(path, field, column.type)
+    try:
+        column = column.cast(_nullable(field.type))
+    except (pa.ArrowException, ValueError) as error:
+        raise _wrong_type(path, field, column.type) from error
+    before = 0
+    for chunk in column.chunks:
+        if (row := _first_null(chunk, field)) is not None:
+            raise UserError(f"row {before + row + 1}: column `{field.name}` holds a null", where=str(path),
+                            expected="a value in every row",
+                            fix="fill it, or leave the row out with a reason")
+        before += len(chunk)
+    return column.cast(field.type)
+
+
+def _nullable(kind: pa.DataType) -> pa.DataType:
+    """`kind` with nulls allowed inside, so that they can be found before they are refused."""
+    if pa.types.is_list(kind):
+        return pa.list_(pa.field("element", _nullable(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(child.name, _nullable(child.type)) for child in kind])
+    return kind
 
 
 def _wrong_type(path: Path, field: pa.Field, found: pa.DataType) -> UserError:
@@ -124,15 +142,6 @@ def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_floating(wanted):
         return pa.types.is_floating(found) or pa.types.is_integer(found)
     return found == wanted or (pa.types.is_integer(wanted) and pa.types.is_integer(found))
-
-
-def _refuse_nulls(table: pa.Table, schema: pa.Schema, path: Path, first_row: int) -> None:
-    for field in schema:
-        row = _first_null(table.column(field.name).combine_chunks(), field)
-        if row is not None:
-            raise UserError(f"row {first_row + row}: column `{field.name}` holds a null",
-                            where=str(path), expected="a value in every row",
-                            fix="fill it, or leave the row out with a reason")
 
 
 def _first_null(array: pa.Array, field: pa.Field) -> int | None:
