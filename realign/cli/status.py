@@ -19,7 +19,8 @@ from realign.versions.load import read_pointer
 def show(root: Path, workflow: str) -> bool:
     """Print the gates of `workflow`, the remedy of a failed one, and where report and released model lie.
 
-    False where a gate rejects or the release is blocked. Raises UserError where no gate has run, or a file is broken.
+    False where a gate rejects or the release is blocked. Raises UserError where no gate has run or a file
+    is broken.
     """
     run = load(root, workflow)
     if not any(stage.tier for stage in run.stages):
