@@ -125,9 +125,10 @@ def read_pointer(folder: Path) -> dict | None:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        pointer = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"broken JSON ({error})", where=str(path), fix=f"`git checkout -- {path}`") from error
+    return pointer or None  # a release that was blocked before any other leaves an empty pointer
 
 
 def _metrics_on_disk(folder: Path) -> dict[str, dict]:
