@@ -23,8 +23,9 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise UserError(f"{name!r} is no name of a workflow or stage", expected="small letters, digits, _")
     gates = root / "metrics" / workflow / "gates"
-    accepted = gates / f"{stage}.accepted"
-    accepted.unlink(missing_ok=True)  # whatever stops this run, an older acceptance does not outlive it
+    outcome, accepted = gates / f"{stage}.json", gates / f"{stage}.accepted"
+    for old in (accepted, outcome):  # whatever stops this run, an older verdict does not outlive it
+        old.unlink(missing_ok=True)
     suite, inputs = _inputs(workflow, stage, root)
     key = cache.cache_key(workflow, stage, inputs)
     verdict = cache.load(_cache(root), key)
@@ -32,7 +33,7 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
     if fresh:
         verdict = _judge(workflow, stage, suite, root)
         cache.store(_cache(root), key, verdict)
-    write_json(gates / f"{stage}.json", verdict)
+    write_json(outcome, verdict)
     if verdict["tier"] != "REJECT":
         with atomic_file(accepted) as temporary:
             temporary.write_text(ACCEPTED, encoding="utf-8")

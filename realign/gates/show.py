@@ -22,8 +22,10 @@ def show(verdict: dict, console: Console) -> None:
 
 
 def number(value: float | None) -> str:
-    """Up to four decimals, trailing zeros dropped; a dash where there is no number."""
-    return "–" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
+    """Up to four decimals, four digits where it is small; a dash where there is no number."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if abs(value) < 0.01 else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def interval(check: dict) -> str:

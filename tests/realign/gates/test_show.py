@@ -1,0 +1,40 @@
+"""What a person sees in the terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from realign.gates.show import interval, number, show
+
+
+def check(**changes) -> dict:
+    return {"metric": "kl", "observed": 0.04, "low": 0.02, "high": 0.06, "n": 400, "expectation": "x",
+            "threshold": "≤ 0.1", "severity": "critical", "passed": True} | changes
+
+
+def shown(*checks: dict) -> list[str]:
+    console = Console(file=io.StringIO(), width=110)
+    show({"workflow": "srf", "stage": "rl", "tier": "REJECT", "checks": list(checks), "remedy": ""}, console)
+    return console.file.getvalue().splitlines()
+
+
+def test_every_check_stands_with_figure_interval_evidence_threshold_and_outcome():
+    title, _, *rows = shown(check(), check(metric="pairs[a, b]", passed=False, observed=None, low=None, high=None),
+                            check(severity="warning", passed=False), check(severity="info", passed=False))
+    assert title.strip() == "srf/rl: REJECT"
+    assert [row.split() for row in rows] == [
+        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "ok"],
+        ["pairs[a,", "b]", "–", "400", "≤", "0.1", "REJECT"],
+        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "warning"],
+        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "note"]]
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0, "0"), (1200.0, "1200"), (0.15, "0.15"), (-0.00001234, "-1.234e-05"),
+                                             (-0.3, "-0.3"), (10.0, "10")])
+def test_number(value, text):
+    assert number(value) == text
+
+
+def test_a_count_has_no_interval():
+    assert interval(check(low=3, high=3)) == ""

@@ -1,0 +1,113 @@
+"""Tier, checks and remedy follow from what the suite observed."""
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realign.gates.verdict import judge, remedy, threshold, tier
+
+ORDER = {"REJECT": 0, "MEDIUM": 1, "HIGH": 2}
+BETWEEN = "expect_column_values_to_be_between"
+FIELDS = {"metric", "observed", "low", "high", "n", "expectation", "threshold", "severity", "passed"}
+
+
+def band(column: str, severity: str, **kwargs) -> dict:
+    return {"type": BETWEEN, "kwargs": {"column": column, **kwargs}, "severity": severity,
+            "meta": {"remedy": f"{severity} {column}"}}
+
+
+GAP = {"name": "t", "expectations": [band("gap", "critical", min_value=0.10), band("gap", "warning", min_value=0.15)]}
+KL = {"name": "t", "expectations": [band("kl", "critical", max_value=0.1), band("kl", "info", max_value=0.01)]}
+
+
+def frame(**columns: float) -> dict:
+    row = {f"{name}{part}": value for name, value in columns.items() for part in ("", ".low", ".high")}
+    return {None: pd.DataFrame([row | {f"{name}.n": 200.0 for name in columns}], dtype="float64")}
+
+
+def test_shape_of_a_verdict():
+    verdict = judge("srf", "preference_data", GAP, frame(gap=0.123456789))
+    assert verdict == {
+        "workflow": "srf", "stage": "preference_data", "tier": "MEDIUM", "remedy": "warning gap",
+        "checks": [{"metric": "gap", "observed": 0.123457, "low": 0.123457, "high": 0.123457, "n": 200,
+                    "expectation": BETWEEN, "threshold": "≥ 0.1", "severity": "critical", "passed": True},
+                   {"metric": "gap", "observed": 0.123457, "low": 0.123457, "high": 0.123457, "n": 200,
+                    "expectation": BETWEEN, "threshold": "≥ 0.15", "severity": "warning", "passed": False}]}
+    assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
+    assert all(set(check) == FIELDS for check in verdict["checks"])
+
+
+def test_a_check_of_rows_shows_the_share_that_passes():
+    rows = {"meta": {"table": "pairs", "remedy": "mend"}, "severity": "critical"}
+    suite = {"name": "t", "expectations": [
+        rows | {"type": "expect_column_pair_values_a_to_be_greater_than_b",
+                "kwargs": {"column_A": "a", "column_B": "b", "mostly": 0.9}},
+        rows | {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 3}},
+        rows | {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "a", "max_value": 3}}]}
+    pairs = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.0, 0.0, 0.0, 9.0]})
+    checks = judge("srf", "x", suite, frame(kl=0.0) | {"pairs": pairs})["checks"]
+    assert [(c["metric"], c["observed"], c["n"], c["threshold"], c["passed"]) for c in checks] == [
+        ("pairs[a, b]", 0.75, 4, "a > b on ≥ 0.9 of rows", False),
+        ("pairs[rows]", 4, 4, "≥ 3", True), ("pairs[a]", 2.5, 4, "≤ 3", True)]
+
+
+def test_an_info_check_weighs_nothing():
+    verdict = judge("srf", "rl", KL, frame(kl=0.05))
+    assert (verdict["tier"], verdict["remedy"], verdict["checks"][1]["passed"]) == ("HIGH", "", False)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(-1, 1))
+def test_tier_of_a_gap_is_the_designs_table(gap):
+    expected = "HIGH" if gap >= 0.15 else "REJECT" if gap < 0.10 else "MEDIUM"
+    assert judge("srf", "x", GAP, frame(gap=gap))["tier"] == expected
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0, 0.3), st.floats(0, 0.3), st.sampled_from(["gap", "kl"]))
+def test_a_worse_value_never_gives_a_better_tier(one, other, name):
+    suite, better, worse = (GAP, max(one, other), min(one, other)) if name == "gap" \
+        else (KL, min(one, other), max(one, other))
+    tiers = [judge("srf", "x", suite, frame(**{name: value}))["tier"] for value in (worse, better)]
+    assert ORDER[tiers[0]] <= ORDER[tiers[1]]
+
+
+CHECKS = st.lists(st.fixed_dictionaries({"severity": st.sampled_from(["critical", "warning", "info"]),
+                                         "passed": st.booleans()}), min_size=1)
+
+
+@given(CHECKS, st.data())
+def test_one_more_failure_never_gives_a_better_tier(checks, data):
+    broken = data.draw(st.integers(0, len(checks) - 1))
+    worse = [c | {"passed": False} if i == broken else c for i, c in enumerate(checks)]
+    assert ORDER[tier(worse)] <= ORDER[tier(checks)]
+
+
+@given(CHECKS)
+def test_tier_and_remedy_agree(checks):
+    expectations = [{"meta": {"remedy": f"{c['severity']} {i}"}} for i, c in enumerate(checks)]
+    said = remedy(expectations, checks)
+    lost = [i for i, c in enumerate(checks) if not c["passed"] and c["severity"] != "info"]
+    assert (said == "") == (tier(checks) == "HIGH") == (not lost)
+    if tier(checks) == "REJECT":
+        assert "warning" not in said and "critical" in said
+
+
+def test_a_remedy_is_said_once():
+    checks = [{"severity": "critical", "passed": False}] * 2
+    assert remedy([{"meta": {"remedy": "mend"}}] * 2, checks) == "mend"
+
+
+@pytest.mark.parametrize(("kind", "kwargs", "text"), [
+    (BETWEEN, {"min_value": 0.1}, "≥ 0.1"), (BETWEEN, {"max_value": 2}, "≤ 2"),
+    (BETWEEN, {"min_value": 0, "strict_min": True}, "> 0"), (BETWEEN, {"max_value": 0.1, "strict_max": True}, "< 0.1"),
+    (BETWEEN, {"min_value": -0.3, "max_value": 0.3}, "≥ -0.3 and ≤ 0.3"),
+    (BETWEEN, {"min_value": 0, "max_value": 0}, "= 0"), (BETWEEN, {"min_value": 0, "mostly": 0.5}, "≥ 0 on ≥ 0.5 of rows"),
+    ("expect_column_values_to_not_be_null", {}, "not null"), ("expect_column_values_to_be_unique", {}, "values to be unique"),
+    ("expect_column_values_to_be_in_set", {"value_set": ["a"]}, 'values to be in set {"value_set": ["a"]}'),
+])
+def test_threshold_in_words(kind, kwargs, text):
+    assert threshold({"type": kind, "kwargs": {"column": "x"} | kwargs}) == text
