@@ -1,6 +1,9 @@
 """`realign report`: writes the report from what exists, also after a gate has rejected."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 
 def write(root: Path, workflow: str) -> Path:
@@ -15,10 +18,10 @@ def write(root: Path, workflow: str) -> Path:
     return path
 
 
-def report(workflow: str = "srf") -> None:
+def report(workflow: Annotated[str, typer.Argument(help="The workflow to report on.")] = "srf") -> None:
     """Write report/<workflow>.html from the files that exist.
 
-    The pipeline writes it itself at its end; by hand it serves after a gate has rejected,
+    The pipeline writes it itself at its end. By hand it serves after a gate has rejected,
     where DVC stops before the report.
     """
     print(write(Path(), workflow))

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from realign.report.numbers import is_number, number, threshold
 from realign.report.verdicts import Limit
 
-WIDTH, HEIGHT = 340, 216
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 12, 34
+WIDTH, HEIGHT = 290, 190
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 34
 POINTS = 400  # a curve is drawn through at most about this many
 HOVER = 80  # and carries a tooltip a point up to this many
 
@@ -86,11 +86,11 @@ def dumbbell(ident: str, title: str, before: dict, after: dict) -> Markup:
     def at(x: float) -> str:
         return f"{2 + 96 * min(max(x, 0.0), 1.0):.2f}%"
 
-    body = [Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="34"/>').format(at(x / 4)) for x in range(5)]
+    body = [Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="40"/>').format(at(x / 4)) for x in range(5)]
     told = []
     values = [m.get("value") for m in (before, after)]
     if all(is_number(v) for v in values):
-        body.append(Markup('<line class="move" x1="{}" x2="{}" y1="11" y2="23"/>').format(*map(at, values)))
+        body.append(Markup('<line class="move" x1="{}" x2="{}" y1="14" y2="26"/>').format(*map(at, values)))
     for css, name, metric, y in (("before", "before", before, 11), ("after", "after", after, 23)):
         value, low, high = (metric.get(k) for k in ("value", "low", "high"))
         if not is_number(value):
@@ -101,7 +101,7 @@ def dumbbell(ident: str, title: str, before: dict, after: dict) -> Markup:
             body.append(Markup('<line class="whisker {}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
                 css, at(low), at(high), y=y))
         body.append(Markup('<circle class="{}" cx="{}" cy="{}" r="5"/>').format(css, at(value), y))
-    return svg(ident, title, "; ".join(told), 'class="dumbbell" width="100%" height="34"', body)
+    return svg(ident, title, "; ".join(told), 'class="dumbbell" width="100%" height="40"', body)
 
 
 def thinned(points: Sequence[tuple]) -> list[tuple]:

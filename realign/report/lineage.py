@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from realign import paths
 from realign.report.sources import Run, read_yaml
 
 
@@ -60,15 +61,15 @@ def _parents(path: str) -> list[str]:
 
 def _is_result(run: Run, path: str) -> bool:
     """Whether `path` is something that a stage of this run, its gate, or the release made."""
-    home = f"metrics/{run.workflow}"
-    if path == f"{home}/release.json":
+    if path == paths.metrics(run.workflow, "release").as_posix():
         return bool(run.release)
     for stage in run.stages:
-        homes = [f"{kind}/{run.workflow}/{stage.name}" for kind in ("data", "checkpoints")]
-        if stage.metrics and (path == f"{home}/{stage.name}.json" or not set(homes).isdisjoint(_parents(path))):
+        homes = [paths.dataset(run.workflow, stage.name, "any").parent.as_posix(),
+                 paths.checkpoint(run.workflow, stage.name).as_posix()]
+        if stage.metrics and (path == paths.metrics(run.workflow, stage.name).as_posix() or not set(homes).isdisjoint(_parents(path))):
             return True
         # A rejecting gate fails, so its lock entry, if any, is that of an earlier run.
-        if stage.tier in ("HIGH", "MEDIUM") and path == f"{home}/gates/{stage.name}.json":
+        if stage.tier in ("HIGH", "MEDIUM") and path == paths.accepted(run.workflow, stage.name).with_suffix(".json").as_posix():
             return True
     return False
 

@@ -1,4 +1,4 @@
-"""Numbers as the report shows them: four significant digits, the exact figure kept beside them."""
+"""Numbers as the report shows them: rounded for people, the exact figure kept beside them."""
 
 import math
 from collections.abc import Mapping
@@ -14,17 +14,21 @@ def is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def number(value, digits: int = 4) -> str:
-    """`value` with `digits` significant digits, whole above 1000; an en dash where there is none."""
+def number(value, more: int = 0) -> str:
+    """`value` rounded for reading: four decimals below 1, fewer above, more where it is tiny; a dash for none.
+
+    `more` adds decimals.
+    """
     if not is_number(value):
         return NOTHING
-    if abs(value) >= 1000:
-        text = f"{value:,.0f}"
-    elif isinstance(value, int):
-        text = str(value)
-    else:
-        text = f"{value:#.{digits}g}".rstrip(".") if value else "0"
-    return text.replace("-", MINUS)
+    if isinstance(value, int):
+        return f"{value:,.0f}".replace("-", MINUS)
+    size = abs(value)
+    if 0 < size < 1e-5:
+        return f"{value:.{1 + more}e}".replace("-", MINUS)
+    steps = ((1000, 0), (100, 1), (10, 2), (1, 3), (1e-3, 4), (1e-5, 6), (0, 4))
+    decimals = next(places for least, places in steps if size >= least)
+    return f"{value:,.{decimals + more}f}".replace("-", MINUS)
 
 
 def threshold(value: float) -> str:
@@ -33,11 +37,12 @@ def threshold(value: float) -> str:
 
 
 def beside(value: float, limit: float) -> str:
-    """`value` with as many digits as it takes to stand on the right side of `limit`."""
+    """`value` with as many decimals as it takes to stand on the right side of `limit`."""
     def side(x: float) -> int:
         return (x > limit) - (x < limit)
-    digits = next((d for d in range(4, 17) if side(float(f"{value:.{d}g}")) == side(value)), 17)
-    return number(value, digits)
+
+    texts = [number(value, more) for more in range(13)]
+    return next((t for t in texts if side(float(t.replace(MINUS, "-").replace(",", ""))) == side(value)), texts[-1])
 
 
 def is_count(metric: Mapping) -> bool:

@@ -28,7 +28,7 @@ def render(root: Path, workflow: str) -> str:
                        lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     here.filters |= {"number": numbers.number, "tag": numbers.tag, "figure": numbers.figure,
                      "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
-                     "label": words.label, "meaning": words.meaning, "cell": cell}
+                     "label": words.label, "meaning": words.meaning, "cell": cell, "short": numbers.threshold}
     here.tests["known"] = numbers.is_number
     return here.get_template(TEMPLATE).render(context(run))
 

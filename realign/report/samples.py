@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from realign.report.sources import Run, rows
 
 COLUMNS = ("example_id", "capability", "slice", "prompt", "output", "score", "reference")
-SHOWN = 4  # examples a group
+SHOWN = 5  # examples a group
 BEFORE, AFTER = "sft", "evaluate"  # the stages whose records are the two sides
 
 
@@ -48,8 +48,8 @@ def samples(run: Run) -> Samples:
     after = _records(run, AFTER)
     if not after:
         pairs = [Sample(row, None) for row in before.values()]
-        fates = (("Right before (score at least 0.5)", lambda s: s.before["score"] >= 0.5),
-                 ("Wrong before (score below 0.5)", lambda s: s.before["score"] < 0.5))
+        fates = (("Scored 0.5 or more", lambda s: s.before["score"] >= 0.5),
+                 ("Scored below 0.5", lambda s: s.before["score"] < 0.5))
         return Samples(_groups(pairs, fates), 0, 0)
     pairs = [Sample(row, after[i]) for i, row in before.items() if i in after]
     fates = (("Improved", lambda s: s.change > 1e-9), ("Worsened", lambda s: s.change < -1e-9),
@@ -57,10 +57,10 @@ def samples(run: Run) -> Samples:
     return Samples(_groups(pairs, fates), len(pairs), len(before.keys() ^ after.keys()))
 
 
-def _records(run: Run, stage: str) -> dict[str, dict]:
+def _records(run: Run, stage: str) -> dict[tuple[str, str], dict]:
     if not run.stage(stage).metrics:
         return {}
-    return {row["example_id"]: row for row in rows(run.dataset(stage, "records"), COLUMNS)}
+    return {(row["capability"], row["example_id"]): row for row in rows(run.dataset(stage, "records"), COLUMNS)}
 
 
 def _groups(pairs: Sequence[Sample], fates: tuple) -> tuple[Group, ...]:
@@ -73,8 +73,8 @@ def chosen(pairs: Sequence[Sample], count: int) -> list[Sample]:
     queues: dict[str, list[Sample]] = {}
     for pair in sorted(pairs, key=lambda p: _hash(p.before["example_id"])):
         queues.setdefault(pair.before["capability"], []).append(pair)
-    turns = [(turn, name, pair) for name, queue in queues.items() for turn, pair in enumerate(queue)]
-    return [pair for _, _, pair in sorted(turns, key=lambda t: t[:2])[:count]]
+    turns = [(turn, pair) for queue in queues.values() for turn, pair in enumerate(queue)]
+    return [pair for _, pair in sorted(turns, key=lambda t: t[0])[:count]]
 
 
 def _hash(text: str) -> str:

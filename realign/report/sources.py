@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import yaml
-
+from realign import paths
 from realign.errors import UserError
 from realign.metrics import flatten
 from realign.report.words import WORKFLOWS
@@ -21,12 +18,14 @@ ACCEPTED = ("HIGH", "MEDIUM")
 class Stage:
     """One stage of this run: its figures (flat), curve records and verdict, each empty where not there.
 
+    `notes` are what its metrics file holds beside figures, such as the remedies it applied itself.
     `reached` is false for a stage behind one that was not accepted; what an earlier run left there
     (`left_over`) is no part of this run and is not loaded.
     """
 
     name: str
     metrics: dict[str, dict]
+    notes: dict[str, str]
     plots: list[dict]
     verdict: dict
     reached: bool
@@ -54,7 +53,7 @@ class Run:
 
     def dataset(self, stage: str, name: str) -> Path:
         """Where a dataset of a stage lies."""
-        return self.root / "data" / self.workflow / stage / f"{name}.parquet"
+        return self.root / paths.dataset(self.workflow, stage, name)
 
 
 def load(root: Path, workflow: str) -> Run:
@@ -63,20 +62,26 @@ def load(root: Path, workflow: str) -> Run:
         near = get_close_matches(workflow, WORKFLOWS, 1)
         raise UserError(f"unknown workflow {workflow!r}", expected="one of " + ", ".join(WORKFLOWS),
                         fix=f"did you mean {near[0]}?" if near else "")
-    home, stages, reached = root / "metrics" / workflow, [], True
+    stages, reached = [], True
     for name in WORKFLOWS[workflow]:
-        stages.append(_stage(home, name, reached))
+        stages.append(_stage(root, workflow, name, reached))
         reached = reached and bool(stages[-1].metrics) and stages[-1].tier in ACCEPTED
-    release = read_json(home / "release.json", {}) if reached else {}
-    return Run(root, workflow, tuple(stages), release, read_yaml(root / "params.yaml"))
+    release = read_json(root / paths.metrics(workflow, "release"), {}) if reached else {}
+    return Run(root, workflow, tuple(stages), release, read_yaml(root / paths.PARAMS))
 
 
-def _stage(home: Path, name: str, reached: bool) -> Stage:
-    files = home / f"{name}.json", home / "plots" / f"{name}.json", home / "gates" / f"{name}.json"
+def _stage(root: Path, workflow: str, name: str, reached: bool) -> Stage:
+    verdict = paths.accepted(workflow, name).with_suffix(".json")
+    files = [root / p for p in (paths.metrics(workflow, name), paths.plots(workflow, name), verdict)]
     if not reached or not files[0].exists():
-        return Stage(name, {}, [], {}, reached, any(f.exists() for f in files))
-    return Stage(name, flatten(read_json(files[0], {})), read_json(files[1], []), read_json(files[2], {}),
-                 reached, False)
+        return Stage(name, {}, {}, [], {}, reached, any(f.exists() for f in files))
+    flat = flatten(read_json(files[0], {}))
+    figures = {k: {"value": None} if m is None else m for k, m in flat.items()
+               if m is None or isinstance(m, dict)}
+    metrics = {k: {part: m.get(part) for part in ("value", "n", "low", "high")} for k, m in figures.items()}
+    notes = {k: m if isinstance(m, str) else json.dumps(m, ensure_ascii=False)
+             for k, m in flat.items() if k not in figures}
+    return Stage(name, metrics, notes, read_json(files[1], []), read_json(files[2], {}), reached, False)
 
 
 def read_json(path: Path, empty: dict | list) -> dict | list:
@@ -95,17 +100,23 @@ def read_json(path: Path, empty: dict | list) -> dict | list:
 
 
 def read_yaml(path: Path) -> dict:
-    """The parsed YAML file, empty where there is none; UserError where it is broken."""
+    """The parsed YAML file, read as DVC reads it; empty where there is none, UserError where it is broken."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     if not path.exists():
         return {}
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) or {}
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"not valid YAML ({error})", where=str(path)) from error
 
 
 def rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict]:
     """Rows of a Parquet file as dictionaries of `columns`, batch by batch; none where there is no file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if not path.exists():
         return
     try:

@@ -45,14 +45,14 @@ def summary(run: Run) -> Summary:
 
 def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]) -> str:
     count = len(run.stages)
-    with_warnings = f", {len(warned)} of them with a warning" if warned else ""
+    with_warnings = f", {len(warned)} of them with a warning," if warned else ""
     if kind == "released":
         return f"The realigned model passed all {count} gates{with_warnings} and is released."
     if kind == "blocked":
-        return (f"The model passed all {count} gates{with_warnings}, but its release is blocked. "
+        return (f"The model passed all {count} gates{with_warnings} but its release is blocked. "
                 "The model released before, if there is one, stays in place.")
     if kind == "accepted":
-        return f"The model passed all {count} gates{with_warnings}; the release step has not run."
+        return f"The model passed all {count} gates{with_warnings} but the release step has not run."
     if kind == "rejected":
         behind = [s.name for s in run.stages if not s.reached]
         rest = f" {listed(behind)} did not run." if behind else ""
@@ -71,10 +71,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def as_list(value) -> list[str]:
-    """One text or a list of them as a list; nothing as an empty list."""
-    if not value:
-        return []
-    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+    """A list of texts, or one text whose parts a semicolon divides, as a list; nothing as an empty one."""
+    return [str(v) for v in value] if isinstance(value, list) else [p for p in str(value or "").split("; ") if p]
 
 
 def why(stage: Stage, decision: Decision) -> str:

@@ -41,7 +41,8 @@ def limit(check: dict) -> Limit | None:
     if not text or not found:
         return None
     floor, ceiling = (None if found[k] is None else float(found[k]) for k in ("floor", "ceiling"))
-    return Limit(floor, floor if found["low"] == "=" else ceiling, text)
+    return Limit(floor, floor if found["low"] == "=" else ceiling,
+                 re.sub(r"([≥>≤<=]) ", "\\1\N{NO-BREAK SPACE}", text))
 
 
 def demand(must: Limit, should: Limit) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from html.parser import HTMLParser
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,8 +51,9 @@ EVIL = '<script>alert("pwned")</script><img src=x onerror=alert(1)> & "quoted"'
 
 
 def estimated(value, n=480):
-    half = 0.02 + 0.02 * abs(value)
-    return {"value": value, "n": n, "low": round(value - half, 6), "high": round(value + half, 6)}
+    half = 0.02 + 0.02 * abs(value) if abs(value) > 0.2 else abs(value) / 12
+    high = min(1.0, value + half) if 0.5 < value <= 1 else value + half
+    return {"value": value, "n": n, "low": round(value - half, 6), "high": round(high, 6)}
 
 
 def nested(flat):
@@ -199,6 +201,63 @@ srf:
 dpo:
   beta: 0.3
 """
+
+
+class Page(HTMLParser):
+    """A parsed report: tags, ids, links, the text, and every exact figure; fails on unbalanced tags."""
+
+    VOID = {"meta", "br", "img"}
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.figures, self.words = [], [], [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given[k] for k in ("href", "src", "xlink:href", "data", "action") if k in given]
+        self.figures += [float(given["value"])] if tag == "data" else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.words.append("" if tag in ("data", "span", "strong", "code", "a") else " ")
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+@pytest.fixture
+def page():
+    """Parses a report."""
+    return Page
+
+
+@pytest.fixture
+def change():
+    """Edits a JSON file in place: `change(path, edit)`."""
+    def edit_file(path, edit):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        edit(content)
+        write(path, content)
+    return edit_file
+
+
+@pytest.fixture
+def table():
+    """Writes a list of dictionaries as Parquet: `table(path, rows)`."""
+    return write_rows
 
 
 @pytest.fixture
