@@ -1,0 +1,113 @@
+"""Samples, dropped rows, lineage and the command, each on the made-up projects."""
+
+import pytest
+
+from realign.report.command import write
+from realign.report.dropped import flows
+from realign.report.lineage import lineage
+from realign.report.samples import Sample, chosen, samples
+from realign.report.sources import load
+from stages.report import main
+
+
+def record(example, capability="facts", score=1.0):
+    return {"example_id": example, "capability": capability, "slice": "s", "prompt": "p", "output": "o",
+            "score": score, "reference": "r"}
+
+
+def test_samples_are_paired_by_id_and_sorted_by_fate(full, table):
+    table(full / "data/srf/sft/records.parquet",
+          [record("a", score=0.0), record("b", score=1.0), record("c", score=0.5), record("only-before")])
+    table(full / "data/srf/evaluate/records.parquet",
+          [record("c", score=0.5), record("b", score=0.25), record("a", score=0.75), record("only-after")])
+    found = samples(load(full, "srf"))
+    assert (found.paired, found.alone) == (3, 2)
+    assert [(g.name, g.total, [(s.before["example_id"], s.change) for s in g.samples]) for g in found.groups] == [
+        ("Improved", 1, [("a", 0.75)]), ("Worsened", 1, [("b", -0.75)]), ("Same score", 1, [("c", 0.0)])]
+
+
+def test_every_capability_has_its_turn_and_order_of_rows_does_not_matter():
+    pairs = [Sample(record(f"{c}{i}", c), None) for c in ("facts", "format", "refusal") for i in range(50)]
+    found = chosen(pairs, 5)
+    assert {p.before["capability"] for p in found[:3]} == {"facts", "format", "refusal"}
+    assert found == chosen(pairs[::-1], 5)
+    assert len(chosen(pairs[:2], 5)) == 2
+
+
+def test_reasons_are_counted_by_source_and_every_row_is_listed(full):
+    sft = flows(load(full, "srf"))[0]
+    assert [(r.source, r.reason, r.count) for r in sft.reasons] == [
+        ("data/world/sft.parquet", "duplicate", 2), ("data/world/sft.parquet", "contaminated", 1),
+        ("mine.jsonl", "broken_json", 1), ("mine.jsonl", "empty_text", 1), ("mine.jsonl", "missing_field", 1)]
+    assert [r["position"] for r in sft.listed] == [17, 112, 230, 4, 9, 11]
+    assert (sft.total, sft.warning) == (6, "")
+
+
+@pytest.mark.parametrize(("name", "value", "warning"), [
+    ("in", 5007, "The counts do not add up: 5007 read, 5000 kept, 6 rejected."),
+    ("rejected", 5, "The counts do not add up: 5006 read, 5000 kept, 5 rejected."),
+])
+def test_counts_that_do_not_add_up_are_pointed_out(full, change, name, value, warning):
+    change(full / "metrics/srf/sft.json", lambda m: m["rows"][name].update(value=value))
+    assert flows(load(full, "srf"))[0].warning == warning
+
+
+def test_lost_rejected_rows_are_pointed_out(full):
+    (full / "data/srf/sft/rejected.parquet").unlink()
+    assert flows(load(full, "srf"))[0].warning == "The metrics count 6 rejected rows, the rejected dataset holds 0."
+
+
+def test_a_long_list_of_dropped_rows_is_cut_but_counted(full, table):
+    table(full / "data/srf/sft/rejected.parquet",
+          [{"source": "s", "position": i, "reason": "duplicate", "detail": "d", "content": "c"} for i in range(900)])
+    sft = flows(load(full, "srf"))[0]
+    assert (len(sft.listed), sft.total, sft.reasons[0].count) == (200, 900, 900)
+
+
+def test_lineage_goes_from_makers_to_users_with_the_given_data_last(full):
+    found = lineage(load(full, "srf"))
+    makers = list(dict.fromkeys(m.stage for m in found))
+    assert [m for m in makers if m and not m.startswith("gate_")] == [
+        "sft", "preference_data", "reward_model", "reward_validation", "rl", "iterate", "evaluate"]
+    assert all(makers.index(f"gate_{m}") > makers.index(m) for m in makers if f"gate_{m}" in makers)
+    assert (found[-1].stage, found[-1].path, found[-1].hash) == ("", "data/world", "0" * 30 + "aa.dir")
+    assert not any(m.path.startswith("stages/") for m in found)
+
+
+def test_lineage_does_not_depend_on_the_order_in_the_lock_file(full, change):
+    def turn(lock):
+        lock["stages"] = dict(reversed(lock["stages"].items()))
+
+    before = lineage(load(full, "srf"))
+    change(full / "stages/srf/dvc.lock", turn)
+    assert lineage(load(full, "srf")) == before
+
+
+def test_lineage_leaves_out_other_workflows_and_the_report(full, change):
+    def add(lock):
+        for name, path in (("report", "report/srf.html"), ("other", "metrics/dpo/train.json")):
+            lock["stages"][name] = {"cmd": "x", "outs": [{"path": path, "md5": "e" * 32}]}
+
+    change(full / "stages/srf/dvc.lock", add)
+    assert not {"report", "other"} & {m.stage for m in lineage(load(full, "srf"))}
+
+
+def test_the_stage_writes_one_file_and_the_same_one_again(full, monkeypatch, capsys):
+    monkeypatch.chdir(full)
+    assert main(["srf"]) == 0
+    assert capsys.readouterr().out == "report/srf.html\n"
+    first = (full / "report/srf.html").read_bytes()
+    assert write(full, "srf") == full / "report/srf.html"
+    assert (full / "report/srf.html").read_bytes() == first
+    assert [p.name for p in (full / "report").iterdir()] == ["srf.html"]
+
+
+def test_an_error_leaves_the_old_report_and_says_one_thing(full, monkeypatch, capsys):
+    monkeypatch.chdir(full)
+    main(["srf"])
+    first = (full / "report/srf.html").read_bytes()
+    (full / "metrics/srf/rl.json").write_text("{")
+    capsys.readouterr()
+    assert main(["srf"]) == 2
+    assert "metrics/srf/rl.json: not valid JSON" in capsys.readouterr().err
+    assert (full / "report/srf.html").read_bytes() == first
