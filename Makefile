@@ -42,8 +42,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 # After a change of the dependencies in pyproject.toml; add `UV_FLAGS=--upgrade` for newer versions.
 lock: $(INSTALLED)
 	$(PIP_INSTALL) uv
-	$(BIN)/uv pip compile pyproject.toml --universal --extra test --extra build --generate-hashes \
-	  --no-annotate --no-header --no-emit-index-url --quiet -o requirements.lock $(UV_FLAGS)
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra test --extra build \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --quiet -o requirements.lock $(UV_FLAGS)
 
 # Models and data stay: they are in DVC's cache.
 clean:

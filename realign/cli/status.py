@@ -30,7 +30,8 @@ def show(root: Path, workflow: str) -> bool:
     console.print(_table(run))
     for stage in run.stages:
         if stage.verdict.get("remedy"):
-            console.print(Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}"), soft_wrap=True)
+            line = Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}")
+            console.print(line, soft_wrap=True)
     blocked = run.release.get("decision") == "blocked"
     if blocked:
         console.print(Text(f"release blocked: {'; '.join(run.release['reasons'])}, "
@@ -48,7 +49,7 @@ def deciding(stage: Stage) -> list[Decision]:
 
 
 def slack(decision: Decision) -> float:
-    """Distance from the nearest bound, in widths of the figure's 95% interval; infinite for a counted figure."""
+    """Distance from the nearest bound, in widths of the figure's 95% interval; infinite where it was counted."""
     if decision.observed is None or decision.low is None or decision.high is None:
         return math.inf
     width = decision.high - decision.low

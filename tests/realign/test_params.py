@@ -58,7 +58,8 @@ def test_every_kind_of_field(tmp_path):
     text = RL + ("    compile: false\n    judge: null\n    temperatures: [1, 0.5]\n    layers: [1, 2]\n"
                  "    weights: {facts: 2}\n    batch: 8\n    schedule: {warmup: 0, kind: constant}\n")
     loaded = load("srf.rl", Rl, write(tmp_path, text))
-    assert loaded == Rl(10, 0.1, False, None, (1.0, 0.5), [1, 2], {"facts": 2.0}, 8, Schedule(0.0, "constant"))
+    assert loaded == Rl(10, 0.1, False, None, (1.0, 0.5), [1, 2], {"facts": 2.0}, 8,
+                        Schedule(0.0, "constant"))
     assert type(loaded.temperatures[0]) is float and type(loaded.schedule.warmup) is float
 
 

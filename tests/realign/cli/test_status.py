@@ -47,7 +47,7 @@ def test_all_gates_passed(tmp_path, monkeypatch):
     assert "released model" not in result.output
 
 
-def test_a_rejection_names_the_figure_and_the_remedy_and_hides_what_an_earlier_run_left(tmp_path, monkeypatch):
+def test_a_rejection_names_figure_and_remedy_and_hides_what_an_earlier_run_left(tmp_path, monkeypatch):
     gate(tmp_path, "sft", check("heldout_loss_drop.low", 0.5, "> 0"))
     gate(tmp_path, "preference_data", check("preference_gap", 0.1234, "≥ 0.15", passed=False), tier="REJECT",
          remedy="higher temperature")
@@ -90,7 +90,8 @@ def test_a_blocked_release_says_why_and_that_the_older_model_stays(tmp_path, mon
 
 
 def test_the_narrowest_figure_decides_where_none_failed(tmp_path):
-    gate(tmp_path, "rl", check("entropy", 1.2, "≥ 0.5 and ≤ 2", half=0.1), check("kl", 0.09, "≤ 0.1", half=0.01),
+    gate(tmp_path, "rl", check("entropy", 1.2, "≥ 0.5 and ≤ 2", half=0.1),
+         check("kl", 0.09, "≤ 0.1", half=0.01),
          check("kl.n", 101, "≥ 100", half=0.01), check("reward_gain.low", 0.4, "> 0", half=0.1))
     for stage in STAGES[:4]:
         gate(tmp_path, stage, check("kl", 0.2345, "≤ 0.3"))
@@ -101,8 +102,8 @@ def test_every_failed_figure_decides_and_the_gravest_stands_first(tmp_path):
     gate(tmp_path, "sft", check("heldout_loss_drop.low", 0.5, "> 0"),
          check("data_quality", 0.75, "≥ 0.8", severity="warning", passed=False),
          check("preference_gap", 0.05, "≥ 0.1", passed=False), tier="REJECT")
-    decided = deciding(load(tmp_path, "srf").stage("sft"))
-    assert [(d.metric, d.failed) for d in decided] == [("preference_gap", "critical"), ("data_quality", "warning")]
+    decided = [(d.metric, d.failed) for d in deciding(load(tmp_path, "srf").stage("sft"))]
+    assert decided == [("preference_gap", "critical"), ("data_quality", "warning")]
 
 
 @pytest.mark.parametrize(("args", "message"), [((), "no gate of srf has run"),
