@@ -9,12 +9,13 @@ from realign.report import figures, numbers, words
 from realign.report.curves import charts
 from realign.report.dropped import flows
 from realign.report.lineage import lineage
-from realign.report.samples import samples
+from realign.report.samples import Sample, samples
 from realign.report.sources import Run, Stage, load
 from realign.report.summary import as_list, seen, summary, tiles
 from realign.report.verdicts import decisions, mismatches, state
 
 TEMPLATE = "report.html.j2"
+FALLEN = 5  # examples shown a comparison
 SHARED = ("demo", "model", "seed", "training")  # sections of params.yaml that belong to every workflow
 
 
@@ -28,7 +29,7 @@ def render(root: Path, workflow: str) -> str:
                        lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     here.filters |= {"number": numbers.number, "tag": numbers.tag, "figure": numbers.figure,
                      "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
-                     "label": words.label, "meaning": words.meaning, "cell": cell, "short": numbers.threshold}
+                     "label": words.label, "meaning": words.meaning, "short": numbers.threshold}
     here.tests["known"] = numbers.is_number
     return here.get_template(TEMPLATE).render(context(run))
 
@@ -42,7 +43,7 @@ def context(run: Run) -> dict:
         "gates": [gate(s) for s in run.stages], "charts": {s.name: charts(s) for s in run.stages},
         "capabilities": capabilities(run), "samples": samples(run), "flows": flows(run),
         "lineage": lineage(run), "params": list(parameters(run)), "thresholds": thresholds(run),
-        "comparisons": comparisons(run), "release": release_notes(run),
+        "comparisons": comparisons(run), "change_of": change_of,
         "glossary": sorted({(words.label(_family(m)), words.meaning(m)) for s in run.stages for m in s.metrics
                             if words.meaning(m)}),
     }
@@ -94,35 +95,27 @@ def _flat(value, name: str) -> Iterator[tuple[str, str]]:
         yield name, "not set" if value is None else str(value)
 
 
-def comparisons(run: Run) -> dict[str, tuple[list[str], list[dict]]]:
-    """Tables of the release's comparisons: name -> (columns, rows)."""
-    given = run.release.get("comparisons") or {}
-    named = given if isinstance(given, dict) else {"": given}
-    tables = {}
-    for name, part in named.items():
-        if isinstance(part, dict) and "capabilities" in part:
-            part = part["capabilities"]
-        elif isinstance(part, dict):
-            part = [{"": k} | (v if isinstance(v, dict) else {"value": v}) for k, v in sorted(part.items())]
-        records = [r if isinstance(r, dict) else {"": r} for r in part]
-        tables[name] = list(dict.fromkeys(k for r in records for k in r)), records
-    return tables
+def comparisons(run: Run) -> list[dict]:
+    """What the release compared the model with: capability by capability, and the worst examples that fell."""
+    named = {"baseline": "the baseline", "released": "the model released before"}
+    return [{"name": named.get(against, against), "capabilities": found["capabilities"],
+             "examples": [_fallen(e) for e in found.get("examples", [])[:FALLEN]]}
+            for against, found in sorted(run.release.get("comparisons", {}).items())]
 
 
-def release_notes(run: Run) -> list[tuple[str, str]]:
-    """What else the release file says in single values."""
-    told = {"decision", "reasons", "comparisons", "remedy", "workflow"}
-    return [(k, str(v)) for k, v in sorted(run.release.items()) if k not in told
-            and isinstance(v, str | int | float) and v != ""]
+def _fallen(example: Mapping) -> Sample:
+    shared = {k: example[k] for k in ("example_id", "capability", "slice", "prompt", "reference")}
+    before, after = ({"output": example[f"output_{side}"], "score": example[f"score_{side}"]} for side in "ab")
+    return Sample(shared | before, shared | after)
 
 
-def cell(value):
-    """A value of a free-form table: numbers as figures, metrics with their interval, the rest as text."""
-    if isinstance(value, dict) and "value" in value:
-        return numbers.figure(value) + " (" + numbers.interval(value) + ")"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return numbers.tag(value) if numbers.is_number(value) else numbers.plain("" if value is None else value)
+def change_of(capability: Mapping) -> str:
+    """One capability's change in words; "no clear change" where the interval of the drop holds 0."""
+    if capability["regression"]:
+        return "regression"
+    if not capability["real"]:
+        return "no clear change"
+    return "down" if capability["drop"]["value"] > 0 else "up"
 
 
 def _family(metric: str) -> str:

@@ -188,6 +188,14 @@ def lock(stages):
     return {"schema": "2.0", "stages": entries}
 
 
+def compared(capability, a, b):
+    """One capability as the release compares it: the model (b) against an earlier one (a)."""
+    drop = round((a - b) / a, 6)
+    return {"capability": capability, "slice": "", "a": a, "b": b, "real": abs(drop) > 0.03, "paired": True,
+            "drop": {"value": drop, "n": 120, "low": drop - 0.03, "high": drop + 0.03}, "p_value": 0.2,
+            "regression": drop > 0.05, "only_a": 0, "only_b": 0, "worse": 3, "better": 5}
+
+
 PARAMS = """\
 model:
   base: data/base  # a directory or a hub id
@@ -255,6 +263,16 @@ def change():
 
 
 @pytest.fixture
+def comparison():
+    """One comparison of the release: `comparison(capability, a, b, output)` with one example that fell."""
+    def build(capability, a, b, output):
+        example = {"capability": capability, "slice": "s", "example_id": "e-1", "prompt": output, "score_a": 1.0,
+                   "reference": output, "output_a": output, "output_b": output, "score_b": 0.0}
+        return {"capabilities": [compared(capability, a, b)], "regressions": [capability], "examples": [example]}
+    return build
+
+
+@pytest.fixture
 def table():
     """Writes a list of dictionaries as Parquet: `table(path, rows)`."""
     return write_rows
@@ -268,9 +286,10 @@ def full(tmp_path):
     write(tmp_path / "params.yaml", PARAMS)
     write(tmp_path / "stages" / "srf" / "dvc.lock", lock(STAGES))
     write(tmp_path / "metrics" / "srf" / "release.json", {
-        "decision": "released", "reasons": [], "comparisons": [
-            {"against": "baseline", "capability": c, "drop": {"value": 1 - a / b, "n": 120, "low": -0.05, "high": 0.03},
-             "regression": False} for c, (b, a) in CAPABILITIES.items()]})
+        "workflow": "srf", "decision": "released", "version": "6f1c0a9be2d4", "released": "6f1c0a9be2d4",
+        "gates": {}, "reasons": [], "remedy": "", "comparisons": {"baseline": {
+            "capabilities": [compared(c, *scores) for c, scores in CAPABILITIES.items()],
+            "regressions": [], "examples": []}}})
     return tmp_path
 
 

@@ -70,7 +70,7 @@ def test_same_files_same_bytes_wherever_they_lie(full, tmp_path_factory):
     assert str(full) not in render(full, "srf")
 
 
-def test_text_from_data_is_shown_and_never_run(full, change, table, page):
+def test_text_from_data_is_shown_and_never_run(full, change, table, comparison, page):
     text = EVIL + "\u202e\x00\x1b[31m"
     record = {"example_id": text, "capability": text, "slice": text, "prompt": text, "output": text,
               "reference": text}
@@ -82,7 +82,8 @@ def test_text_from_data_is_shown_and_never_run(full, change, table, page):
     change(full / "metrics/srf/rl.json", lambda m: m.update({EVIL: m["kl"], "did": [EVIL]}))
     change(full / "metrics/srf/plots/rl.json", lambda p: [r.update({EVIL: r["kl"]}) for r in p])
     change(full / "metrics/srf/gates/reward_validation.json", lambda v: v.update(remedy=EVIL))
-    change(full / "metrics/srf/release.json", lambda r: r.update(model=EVIL, comparisons={EVIL: [{EVIL: EVIL}]}))
+    change(full / "metrics/srf/release.json", lambda r: r.update(
+        version=EVIL, comparisons={EVIL: comparison(EVIL, 0.9, 0.8, EVIL)}))
     (full / "params.yaml").write_text(json.dumps({"srf": {EVIL: EVIL}}))
     html = render(full, "srf")
     shown = page(html)
@@ -131,11 +132,17 @@ def test_unfinished_run_names_what_is_next(full, page):
     assert "Released" not in shown.text
 
 
-def test_blocked_release_says_why(full, change, page):
+def test_blocked_release_says_why(full, change, comparison, page):
     change(full / "metrics/srf/release.json", lambda r: r.update(
-        decision="blocked", reasons=["facts fell by 8.1% (interval 5.9% to 10.2%) against the released version"]))
-    banner = between(page(render(full, "srf")).text, "Blocked", "1. Supervised fine-tuning")
-    assert "facts fell by 8.1%" in banner and "stays in place" in banner
+        decision="blocked", reasons=["facts fell by 11.1% against the model released before"], released="0ld",
+        remedy="lower the learning rate; rebalance",
+        comparisons={"released": comparison("facts", 0.9, 0.8, "a fallen answer")}))
+    text = page(render(full, "srf")).text
+    banner = between(text, "Blocked", "1. Supervised fine-tuning")
+    assert "facts fell by 11.1%" in banner and "stays in place" in banner and "lower the learning rate" in banner
+    release = between(text, "Decision: blocked", "Before and after, by capability")
+    assert "version released now: 0ld" in release and "a fallen answer" in release
+    assert "facts 0.9000 0.8000 0.1111 0.0811 to 0.1411 120 3 / 5 regression" in " ".join(release.split())
 
 
 def test_gates_passed_without_a_release_is_not_called_released(full, page):
