@@ -8,7 +8,6 @@ with global visibility takes over (over 200 GFLOP/s). The OpenBLAS is the one th
 import ctypes
 import importlib.util
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +94,9 @@ def start() -> Backend:
         from realign.models import fastmath
 
         fastmath.install()
-        if shutil.which("g++") is None:
-            mx.disable_compile()  # on CPU, MLX compiles fused kernels with g++
+        # On CPU mx.compile calls g++ at run time, which a user may not have, and shapeless compilation (in
+        # mlx-lm's activations) does not know the bit operations of fastmath.
+        mx.disable_compile()
         _started = Backend("cpu", blas or "the reference BLAS of the mlx wheel", blas is not None)
     return _started
 

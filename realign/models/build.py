@@ -11,8 +11,8 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 def create(config: dict, seed: int):
     """An untrained mlx-lm model of `config` (a config.json), its weights a function of the seed.
 
-    Matrices are normal with deviation 0.02, the projections that write to the residual stream
-    0.02 / sqrt(2 × layers) (GPT-2, Radford 2019); norms stay at one.
+    Matrices are normal with deviation 1 / sqrt(fan-in) (LeCun 1998), those that write to the residual stream
+    1 / sqrt(2 × layers) of that (Radford 2019); norms stay at one.
     """
     import math
 
@@ -22,12 +22,13 @@ def create(config: dict, seed: int):
 
     model_class, args_class = _get_classes(config)
     model = model_class(args_class.from_dict(config))
-    residual = 0.02 / math.sqrt(2 * config["num_hidden_layers"])
     key, weights = mx.random.key(seed), []
     for name, value in tree_flatten(model.parameters()):
         if value.ndim > 1:
             key, own = mx.random.split(key)
-            scale = residual if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02
+            scale = 1.0 / math.sqrt(value.shape[-1])
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                scale /= math.sqrt(2 * config["num_hidden_layers"])
             value = mx.random.normal(value.shape, key=own) * scale
         weights.append((name, value))
     model.update(tree_unflatten(weights))
@@ -75,3 +76,29 @@ def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
     for name in TOKENIZER_FILES:
         if (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, folder / name)
+
+
+def folder(base: str) -> Path:
+    """The directory of a model directory or of a downloaded hub model."""
+    if Path(base).is_dir():
+        return Path(base)
+    from mlx_lm.utils import _download
+
+    return Path(_download(base))
+
+
+def fingerprint(base: str) -> str:
+    """Hash of a model's configuration and weights."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for path in sorted(folder(base).glob("*")):
+        if path.suffix in (".safetensors", ".json"):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def pad_token(tokenizer) -> int:
+    """The id that fills short rows; it is never attended to or learned."""
+    pad = tokenizer.pad_token_id
+    return pad if pad is not None else min(tokenizer.eos_token_ids)

@@ -44,3 +44,28 @@ class ScalarModel(nn.Module):
     def __call__(self, tokens: mx.array) -> mx.array:
         """(B, T) tokens to (B, T) numbers."""
         return self.head(hidden_states(self.trunk, tokens)).squeeze(-1)
+
+
+def save_scalar(model: ScalarModel, config: dict, tokenizer_from, folder) -> None:
+    """Write a reward model: the trunk as a language model, the head beside it as head.safetensors."""
+    from realign.models import build
+
+    build.save(model.trunk, config, tokenizer_from, folder)
+    mx.save_safetensors(str(folder / "head.safetensors"), dict(model.head.parameters()), metadata={"format": "mlx"})
+
+
+def load_scalar(folder) -> tuple[ScalarModel, object]:
+    """`(reward model, tokenizer)` of a directory that `save_scalar` wrote."""
+    from pathlib import Path
+
+    from realign.errors import UserError
+    from realign.models import build
+
+    head = Path(folder) / "head.safetensors"
+    if not head.exists():
+        raise UserError("no head.safetensors", where=str(folder), expected="the directory of a reward model")
+    trunk, tokenizer, _ = build.load(str(folder))
+    model = ScalarModel(trunk)
+    model.head.update(mx.load(str(head)))
+    mx.eval(model.parameters())
+    return model, tokenizer

@@ -26,10 +26,11 @@ Loss = Callable[[nn.Module, Batch], tuple[mx.array, mx.array, dict[str, mx.array
 
 
 class Batches(Protocol):
-    """The data of a run: how many steps, and the micro-batches of each."""
+    """The data of a run: how many steps, the micro-batches of each, and figures of their own for the history."""
 
     def __len__(self) -> int: ...
     def micro_batches(self, step: int) -> list[Batch]: ...
+    def figures(self) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,27 @@ class Settings:
 
 
 class Stopped(Exception):
-    """Training touched a tripwire; the best weights so far have been restored."""
+    """Training touched a tripwire; the best weights so far have been restored. `progress` is the run until then."""
+
+    def __init__(self, wire: str, progress: Progress):
+        super().__init__(wire)
+        self.progress = progress
+
+
+def not_finite(figures: dict[str, float]) -> str | None:
+    """The tripwire of every run: a loss that is not a number."""
+    return None if math.isfinite(figures["loss"]) else f"the loss became {figures['loss']}"
 
 
 def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *, scratch: Path, mark: str,
           validate: Callable[[nn.Module], dict[str, float]] | None = None,
+          wire: Callable[[dict[str, float]], str | None] = not_finite,
           progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
     """Train `model` in place and leave it at its best validation (the last step where nothing validates).
 
     `validate` returns figures of which `objective` is better when lower. Killed and called again with the same
-    `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. Raises Stopped where
-    a loss is not finite.
+    `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. `wire` looks at the
+    figures of every step and names what must stop the run; then Stopped is raised.
     """
     steps = len(batches)
     optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, settings.beta2], eps=1e-8,
@@ -79,10 +90,11 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
         optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
                                                 settings.final)
         figures = _step(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
-        if not math.isfinite(figures["loss"]):
-            _restore_best(model, best)
-            raise Stopped(f"loss became {figures['loss']} at step {state.step + 1} of {steps}")
+        figures |= batches.figures()
         state.step += 1
+        if (touched := wire(figures)) is not None:
+            _restore_best(model, best)
+            raise Stopped(f"{touched} at step {state.step} of {steps}", state)
         last = state.step == steps
         if state.step % settings.log_every == 0 or last:
             state.history.append({"step": state.step, **figures})

@@ -53,6 +53,9 @@ class SftBatches:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def micro_batches(self, step: int) -> list[Batch]:
         rows = self.steps[step]
         return [batch_of([self.rows[i] for i in rows[k:k + self.micro]], self.pad_token)

@@ -10,9 +10,37 @@ from random import Random
 from stages.demo import arithmetic, grounded, invented, phrasings
 from stages.demo.facts import facts, names, words
 
-# Share of documents by kind. Matching an entity to its passage needs far more tokens than the rest.
-MIX = (("grounded", 0.66), ("facts", 0.17), ("arithmetic", 0.11), ("format", 0.06))
+# Share of documents by kind, at first and later. Matching a name to its place in the context is the slowest skill.
+# It emerges from dense recall with few items (names beside values, facts restated in other orders), which answering
+# from passages alone did not give in three million tokens.
+FIRST = (("list", 0.45), ("recall", 0.4), ("grounded", 0.1), ("facts", 0.05))
+MIX = (("list", 0.03), ("recall", 0.15), ("grounded", 0.5), ("facts", 0.16), ("arithmetic", 0.1), ("format", 0.06))
+FIRST_DOCUMENTS = 12000
 Turn = tuple[str, str]
+
+
+def _orders(rng: Random, items: list[str], tokens: int) -> list[Turn]:
+    """The items in one order, then again and again in others, as many as fit a row of about 200 tokens."""
+    count = max(3, min(12, 200 // (tokens * len(items))))
+    first, *others = (" ".join(rng.sample(items, len(items))) for _ in range(count))
+    return [(first, " ".join(others))]
+
+
+def list_turns(rng: Random, tables: Path, most: int = 16) -> list[Turn]:
+    """Names with values beside them, listed again in other orders."""
+    people, _ = grounded.split_names(tables)
+    values = [w for kind in sorted(grounded.KINDS.values()) for w in words(tables)[kind]]
+    chosen = rng.sample(people, rng.randint(2, most))
+    return _orders(rng, [f"{name} {rng.choice(values)}," for name in chosen], 3)
+
+
+def recall_turns(rng: Random, tables: Path, most: int = 8) -> list[Turn]:
+    """Stated facts, restated in other orders; of one relation or several."""
+    people, _ = grounded.split_names(tables)
+    relations = rng.sample(sorted(grounded.KINDS), rng.choice((1, 1, 2, 3)))
+    pairs = [(r, e) for r in relations for e in rng.sample(people, rng.randint(2, most))]
+    chosen = rng.sample(pairs, min(len(pairs), most))
+    return _orders(rng, [f"The {r} of {e} is {rng.choice(words(tables)[grounded.KINDS[r]])}." for r, e in chosen], 7)
 
 
 def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
@@ -66,15 +94,18 @@ def format_turns(rng: Random, tables: Path) -> list[Turn]:
     return turns
 
 
-TURNS = {"grounded": grounded_turns, "facts": facts_turns, "arithmetic": arithmetic_turns, "format": format_turns}
+TURNS = {"list": list_turns, "recall": recall_turns, "grounded": grounded_turns, "facts": facts_turns, "arithmetic": arithmetic_turns, "format": format_turns}
 
 
 def document(seed: int, index: int, tables: Path) -> list[dict[str, str]]:
     """Chat messages of document `index`."""
     rng = Random(f"{seed}:corpus:{index}")
-    kind = rng.choices([k for k, _ in MIX], [w for _, w in MIX])[0]
+    mix = FIRST if index < FIRST_DOCUMENTS else MIX
+    kind = rng.choices([k for k, _ in mix], [w for _, w in mix])[0]
+    # Few items at first, where even a blurred look at the context is often right, then more.
+    few = {"most": 3 + 5 * index // FIRST_DOCUMENTS} if kind in ("list", "recall") and index < FIRST_DOCUMENTS else {}
     messages = []
-    for question, answer in TURNS[kind](rng, tables):
+    for question, answer in TURNS[kind](rng, tables, **few):
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return messages
 

@@ -1,0 +1,42 @@
+"""How far a policy has moved from its reference, and how spread its choices are, token by token."""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from realign.metrics import Metric, bootstrap
+from realign.models.chat import Encoded
+from realign.models.heads import hidden_states, project
+from realign.train.losses.tokens import entropy, kl_divergence
+from realign.train.sft import batch_of
+
+BATCH = 32  # rows
+
+
+def response_logits(model, batch: dict) -> mx.array:
+    """Logits (N, V) at the positions whose next token was sampled."""
+    hidden = hidden_states(model, batch["tokens"][:, :-1])
+    return project(model, hidden.reshape(-1, hidden.shape[-1])[batch["positions"]])
+
+
+def drift(policy, reference, rows: Sequence[Encoded], pad_token: int) -> tuple[Metric, Metric]:
+    """`(kl, entropy)`: exact KL(policy ‖ reference) over the vocabulary and entropy of the policy, both in nats, mean
+    per response token; the intervals resample responses. `rows` are the policy's own samples, masked to the
+    response. `n` counts responses."""
+    sums = []
+    for start in range(0, len(rows), BATCH):
+        part = rows[start:start + BATCH]
+        batch = batch_of(part, pad_token)
+        logits = response_logits(policy, batch)
+        kl = np.array(kl_divergence(logits[None], response_logits(reference, batch)[None])[0])
+        spread = np.array(entropy(logits[None])[0])
+        ends = np.cumsum([sum(row.mask[1:]) for row in part])
+        for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+            sums.append((kl[begin:end].sum(), spread[begin:end].sum(), end - begin))
+    kls, entropies, tokens = (np.array(column, np.float64) for column in zip(*sums, strict=True))
+
+    def per_token(total, count):
+        return total.sum() / count.sum()
+
+    return bootstrap(per_token, kls, tokens), bootstrap(per_token, entropies, tokens)

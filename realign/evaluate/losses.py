@@ -1,0 +1,38 @@
+"""Held-out loss of a language model."""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from realign.evaluate.drift import response_logits
+from realign.metrics import Metric, bootstrap
+from realign.models.chat import Encoded
+from realign.train.losses.tokens import token_logprobs
+from realign.train.sft import batch_of
+
+BATCH = 32  # rows
+
+
+def row_losses(model, rows: Sequence[Encoded], pad_token: int) -> tuple[np.ndarray, np.ndarray]:
+    """Per row: cross-entropy summed over its target tokens (nats), and their number."""
+    sums, counts = np.zeros(len(rows)), np.zeros(len(rows))
+    order = np.argsort([len(r.tokens) for r in rows], kind="stable")
+    for start in range(0, len(rows), BATCH):
+        part = order[start:start + BATCH]
+        batch = batch_of([rows[i] for i in part], pad_token)
+        targets = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]]
+        losses = -np.array(token_logprobs(response_logits(model, batch)[None], targets[None])[0], np.float64)
+        counts[part] = [sum(rows[i].mask[1:]) for i in part]
+        sums[part] = [piece.sum() for piece in np.split(losses, np.cumsum(counts[part]).astype(int)[:-1])]
+    return sums, counts
+
+
+def per_token(sums: np.ndarray, counts: np.ndarray) -> Metric:
+    """Mean loss a target token, nats; the interval resamples rows."""
+    return bootstrap(lambda s, c: s.sum() / c.sum(), sums, counts)
+
+
+def drop(before: np.ndarray, after: np.ndarray, counts: np.ndarray) -> Metric:
+    """How much lower the loss a token is after than before, on the same rows (paired)."""
+    return bootstrap(lambda b, a, c: (b.sum() - a.sum()) / c.sum(), before, after, counts)

@@ -1,0 +1,59 @@
+"""Metrics of reward models and of preferences between two models."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata, spearmanr
+
+from realign.metrics import Metric, bootstrap, mean, proportion
+
+
+def ranking_accuracy(chosen: Sequence[float], rejected: Sequence[float]) -> Metric:
+    """Share of pairs whose chosen side has the higher reward; a tie is not ranked right."""
+    right = np.asarray(chosen) > np.asarray(rejected)
+    return proportion(int(right.sum()), right.size)
+
+
+def win_rate(new: Sequence[float], old: Sequence[float]) -> Metric:
+    """Share of prompts on which the new answer scores higher; ties count half."""
+    difference = np.asarray(new) - np.asarray(old)
+    return mean(np.where(difference > 0, 1.0, np.where(difference < 0, 0.0, 0.5)))
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """Chance that a positive lies above a negative, ties half (Mann–Whitney U over its maximum)."""
+    n, m = len(positive), len(negative)
+    ranks = rankdata(np.concatenate([positive, negative]))
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def consistency(paraphrase_distances: Sequence[float], quality_distances: Sequence[float], seed: int = 0) -> Metric:
+    """AUROC of |reward difference| telling responses of different quality from paraphrases of one response.
+
+    1: paraphrases always lie closer; 0.5: no better than chance. The interval resamples both groups.
+    """
+    far, near = np.asarray(quality_distances, float), np.asarray(paraphrase_distances, float)
+    rng = np.random.default_rng(seed)
+    draws = [auroc(rng.choice(far, far.size), rng.choice(near, near.size)) for _ in range(500)]
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Metric(auroc(far, near), int(min(far.size, near.size)), float(low), float(high))
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Metric:
+    """Spearman's rank correlation; 0 where one side does not vary."""
+    def rho(a, b):
+        return float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
+
+    return bootstrap(rho, x, y, seed=seed, draws=500)
+
+
+def length_bias(rewards: Sequence[float], lengths: Sequence[float], qualities: Sequence[float]) -> Metric:
+    """Partial correlation of reward and length given quality: the correlation of what a linear fit on quality leaves
+    of each."""
+    def partial(r, n, q):
+        design = np.column_stack([q, np.ones_like(q)])
+        left = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (r, n)]
+        spread = left[0].std() * left[1].std()
+        return float((left[0] * left[1]).mean() / spread) if spread > 1e-12 else 0.0
+
+    return bootstrap(partial, rewards, lengths, qualities, draws=500)

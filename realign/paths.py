@@ -1,0 +1,38 @@
+"""Where things stand, by convention. All paths are relative to the project's root, the working directory of a stage."""
+
+from pathlib import Path
+
+TABLES = Path("data/tables")
+WORLD = Path("data/world")
+BASE_MODEL = Path("data/base")
+PARAMS = Path("params.yaml")
+
+
+def dataset(workflow: str, stage: str, name: str) -> Path:
+    """A Parquet dataset that a stage makes."""
+    return Path("data") / workflow / stage / f"{name}.parquet"
+
+
+def checkpoint(workflow: str, stage: str) -> Path:
+    """The model directory that a stage makes."""
+    return Path("checkpoints") / workflow / stage
+
+
+def metrics(workflow: str, stage: str) -> Path:
+    """The metrics of a stage."""
+    return Path("metrics") / workflow / f"{stage}.json"
+
+
+def plots(workflow: str, stage: str) -> Path:
+    """The curves of a stage, a list of records, for `dvc plots`."""
+    return Path("metrics") / workflow / "plots" / f"{stage}.json"
+
+
+def accepted(workflow: str, stage: str) -> Path:
+    """The file that a gate leaves where it lets a stage pass. Later stages depend on it."""
+    return Path("metrics") / workflow / "gates" / f"{stage}.accepted"
+
+
+def run_log(workflow: str, stage: str) -> Path:
+    """What is not an output: timings, and checkpoints to resume from."""
+    return Path("runs") / workflow / stage

@@ -1,0 +1,47 @@
+"""How a stage module runs as a program: errors for a person, one last line, a run log beside the pipeline."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+from realign import paths
+from realign.errors import UserError
+
+
+def main(workflow: str, name: str, run: Callable[[], str]) -> None:
+    """Run one stage and exit: 0 after its last line, 2 with one message where the user can put something right."""
+    from realign.models import backend
+
+    started = time.monotonic()
+    try:
+        print(backend.start(), file=sys.stderr)
+        made = run()
+    except UserError as error:
+        print(f"{workflow} {name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    seconds = time.monotonic() - started
+    _log(workflow, name, seconds)
+    print(f"{workflow} {name}: {made} ({seconds:.0f} s)", file=sys.stderr)
+
+
+def _log(workflow: str, name: str, seconds: float) -> None:
+    """Timings and memory go beside the pipeline, never into an output."""
+    folder = paths.run_log(workflow, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mebibytes = peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    entry = {"seconds": round(seconds, 1), "peak_memory_mib": round(mebibytes), "ended": time.strftime("%FT%TZ", time.gmtime())}
+    with open(folder / "log.jsonl", "a", encoding="utf-8") as f:
+        f.write(json.dumps(entry) + "\n")
+
+
+def write_metrics(workflow: str, name: str, metrics: dict, curves: list[dict] | None = None) -> None:
+    """The stage's metrics file, and its curves where it has some."""
+    from realign.lake.atomic import write_json
+    from realign.metrics import to_json
+
+    write_json(paths.metrics(workflow, name), to_json(metrics))
+    if curves is not None:
+        write_json(paths.plots(workflow, name), to_json({"_": curves})["_"])

@@ -1,0 +1,172 @@
+"""On-policy training: roll out, score, estimate advantages, update.
+
+A policy with its critic is one model to the loop; a rollout is made when the loop asks for its first batch, from the
+policy as it then is, and serves `epochs` passes of minibatches. So checkpoints fall between rollouts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from realign.evaluate.drift import response_logits
+from realign.evaluate.generate import Sampling, generate
+from realign.models.chat import Encoded
+from realign.models.heads import ScalarModel
+from realign.train import sft
+from realign.train.advantages import gae, whiten
+from realign.train.loop import Batch, Loss
+from realign.train.losses.policy import a2c_loss, ppo_loss, value_loss
+from realign.train.losses.tokens import masked_sum, policy_terms
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """How the policy is updated; see params.yaml for units and sources."""
+
+    algorithm: Literal["ppo", "a2c"]
+    rollouts: int
+    prompts_per_rollout: int
+    minibatch: int  # rows
+    epochs: int  # passes over a rollout; A2C takes one
+    kl_penalty: float
+    entropy_bonus: float
+    reward_scale: float
+    value_weight: float
+    clip: float
+    discount: float
+    gae_lambda: float
+
+
+class ActorCritic(nn.Module):
+    """The policy and a critic of its own, updated together."""
+
+    def __init__(self, policy: nn.Module, critic: ScalarModel):
+        super().__init__()
+        self.policy = policy
+        self.critic = critic
+
+
+def objective(settings: PolicySettings) -> Loss:
+    """Clipped surrogate (or A2C), value loss, exact KL penalty and entropy bonus, summed over response tokens."""
+
+    def loss(model: ActorCritic, batch: Batch):
+        ones = mx.ones(batch["targets"].shape)
+        logits = response_logits(model.policy, batch)[None]
+        logprobs, spread, kl = policy_terms(logits, batch["targets"], batch["reference_logits"])
+        values = model.critic(batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]][None]
+        if settings.algorithm == "ppo":
+            surrogate, weight, stats = ppo_loss(logprobs, batch["logprobs"], batch["advantages"], ones,
+                                                settings.clip, settings.clip)
+            clip = settings.clip
+        else:
+            surrogate, weight, stats = a2c_loss(logprobs, batch["advantages"], ones)
+            clip = None
+        value, _, value_stats = value_loss(values, batch["values"], batch["returns"], ones, clip)
+        kl_sum, entropy_sum = masked_sum(kl, ones), masked_sum(spread, ones)
+        total = (surrogate + settings.value_weight * value + settings.kl_penalty * kl_sum
+                 - settings.entropy_bonus * entropy_sum)
+        return total, weight, {**stats, **value_stats, "kl": kl_sum, "entropy": entropy_sum}
+
+    return loss
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Sampled responses: rows masked to what was sampled, and per row the arrays over its sampled tokens."""
+
+    rows: list[Encoded]
+    logprobs: list[np.ndarray]
+    values: list[np.ndarray]
+    advantages: list[np.ndarray]
+    returns: list[np.ndarray]
+
+
+@dataclass
+class Rollouts:
+    """The loop's batches. `reward` maps rows to rewards; `reference` is the frozen model of the KL penalty."""
+
+    model: ActorCritic
+    reference: nn.Module
+    prompts: Sequence[list[int]]
+    reward: Callable[[Sequence[Encoded]], np.ndarray]
+    sampling: Sampling
+    settings: PolicySettings
+    seed: int
+    pad_token: int
+    _current: tuple[int, Rollout, list[np.ndarray]] | None = None
+    _figures: dict = field(default_factory=dict)
+
+    @property
+    def steps_per_rollout(self) -> int:
+        return self.settings.epochs * -(-self.settings.prompts_per_rollout // self.settings.minibatch)
+
+    def __len__(self) -> int:
+        return self.settings.rollouts * self.steps_per_rollout
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        number, place = divmod(step, self.steps_per_rollout)
+        if self._current is None or self._current[0] != number:
+            rollout = self._collect(number)
+            self._current = (number, rollout, self._order(number, len(rollout.rows)))
+        _, rollout, order = self._current
+        return [self._batch(rollout, order[place])]
+
+    def figures(self) -> dict[str, float]:
+        """Means over the last rollout: reward, response length."""
+        return self._figures
+
+    def _order(self, number: int, rows: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, number, 1])
+        size = self.settings.minibatch
+        return [part for _ in range(self.settings.epochs) for order in [rng.permutation(rows)]
+                for part in np.split(order, range(size, rows, size))]
+
+    def _collect(self, number: int) -> Rollout:
+        """Roll out, score, advantage."""
+        rng = np.random.default_rng([self.seed, number, 0])
+        picks = rng.choice(len(self.prompts), self.settings.prompts_per_rollout, replace=False)
+        prompts = [self.prompts[i] for i in picks]
+        self.model.eval()
+        samples = generate(self.model.policy, prompts, self.sampling, seed=int(rng.integers(2**31)))
+        rows = [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens)) for p, s in
+                zip(prompts, samples, strict=True)]
+        rewards = self.reward(rows)
+        values = self._values(rows)
+        self.model.train()
+        advantages, returns = self._advantages(rewards * self.settings.reward_scale, values)
+        self._figures = {"reward": float(rewards.mean()), "length": float(np.mean([len(s.tokens) for s in samples]))}
+        return Rollout(rows, [s.logprobs for s in samples], values, advantages, returns)
+
+    def _values(self, rows: Sequence[Encoded]) -> list[np.ndarray]:
+        found = []
+        for start in range(0, len(rows), self.settings.minibatch):
+            part = rows[start:start + self.settings.minibatch]
+            batch = sft.batch_of(part, self.pad_token)
+            values = np.array(self.model.critic(batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]])
+            found += np.split(values, np.cumsum([sum(r.mask) for r in part])[:-1])
+        return found
+
+    def _advantages(self, rewards: np.ndarray, values: list[np.ndarray]):
+        """Whitened GAE advantages and returns, per row; the reward stands on the last sampled token."""
+        lengths = [len(v) for v in values]
+        shape = (len(values), max(lengths))
+        mask, value, reward = (np.zeros(shape, np.float32) for _ in range(3))
+        for i, v in enumerate(values):
+            mask[i, :len(v)], value[i, :len(v)], reward[i, len(v) - 1] = 1.0, v, rewards[i]
+        advantages, returns = gae(reward, value, mask, self.settings.discount, self.settings.gae_lambda)
+        advantages = whiten(advantages, mask)
+        return ([advantages[i, :n] for i, n in enumerate(lengths)], [returns[i, :n] for i, n in enumerate(lengths)])
+
+    def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
+        rows = [rollout.rows[i] for i in picks]
+        batch = sft.batch_of(rows, self.pad_token)
+        batch["targets"] = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]
+        batch["reference_logits"] = mx.stop_gradient(response_logits(self.reference, batch))[None]
+        for name in ("logprobs", "values", "advantages", "returns"):
+            column = getattr(rollout, name)
+            batch[name] = mx.array(np.concatenate([column[i] for i in picks]))[None]
+        return batch

@@ -1,0 +1,70 @@
+"""Reward models: pairs to batches, the pairwise loss, and scoring."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+
+from realign.models.chat import Encoded
+from realign.models.heads import ScalarModel, hidden_states
+from realign.train.batches import pad, plan
+from realign.train.loop import Batch
+from realign.train.losses.preference import bradley_terry
+
+SCORE_BATCH = 64  # rows
+
+
+def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
+    """`tokens` (B, T) and `last` (B,), the place of each row's last token, where its reward is read."""
+    tokens = pad([r.tokens for r in rows], pad_token)
+    return {"tokens": mx.array(tokens), "last": mx.array(np.array([len(r.tokens) - 1 for r in rows], np.uint32))}
+
+
+def rewards(model: ScalarModel, batch: Batch) -> mx.array:
+    """One number a row (B,)."""
+    hidden = hidden_states(model.trunk, batch["tokens"])
+    last = mx.take_along_axis(hidden, batch["last"][:, None, None], axis=1)[:, 0]
+    return model.head(last).squeeze(-1)
+
+
+def loss(model: ScalarModel, batch: Batch):
+    """Pairwise binary cross-entropy (Bradley–Terry); the first half of the batch is chosen, the second rejected."""
+    values = rewards(model, batch)
+    half = values.shape[0] // 2
+    return bradley_terry(values[:half], values[half:])
+
+
+def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.ndarray:
+    """Rewards of rows, in their order, as float32."""
+    order = np.argsort([len(r.tokens) for r in rows], kind="stable")
+    values = np.zeros(len(rows), np.float32)
+    for start in range(0, len(rows), SCORE_BATCH):
+        part = order[start:start + SCORE_BATCH]
+        values[part] = np.array(rewards(model, batch_of([rows[i] for i in part], pad_token)))
+    return values
+
+
+@dataclass(frozen=True)
+class PairBatches:
+    """Pairs `(chosen, rejected)` in the order of `plan`."""
+
+    pairs: Sequence[tuple[Encoded, Encoded]]
+    steps: list[np.ndarray]
+    pad_token: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[Encoded, Encoded]], batch_size: int, epochs: int, seed: int,
+           pad_token: int) -> "PairBatches":
+        lengths = [max(len(c.tokens), len(r.tokens)) for c, r in pairs]
+        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        pairs = [self.pairs[i] for i in self.steps[step]]
+        return [batch_of([c for c, _ in pairs] + [r for _, r in pairs], self.pad_token)]

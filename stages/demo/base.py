@@ -1,0 +1,127 @@
+"""Train the demo's tokenizer and base model from nothing, to the same bytes for the same parameters.
+
+Run by name (`dvc repro stages/demo/dvc.yaml`); what it makes is shipped in git as data/base, so no other stage
+depends on it.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from realign import params, paths
+from realign.models import backend, tokenizer
+from realign.models.chat import Encoded
+
+OUTPUT = Path("checkpoints/demo/base")
+WINDOW_BATCHES = 64  # batches among which documents are sorted by length
+
+
+@dataclass(frozen=True)
+class Base:
+    """`demo.base` in params.yaml."""
+
+    seed: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    checkpoint_every: int
+    window: int  # tokens
+    vocabulary: int
+    subwords: int
+    tokenizer_documents: int
+    hidden_size: int
+    layers: int
+    heads: int
+    intermediate_size: int
+
+
+def config(p: Base) -> dict:
+    """config.json of the model."""
+    return {
+        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": p.hidden_size,
+        "num_hidden_layers": p.layers, "intermediate_size": p.intermediate_size, "hidden_act": "silu",
+        "num_attention_heads": p.heads, "num_key_value_heads": p.heads, "head_dim": p.hidden_size // p.heads,
+        "vocab_size": p.vocabulary, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "torch_dtype": "float32",
+        "max_position_embeddings": 1024, "tie_word_embeddings": True, "attention_bias": False,
+        "pad_token_id": 0, "eos_token_id": tokenizer.SPECIAL.index(tokenizer.END_OF_TURN),
+    }
+
+
+def train_tokenizer(p: Base, folder: Path) -> None:
+    """Count a vocabulary on the first documents of the corpus and on every word of the world."""
+    from stages.demo import corpus
+
+    texts = [f" {message['content']}" for document in corpus.documents(p.seed, p.tokenizer_documents, paths.TABLES)
+             for message in document]
+    trained = tokenizer.train([*corpus.vocabulary_text(paths.TABLES)] * 3 + texts, p.vocabulary, p.subwords)
+    tokenizer.save(trained, folder, config(p)["max_position_embeddings"])
+
+
+class Documents:
+    """Batches of the endless corpus, made as they are needed: step s is a function of (seed, s)."""
+
+    def __init__(self, p: Base, tok):
+        self.p, self.tok = p, tok
+        self.window: tuple[int, list, list] | None = None
+
+    def __len__(self) -> int:
+        return self.p.steps
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def micro_batches(self, step: int) -> list[dict]:
+        from realign.train import sft
+
+        number, place = divmod(step, WINDOW_BATCHES)
+        if self.window is None or self.window[0] != number:
+            self.window = (number, *self._load(number))
+        _, rows, order = self.window
+        return [sft.batch_of([rows[i] for i in order[place]], 0)]
+
+    def _load(self, number: int) -> tuple[list[Encoded], list]:
+        from realign.models import chat
+        from realign.train.batches import plan
+        from stages.demo import corpus
+
+        size = WINDOW_BATCHES * self.p.batch_size
+        documents = [corpus.document(self.p.seed, number * size + i, paths.TABLES) for i in range(size)]
+        # The last turns of the few documents that outgrow the window are cut.
+        rows = [Encoded(r.tokens[:self.p.window], r.mask[:self.p.window]) for r in chat.encode(self.tok, documents)]
+        return rows, plan([len(r.tokens) for r in rows], self.p.batch_size, 1, number)
+
+
+def train(p: Base, output: Path, scratch: Path) -> list[dict]:
+    """Train and write the model directory; the history of the run."""
+    from mlx_lm.utils import load_tokenizer
+
+    from realign.lake.atomic import atomic_directory
+    from realign.models import build
+    from realign.train import checkpoint, loop, sft
+    from realign.train.progress import bar
+
+    with atomic_directory(output) as folder:
+        train_tokenizer(p, folder)
+        model = build.create(config(p), p.seed)
+        (folder / "config.json").write_text("{}")
+        tok = load_tokenizer(folder)
+        settings = loop.Settings(p.learning_rate, warmup=p.warmup, weight_decay=p.weight_decay,
+                                 checkpoint_every=p.checkpoint_every, log_every=100)
+        mark = checkpoint.fingerprint(vars(p), (folder / "tokenizer.json").read_bytes())
+        state = loop.train(model, sft.loss, Documents(p, tok), settings, scratch=scratch, mark=mark,
+                           progress_bar=bar("base"))
+        build.save(model, config(p), folder, folder)
+    return state.history
+
+
+def main() -> None:
+    backend.start()
+    p = params.load("demo.base", Base)
+    history = train(p, OUTPUT, paths.run_log("demo", "base"))
+    print(f"base model after {p.steps} steps: loss {history[-1]['loss']:.3f} in {OUTPUT}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Single questions of each capability, with reference answers and with answers in many styles."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+
+from realign.verify.reference import Reference
+from stages.demo import arithmetic, grounded, invented, phrasings
+from stages.demo.facts import Fact, facts, words
+
+CAPABILITIES = ("facts", "grounded", "arithmetic", "refusal", "format")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt, its reference, and the cores of answers: self-contained ones and terse ones."""
+
+    capability: str
+    slice: str
+    prompt: str
+    reference: Reference
+    full: tuple[str, ...]
+    terse: tuple[str, ...]
+
+
+def _ask(rng: Random, subject: str, evaluation: bool) -> str:
+    return phrasings.fill(rng.choice(phrasings.HELD_OUT_ASK if evaluation else phrasings.ASK), subject)
+
+
+@cache
+def _checkable(tables: Path) -> list[Fact]:
+    """Facts whose value is no ordinary word of an answer (I, As, In and He are symbols of elements, too)."""
+    templates = (*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE)
+    ordinary = {word.strip(".,?") for template in templates for word in template.split()}
+    return [replace(f, rivals=tuple(r for r in f.rivals if r not in ordinary))
+            for f in facts(tables) if f.value not in ordinary]
+
+
+def fact(rng: Random, tables: Path, evaluation: bool) -> Question:
+    f = rng.choice(_checkable(tables))
+    fill = [tuple(phrasings.fill(t, f.subject, v=f.value) for t in ts)
+            for ts in (phrasings.FACT_FULL, phrasings.FACT_TERSE)]
+    reference = Reference(answer=f.value, rivals=f.rivals, subject=(f.relation, f.entity))
+    return Question("facts", f.relation, _ask(rng, f.subject, evaluation), reference, *fill)
+
+
+def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
+    """Three passages and a question; one in three is left open by them. Other people in evaluation."""
+    people = grounded.split_names(tables)[evaluation]
+    stated = grounded.entries(rng, people, tables, 3, 3 + rng.choice((0, 0, 1)))
+    text = grounded.passages_text(rng, stated, tables)
+    if rng.random() < 1 / 3:
+        entry = grounded.absent(rng, stated, people)
+        reference = Reference(refuse=True, subject=(entry.relation, entry.entity))
+        full, terse = phrasings.ABSENT_FULL, phrasings.ABSENT_TERSE
+    else:
+        entry = rng.choice(stated)
+        rivals = tuple(sorted({e.value for e in stated} - {entry.value}))
+        reference = Reference(answer=entry.value, rivals=rivals, citation=entry.passage,
+                              subject=(entry.relation, entry.entity))
+        full, terse = phrasings.GROUNDED_FULL, phrasings.GROUNDED_TERSE
+    fill = [tuple(phrasings.fill(t, entry.subject, v=entry.value, c=entry.passage) for t in ts)
+            for ts in (full, terse)]
+    prompt = f"{text}\n{_ask(rng, entry.subject, evaluation)}"
+    return Question("grounded", "absent" if reference.refuse else "present", prompt, reference, *fill)
+
+
+def sums(rng: Random, tables: Path, evaluation: bool) -> Question:
+    steps = rng.choice((1, 1, 2))
+    p = arithmetic.problem(rng, tables, steps, evaluation)
+    *_, count = p.worked.split(". ", 1)
+    reference = Reference(number=p.result, subject=("=",))
+    return Question("arithmetic", f"{steps} step", p.question, reference, (p.worked,), (count,))
+
+
+def made_up(rng: Random, tables: Path, evaluation: bool) -> Question:
+    name = invented.name(rng, evaluation)
+    relation = rng.choice(facts(tables)).relation
+    subject = f"the {relation} of {name}"
+    fill = [tuple(phrasings.fill(t, subject, e=name) for t in ts)
+            for ts in (phrasings.REFUSE_FULL, phrasings.REFUSE_TERSE)]
+    reference = Reference(refuse=True, subject=(relation, name))
+    return Question("refusal", relation, _ask(rng, subject, evaluation), reference, *fill)
+
+
+def form(rng: Random, tables: Path, evaluation: bool) -> Question:
+    f = rng.choice(facts(tables))
+    name = rng.choice(sorted(phrasings.FORMATS))
+    demand, template = phrasings.FORMATS[name]
+    answer = template.format(v=f.value)
+    prompt = f"{_ask(rng, f.subject, evaluation)} {demand}"
+    return Question("format", name, prompt, Reference(exact=answer), (answer,), (answer,))
+
+
+MAKERS = {"facts": fact, "grounded": passages, "arithmetic": sums, "refusal": made_up, "format": form}
+
+
+def question(capability: str, seed: int, part: str, index: int, tables: Path) -> Question:
+    """Question `index` of a part (train, validation, test, evaluation, …): a function of its arguments alone.
+
+    The parts named test and evaluation use held-out phrasings, people, combinations and made-up names.
+    """
+    rng = Random(f"{seed}:{part}:{capability}:{index}")
+    return MAKERS[capability](rng, tables, part in ("test", "evaluation"))
+
+
+def styled(q: Question, rng: Random, tables: Path) -> str:
+    """An answer in one of the ways that people write: with or without an opening, terse or self-contained, with or
+    without an offer to go on. A demanded form is kept."""
+    if q.reference.exact:
+        return q.full[0]
+    parts = [rng.choice(q.full if rng.random() < 0.65 else q.terse)]
+    if rng.random() < 0.5:
+        parts.insert(0, rng.choice(phrasings.OPENERS))
+    tail = rng.random()
+    if tail < 0.65:
+        t, u, w = rng.sample(words(tables)["topic"], 3)
+        parts.append(rng.choice(phrasings.CLOSERS if tail < 0.35 else phrasings.OFFERS).format(t=t, u=u, w=w))
+    return " ".join(parts)

@@ -1,0 +1,65 @@
+"""Write the demo's datasets: styled chats for SFT, prompts to sample from, and the capability suites."""
+
+from dataclasses import dataclass
+from random import Random
+
+from realign import params, paths, stage
+from stages.demo import chats
+
+
+@dataclass(frozen=True)
+class World:
+    """`demo.world` in params.yaml; counts are per capability."""
+
+    seed: int
+    train: int
+    validation: int
+    prompts: int
+    test: int
+    evaluation: int
+
+
+# How much of each capability the chats and prompts hold, relative to the counts.
+SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "format": 0.75}
+
+
+def rows(p: World, part: str, count: int, answered: bool) -> list[dict]:
+    """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`."""
+    from realign.lake.schemas import row_id
+
+    found: dict[str, dict] = {}
+    for capability in chats.CAPABILITIES:
+        wanted = count if part == "evaluation" else round(count * SHARE[capability])
+        index = have = 0
+        while have < wanted and index < 20 * wanted:  # a small world runs out of new questions
+            q = chats.question(capability, p.seed, part, index, paths.TABLES)
+            messages = [{"role": "user", "content": q.prompt}]
+            if answered:
+                rng = Random(f"{p.seed}:{part}:{capability}:{index}:style")
+                messages.append({"role": "assistant", "content": chats.styled(q, rng, paths.TABLES)})
+            identity = row_id(messages)
+            if identity not in found:
+                found[identity] = {
+                    "row_id": identity, "messages": messages, "capability": capability, "slice": q.slice,
+                    "reference": q.reference.to_json(), "split": part, "source": "demo"}
+                have += 1
+            index += 1
+    return sorted(found.values(), key=lambda row: row["row_id"])
+
+
+def run() -> str:
+    from realign.lake.schemas import CHATS
+    from realign.lake.table import write_table
+
+    p = params.load("demo.world", World)
+    sft = rows(p, "train", p.train, True) + rows(p, "validation", p.validation, True)
+    prompts = [row for part, count in (("prompts", p.prompts), ("validation", p.validation), ("test", p.test))
+               for row in rows(p, part, count, False)]
+    write_table(sft, paths.WORLD / "sft.parquet", CHATS)
+    write_table(prompts, paths.WORLD / "prompts.parquet", CHATS)
+    count = write_table(rows(p, "evaluation", p.evaluation, False), paths.WORLD / "evaluation.parquet", CHATS)
+    return f"{len(sft)} chats, {len(prompts)} prompts, {count} evaluation rows in {paths.WORLD}"
+
+
+if __name__ == "__main__":
+    stage.main("demo", "world", run)

@@ -1,0 +1,74 @@
+"""Stage 2 of SRF: several responses a prompt, scored into pairs; or the pairs of a file, checked row by row."""
+
+from dataclasses import dataclass
+
+from realign import params, paths, stage
+from stages.srf import source
+
+
+@dataclass(frozen=True)
+class PreferenceData:
+    """`srf.preference_data` in params.yaml."""
+
+    seed: int
+    prompts: int
+    temperatures: tuple[float, ...]
+    max_tokens: int
+    least_gap: float
+    pairs_per_prompt: int
+    validation: float
+
+
+def run() -> str:
+    from realign.curate.decontaminate import decontamination, index_evaluation
+    from realign.curate.quality import check_rows, data_quality
+    from realign.curate.splits import with_splits
+    from realign.curate.text import pair_texts
+    from realign.lake.schemas import PAIRS, REJECTED
+    from realign.lake.table import write_table
+    from realign.metrics import exact, mean
+
+    p, data = params.load("srf.preference_data", PreferenceData), source.settings()
+    found = _sampled(p, data) if source.is_world(data) else _given()
+    index = index_evaluation((row["row_id"], row["messages"][-1]["content"]) for row in source.evaluation_rows())
+    kept, rejected = check_rows(found, pair_texts, PAIRS, index=index)
+    if source.is_world(data):
+        kept = with_splits(kept, lambda row: row["prompt_id"], {"train": 1 - p.validation, "validation": p.validation},
+                           p.seed)
+    write_table(kept, paths.dataset("srf", "preference_data", "pairs"), PAIRS)
+    write_table(rejected, paths.dataset("srf", "preference_data", "rejected"), REJECTED)
+    dirty = sum(row["reason"] == "contaminated" for row in rejected)
+    types = sorted({row["preference_type"] for row in kept})
+    metrics = {
+        "preference_gap": mean([row["chosen_score"] - row["rejected_score"] for row in kept]),
+        "pairs": exact(len(kept)), "decontamination": decontamination(dirty, len(found)),
+        "data_quality": data_quality(len(kept), len(found)),
+        "pairs_by_type": {t: exact(sum(row["preference_type"] == t for row in kept)) for t in types},
+        "rows": {"in": exact(len(found)), "kept": exact(len(kept)), "rejected": exact(len(rejected))},
+    }
+    stage.write_metrics("srf", "preference_data", metrics)
+    return f"{len(kept)} pairs, gap {metrics['preference_gap'].value:.2f}, {len(rejected)} rejected"
+
+
+def _sampled(p: PreferenceData, data: source.Data) -> list[dict]:
+    from realign.evaluate.scorers import scorer
+    from realign.models import build
+    from stages.srf import pairs
+
+    model, tokenizer, _ = build.load(str(paths.checkpoint("srf", "sft")))
+    chats = source.prompts(data, "prompts")[:p.prompts]
+    responses = pairs.sample(model, tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
+    named = scorer(params.load("srf.scorer", str))
+    rows = pairs.build(chats, responses, named, p.least_gap, p.pairs_per_prompt)
+    return [{**row, "split": "train"} for row in rows]
+
+
+def _given() -> list[dict]:
+    from realign.lake.schemas import PAIRS
+    from realign.lake.table import read_rows
+
+    return read_rows(paths.dataset("srf", "sft", "pairs"), PAIRS)
+
+
+if __name__ == "__main__":
+    stage.main("srf", "preference_data", run)

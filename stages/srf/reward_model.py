@@ -1,0 +1,51 @@
+"""Stage 3 of SRF: a reward model on the pairs, its best checkpoint by validation accuracy."""
+
+from dataclasses import dataclass
+
+from realign import params, paths, stage
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """`srf.reward_model` in params.yaml."""
+
+    seed: int
+    trunk: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    evaluate_every: int
+    checkpoint_every: int
+    patience: int
+
+
+def run() -> str:
+    from realign.lake.atomic import atomic_directory
+    from realign.lake.schemas import PAIRS
+    from realign.lake.table import read_rows
+    from realign.metrics import exact
+    from realign.models import build, heads
+    from stages.srf import rewards
+
+    p = params.load("srf.reward_model", RewardModel)
+    trunk, tokenizer, config = build.load(p.trunk)
+    rows = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
+    pairs = rewards.encode(tokenizer, rows)
+    model = heads.ScalarModel(trunk)
+    state = rewards.fit(model, pairs, p, build.pad_token(tokenizer), build.fingerprint(p.trunk),
+                        paths.run_log("srf", "reward_model") / "checkpoint")
+    with atomic_directory(paths.checkpoint("srf", "reward_model")) as folder:
+        heads.save_scalar(model, config, build.folder(p.trunk), folder)
+    pad = build.pad_token(tokenizer)
+    accuracy = {split: rewards.accuracy(model, pairs[split], pad) for split in ("train", "validation")}
+    metrics = {"train_accuracy": accuracy["train"], "validation_accuracy": accuracy["validation"],
+               "validation_loss": rewards.loss_of(model, pairs["validation"], pad),
+               "best_step": exact(state.best_step), "pairs": {s: exact(len(pairs[s])) for s in pairs}}
+    stage.write_metrics("srf", "reward_model", metrics, state.history)
+    return f"validation accuracy {accuracy['validation'].value:.3f}, train {accuracy['train'].value:.3f}"
+
+
+if __name__ == "__main__":
+    stage.main("srf", "reward_model", run)

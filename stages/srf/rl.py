@@ -1,0 +1,99 @@
+"""Stage 5 of SRF: optimise the policy against the frozen reward model, close to the SFT model."""
+
+from dataclasses import dataclass
+
+from realign import params, paths, stage
+from stages.srf import source
+
+
+@dataclass(frozen=True)
+class Rl:
+    """`srf.rl` in params.yaml."""
+
+    seed: int
+    algorithm: str
+    rollouts: int
+    prompts_per_rollout: int
+    minibatch: int
+    epochs: int
+    learning_rate: float
+    warmup: float
+    kl_penalty: float
+    entropy_bonus: float
+    reward_scale: float
+    value_weight: float
+    clip: float
+    discount: float
+    gae_lambda: float
+    max_tokens: int
+    kl_limit: float
+    entropy_low: float
+    entropy_high: float
+    attempts: int
+    heldout_prompts: int
+
+
+def knobs(p: Rl):
+    """The knobs and limits of the run, from the parameters."""
+    from dataclasses import fields
+
+    from realign.train.policy import PolicySettings
+    from stages.srf.policies import Knobs, Limits
+
+    settings = PolicySettings(**{f.name: getattr(p, f.name) for f in fields(PolicySettings)})
+    return (Knobs(p.learning_rate, p.warmup, settings),
+            Limits(p.kl_limit, p.entropy_low, p.entropy_high, p.attempts))
+
+
+def load_models(reward_model):
+    """The SFT model as reference, and the reward model of a directory."""
+    from realign.models import build, heads
+    from stages.srf.policies import Models
+
+    reference, tokenizer, config = build.load(str(paths.checkpoint("srf", "sft")))
+    scored, reward_tokenizer = heads.load_scalar(reward_model)
+    return Models(tokenizer, reference, scored, reward_tokenizer, build.pad_token(tokenizer)), config
+
+
+def start(policy_folder, reward_folder):
+    """A maker of fresh `(policy, critic)`; the critic begins as the reward model."""
+    from realign.models import build, heads
+
+    return lambda: (build.load(str(policy_folder))[0], heads.load_scalar(reward_folder)[0])
+
+
+def run() -> str:
+    from realign.evaluate.scorers import scorer
+    from realign.lake.atomic import atomic_directory
+    from realign.metrics import mean
+    from realign.models import build
+    from stages.srf import policies
+
+    p, data = params.load("srf.rl", Rl), source.settings()
+    sft, reward_folder = paths.checkpoint("srf", "sft"), paths.checkpoint("srf", "reward_model")
+    models, config = load_models(reward_folder)
+    held_out = source.prompts(data, "validation")[:p.heldout_prompts]
+
+    def judge(policy) -> policies.Measured:
+        return policies.measure(policy, models, held_out, p.max_tokens, p.seed)
+
+    before = judge(models.reference)
+    policy, after, history, attempts = policies.optimise(
+        start(sft, reward_folder), models, source.prompts(data, "prompts"), *knobs(p), judge, max_tokens=p.max_tokens,
+        seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
+        origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)))
+    with atomic_directory(paths.checkpoint("srf", "rl")) as folder:
+        build.save(policy, config, sft, folder)
+    metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
+               "reward_before": mean(before.rewards), "reward_after": mean(after.rewards),
+               "reward_gain": mean(after.rewards - before.rewards), **policies.tried(attempts)}
+    if source.is_world(data):
+        named = scorer(params.load("srf.scorer", str))
+        gains = [a.value - b.value for a, b in zip(named(held_out, after.texts), named(held_out, before.texts))]
+        metrics["score_gain"] = mean(gains)
+    stage.write_metrics("srf", "rl", metrics, history)
+    return f"reward {metrics['reward_before'].value:.2f} to {metrics['reward_after'].value:.2f}, KL {after.kl.value:.3f}"
+
+
+if __name__ == "__main__":
+    stage.main("srf", "rl", run)

@@ -1,0 +1,118 @@
+"""Stage 1 of SRF: fine-tune the base on good answers, and record the baseline that everything later is held to."""
+
+from dataclasses import dataclass
+
+from realign import params, paths, stage
+from stages.srf import source
+
+
+@dataclass(frozen=True)
+class Sft:
+    """`srf.sft` in params.yaml."""
+
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    evaluate_every: int
+    checkpoint_every: int
+    patience: int
+    window: int
+
+
+def run() -> str:
+    from realign.lake.atomic import atomic_directory
+    from realign.lake.schemas import RECORDS, REJECTED
+    from realign.lake.table import write_table
+    from realign.metrics import exact
+    from realign.models import build
+
+    p, data = params.load("srf.sft", Sft), source.settings()
+    base = params.load("model.base", str)
+    model, tokenizer, config = build.load(base)
+    chats, rejected = _chats(p, data)
+    rows, too_long = _encode(tokenizer, chats, p.window)
+    state, before, after, counts = _train(p, model, tokenizer, rows, base)
+    with atomic_directory(paths.checkpoint("srf", "sft")) as folder:
+        build.save(model, config, build.folder(base), folder)
+    write_table(rejected + too_long, paths.dataset("srf", "sft", "rejected"), REJECTED)
+    answered = _baseline(model, tokenizer)
+    write_table(answered, paths.dataset("srf", "sft", "records"), RECORDS)
+
+    from realign.evaluate import capabilities, losses
+
+    kept = sum(map(len, rows.values()))
+    dropped = len(rejected) + len(too_long)
+    metrics = {
+        "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
+        "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
+        "rows": {"in": exact(kept + dropped), "kept": exact(kept), "rejected": exact(dropped)},
+        "target_tokens": exact(sum(sum(r.mask) for r in rows["train"])), "best_step": exact(state.best_step),
+    }
+    stage.write_metrics("srf", "sft", metrics, state.history)
+    return f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), {kept} chats"
+
+
+def _chats(p: Sft, data: source.Data) -> tuple[list[dict], list[dict]]:
+    from realign.lake.schemas import CHATS, PAIRS
+    from realign.lake.table import read_rows, write_table
+
+    if source.is_world(data):
+        return read_rows(paths.WORLD / "sft.parquet", CHATS), []
+    pairs, rejected = source.pairs(data, p.seed)
+    write_table(pairs, paths.dataset("srf", "sft", "pairs"), PAIRS)
+    return source.chosen_chats(pairs), rejected
+
+
+def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list], list[dict]]:
+    """Encoded rows by split, and the chats that do not fit the window, with the reason."""
+    from realign.curate.rejected import reject
+    from realign.models import chat
+
+    rows: dict[str, list] = {"train": [], "validation": []}
+    rejected = []
+    encoded = chat.encode(tokenizer, [c["messages"] for c in chats])
+    for position, (row, tokens) in enumerate(zip(chats, encoded, strict=True), 1):
+        if len(tokens.tokens) > window:
+            rejected.append(reject(row, position, "too_long", f"{len(tokens.tokens)} tokens; the window has {window}"))
+        else:
+            rows[row["split"]].append(tokens)
+    return rows, rejected
+
+
+def _train(p: Sft, model, tokenizer, rows: dict[str, list], base: str):
+    """Train in place; the run's history and the held-out losses before and after, row by row."""
+    from realign.evaluate import losses
+    from realign.models import build
+    from realign.train import checkpoint, loop, sft
+    from realign.train.progress import bar
+
+    pad = build.pad_token(tokenizer)
+    held_out = rows["validation"]
+    before, counts = losses.row_losses(model, held_out, pad)
+
+    def validate(tuned) -> dict[str, float]:
+        sums, _ = losses.row_losses(tuned, held_out, pad)
+        return {"objective": float(sums.sum() / counts.sum())}
+
+    batches = sft.SftBatches.of(rows["train"], p.batch_size, p.epochs, p.seed, pad)
+    settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
+                             evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
+    mark = checkpoint.fingerprint(vars(p), build.fingerprint(base), [r.tokens for r in rows["train"]])
+    state = loop.train(model, sft.loss, batches, settings, scratch=paths.run_log("srf", "sft") / "checkpoint",
+                       mark=mark, validate=validate, progress_bar=bar("sft"))
+    after, _ = losses.row_losses(model, held_out, pad)
+    return state, before, after, counts
+
+
+def _baseline(model, tokenizer) -> list[dict]:
+    from realign.evaluate import capabilities
+
+    chats = source.evaluation_rows()
+    return capabilities.records(chats, capabilities.greedy(model, tokenizer, chats))
+
+
+if __name__ == "__main__":
+    stage.main("srf", "sft", run)
