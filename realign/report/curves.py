@@ -53,7 +53,7 @@ def _first(a: float | None, b: float | None) -> float | None:
 
 
 def _kind(name: str) -> str:
-    """The kind of figure a field is: `validation_loss` is a loss, `reward_mean` a reward, `kl_penalty` no KL."""
+    """The kind of a field: `validation_loss` is a loss, `reward_mean` a reward, `kl_penalty` is no KL."""
     words = name.replace(".", "_").split("_")
     kind = words[0] if words[-1] in OF else words[-1]
     return kind if kind in KINDS else name

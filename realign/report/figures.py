@@ -74,7 +74,8 @@ def strip(ident: str, title: str, seen: tuple, must: Limit, should: Limit) -> Ma
                 css, at(band.ceiling), 100 * (end - band.ceiling) / (end - start)))
     body += [Markup('<line class="limit" x1="{0}" x2="{0}" y1="3" y2="21"/>').format(at(e)) for e in limits]
     if low is not None and high is not None and low < high:
-        body.append(Markup('<line class="whisker" x1="{}" x2="{}" y1="12" y2="12"/>').format(at(low), at(high)))
+        body.append(Markup('<line class="whisker" x1="{}" x2="{}" y1="12" y2="12"/>').format(
+            at(low), at(high)))
     body.append(Markup('<circle class="dot" cx="{}" cy="12" r="5"/>').format(at(value)))
     ends = f", interval {number(low)} to {number(high)}" if low is not None and high is not None else ""
     told = f"{number(value)}{ends}; limits {', '.join(threshold(e) for e in limits)}"
@@ -86,7 +87,8 @@ def dumbbell(ident: str, title: str, before: dict, after: dict) -> Markup:
     def at(x: float) -> str:
         return f"{2 + 96 * min(max(x, 0.0), 1.0):.2f}%"
 
-    body = [Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="40"/>').format(at(x / 4)) for x in range(5)]
+    body = [Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="40"/>').format(at(x / 4))
+            for x in range(5)]
     told = []
     values = [m.get("value") for m in (before, after)]
     if all(is_number(v) for v in values):
@@ -136,11 +138,13 @@ def line_chart(ident: str, title: str, x_name: str, series: Sequence[Series], li
     for edge in edges:
         y = at(x0, edge)[1]
         body.append(Markup('<line class="limit" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                           '<text class="limit" x="{}" y="{ty:.1f}" text-anchor="end">limit {}</text>').format(
+                           '<text class="limit" x="{}" y="{ty:.1f}" text-anchor="end">limit {}</text>'
+                           ).format(
             LEFT, WIDTH - RIGHT, WIDTH - RIGHT, threshold(edge), y=y, ty=y - 4 if y > TOP + 14 else y + 12))
     for i, s in enumerate(drawn):
         body += _curve(at, s, i % 6 + 1)
-    return svg(ident, title, told(title, x_name, series), f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}"', body)
+    size = f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    return svg(ident, title, told(title, x_name, series), size, body)
 
 
 def told(title: str, x_name: str, series: Sequence[Series]) -> str:
@@ -180,6 +184,6 @@ def _curve(at, series: Series, colour: int) -> list[Markup]:
     known = [p for p in series.points if p[1] is not None]
     body = [Markup('<path class="s{}" d="{}"/>').format(colour, "".join(path))]
     marks = known if len(known) <= HOVER else known[-1:]
-    return body + [Markup('<circle class="s{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}: {} at {}</title></circle>')
-                   .format(colour, *at(x, y), 3.5 if (x, y) == known[-1] else 1.8, series.name, number(y),
-                           threshold(x)) for x, y in marks]
+    mark = Markup('<circle class="s{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}: {} at {}</title></circle>')
+    return body + [mark.format(colour, *at(x, y), 3.5 if (x, y) == known[-1] else 1.8, series.name,
+                               number(y), threshold(x)) for x, y in marks]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realign import paths
-from realign.report.sources import Run, read_yaml
+from realign.report.sources import ACCEPTED, Run, read_yaml
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,11 @@ def lineage(run: Run) -> list[Made]:
 
 
 def _locked(root: Path, workflow: str) -> dict[str, Mapping]:
-    files = [root / "stages" / "demo" / "dvc.lock", root / "stages" / workflow / "dvc.lock", root / "dvc.lock"]
-    return {name: stage for file in files for name, stage in read_yaml(file).get("stages", {}).items()}
+    """Stages of every lock file that can lie behind a workflow; the demo's named `demo: …`."""
+    files = {"demo: ": root / "stages/demo/dvc.lock", "": root / "dvc.lock"}
+    shared = {f"{prefix}{name}": stage for prefix, file in files.items()
+              for name, stage in read_yaml(file).get("stages", {}).items()}
+    return shared | read_yaml(root / "stages" / workflow / "dvc.lock").get("stages", {})
 
 
 def _visit(name: str, locked: Mapping, maker: Mapping, order: dict) -> None:
@@ -65,11 +68,13 @@ def _is_result(run: Run, path: str) -> bool:
         return bool(run.release)
     for stage in run.stages:
         homes = [paths.dataset(run.workflow, stage.name, "any").parent.as_posix(),
-                 paths.checkpoint(run.workflow, stage.name).as_posix()]
-        if stage.metrics and (path == paths.metrics(run.workflow, stage.name).as_posix() or not set(homes).isdisjoint(_parents(path))):
+                 paths.checkpoint(run.workflow, stage.name).as_posix(),
+                 paths.metrics(run.workflow, stage.name).as_posix()]
+        if stage.metrics and not set(homes).isdisjoint(_parents(path)):
             return True
+        verdict = paths.accepted(run.workflow, stage.name).with_suffix(".json")
         # A rejecting gate fails, so its lock entry, if any, is that of an earlier run.
-        if stage.tier in ("HIGH", "MEDIUM") and path == paths.accepted(run.workflow, stage.name).with_suffix(".json").as_posix():
+        if stage.tier in ACCEPTED and path == verdict.as_posix():
             return True
     return False
 

@@ -15,7 +15,7 @@ def is_number(value) -> bool:
 
 
 def number(value, more: int = 0) -> str:
-    """`value` rounded for reading: four decimals below 1, fewer above, more where it is tiny; a dash for none.
+    """`value` rounded for reading: four decimals below 1, fewer above, more where tiny; a dash for none.
 
     `more` adds decimals.
     """
@@ -33,7 +33,8 @@ def number(value, more: int = 0) -> str:
 
 def threshold(value: float) -> str:
     """A threshold as it was written, without trailing zeros."""
-    return (f"{value:,.0f}" if abs(value) >= 1000 and value == int(value) else f"{value:g}").replace("-", MINUS)
+    text = f"{value:,.0f}" if abs(value) >= 1000 and value == int(value) else f"{value:g}"
+    return text.replace("-", MINUS)
 
 
 def beside(value: float, limit: float) -> str:
@@ -42,7 +43,8 @@ def beside(value: float, limit: float) -> str:
         return (x > limit) - (x < limit)
 
     texts = [number(value, more) for more in range(13)]
-    return next((t for t in texts if side(float(t.replace(MINUS, "-").replace(",", ""))) == side(value)), texts[-1])
+    back = [float(text.replace(MINUS, "-").replace(",", "")) for text in texts]
+    return next((t for t, x in zip(texts, back, strict=True) if side(x) == side(value)), texts[-1])
 
 
 def is_count(metric: Mapping) -> bool:

@@ -56,7 +56,8 @@ def gate(stage: Stage) -> dict:
                             (d.observed, d.low, d.high), d.must, d.should) for i, d in enumerate(shown)]
     ranges = {d.metric for d in shown}
     quiet = [c for c in stage.verdict.get("checks", []) if c["passed"] and c["metric"] not in ranges]
-    return {"stage": stage, "decisions": list(zip(shown, map(seen, shown), strips, strict=True)), "quiet": len(quiet),
+    return {"stage": stage, "quiet": len(quiet),
+            "decisions": list(zip(shown, map(seen, shown), strips, strict=True)),
             "remedy": as_list(stage.verdict.get("remedy")) if stage.tier in ("MEDIUM", "REJECT") else [],
             "mismatches": mismatches(stage)}
 
@@ -69,7 +70,8 @@ def thresholds(run: Run) -> dict[str, dict[str, str]]:
 def capabilities(run: Run) -> list[dict]:
     """Per capability: baseline and final score, retention, the picture."""
     def scores(stage: str, prefix: str) -> Mapping:
-        return {k.removeprefix(prefix): m for k, m in run.stage(stage).metrics.items() if k.startswith(prefix)}
+        found = run.stage(stage).metrics.items()
+        return {k.removeprefix(prefix): m for k, m in found if k.startswith(prefix)}
 
     before, after = scores("sft", "capability."), scores("evaluate", "capability.")
     kept = scores("evaluate", "retention.")
@@ -96,7 +98,7 @@ def _flat(value, name: str) -> Iterator[tuple[str, str]]:
 
 
 def comparisons(run: Run) -> list[dict]:
-    """What the release compared the model with: capability by capability, and the worst examples that fell."""
+    """What the release compared the model with: every capability, and the examples that fell furthest."""
     named = {"baseline": "the baseline", "released": "the model released before"}
     return [{"name": named.get(against, against), "capabilities": found["capabilities"],
              "examples": [_fallen(e) for e in found.get("examples", [])[:FALLEN]]}
@@ -105,7 +107,7 @@ def comparisons(run: Run) -> list[dict]:
 
 def _fallen(example: Mapping) -> Sample:
     shared = {k: example[k] for k in ("example_id", "capability", "slice", "prompt", "reference")}
-    before, after = ({"output": example[f"output_{side}"], "score": example[f"score_{side}"]} for side in "ab")
+    before, after = ({k: example[f"{k}_{side}"] for k in ("output", "score")} for side in "ab")
     return Sample(shared | before, shared | after)
 
 

@@ -60,7 +60,8 @@ def samples(run: Run) -> Samples:
 def _records(run: Run, stage: str) -> dict[tuple[str, str], dict]:
     if not run.stage(stage).metrics:
         return {}
-    return {(row["capability"], row["example_id"]): row for row in rows(run.dataset(stage, "records"), COLUMNS)}
+    found = rows(run.dataset(stage, "records"), COLUMNS)
+    return {(row["capability"], row["example_id"]): row for row in found}
 
 
 def _groups(pairs: Sequence[Sample], fates: tuple) -> tuple[Group, ...]:

@@ -40,7 +40,8 @@ def summary(run: Run) -> Summary:
     if kind == "blocked":
         reasons = as_list(run.release.get("reasons")) + reasons
         remedies = as_list(run.release.get("remedy")) + remedies
-    return Summary(word, colour, _lead(run, kind, warned, stopped), tuple(reasons), tuple(dict.fromkeys(remedies)))
+    lead = _lead(run, kind, warned, stopped)
+    return Summary(word, colour, lead, tuple(reasons), tuple(dict.fromkeys(remedies)))
 
 
 def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]) -> str:
@@ -72,7 +73,8 @@ def listed(names: Sequence[str]) -> str:
 
 def as_list(value) -> list[str]:
     """A list of texts, or one text whose parts a semicolon divides, as a list; nothing as an empty one."""
-    return [str(v) for v in value] if isinstance(value, list) else [p for p in str(value or "").split("; ") if p]
+    parts = value if isinstance(value, list) else str(value or "").split("; ")
+    return [str(p) for p in parts if p]
 
 
 def why(stage: Stage, decision: Decision) -> str:

@@ -7,7 +7,8 @@ from realign.report.numbers import is_number
 from realign.report.sources import Run, Stage
 
 NUMBER = r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?"
-BOUNDS = re.compile(rf"(?:(?P<low>[≥>=]) (?P<floor>{NUMBER}))?(?: and )?(?:(?P<high>[≤<]) (?P<ceiling>{NUMBER}))?")
+BOUNDS = re.compile(rf"(?:(?P<low>[≥>=]) (?P<floor>{NUMBER}))?(?: and )?"
+                    rf"(?:(?P<high>[≤<]) (?P<ceiling>{NUMBER}))?")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def _decision(metric: str, checks: list[dict]) -> Decision:
     must, should = (_tightest([c for c in checks if c["severity"] == s]) for s in ("critical", "warning"))
     failed = [c for c in checks if not c["passed"]]
     worst = min((c["severity"] for c in failed), default="")  # "critical" sorts before "warning"
-    wording = demand(must, should) or "must be " + ", ".join(dict.fromkeys(str(c["threshold"]) for c in failed))
+    told = dict.fromkeys(str(c["threshold"]) for c in failed)
+    wording = demand(must, should) or "must be " + ", ".join(told)
     seen = (checks[0].get(k) for k in ("observed", "low", "high", "n"))
     return Decision(metric, *(v if is_number(v) else None for v in seen), must, should, worst, wording)
 
@@ -85,16 +87,19 @@ def _tightest(checks: list[dict]) -> Limit:
                  " and ".join(dict.fromkeys(g.words for g in given)))
 
 
+ROUNDED = 1.5e-6  # metrics and verdicts both round to six places
+
+
 def mismatches(stage: Stage) -> list[str]:
     """Metrics whose figure in the verdict is not the one in the metrics file: the gate saw other figures."""
     return sorted({str(c["metric"]) for c in stage.verdict.get("checks", [])
                    if is_number(c.get("observed")) and c.get("metric") in stage.metrics
                    and is_number(stage.metrics[c["metric"]].get("value"))
-                   and abs(stage.metrics[c["metric"]]["value"] - c["observed"]) > 1.5e-6})  # both are rounded to six places
+                   and abs(stage.metrics[c["metric"]]["value"] - c["observed"]) > ROUNDED})
 
 
 def state(run: Run) -> str:
-    """What became of the run: released, blocked, accepted (release undecided), rejected, unfinished, empty."""
+    """What became of the run: released, blocked, accepted (undecided), rejected, unfinished or empty."""
     if any(s.tier == "REJECT" for s in run.stages):
         return "rejected"
     if not any(s.metrics for s in run.stages):

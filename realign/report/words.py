@@ -4,7 +4,7 @@
 WORKFLOWS: dict[str, dict[str, tuple[str, str]]] = {
     "srf": {
         "sft": ("Supervised fine-tuning",
-                "Teaches the base model to answer in the wanted form; its scores are the baseline (“before”)."),
+                "Teaches the base model to answer in the wanted form; its scores are the baseline “before”."),
         "preference_data": ("Preference data",
                             "Samples several answers a prompt, scores them, and keeps better–worse pairs."),
         "reward_model": ("Reward model", "Trains a model to tell the better answer of a pair."),
@@ -13,12 +13,12 @@ WORKFLOWS: dict[str, dict[str, tuple[str, str]]] = {
         "rl": ("Reinforcement learning",
                "Trains the model on the reward, kept close to where it started."),
         "iterate": ("Iteration", "Repeats with fresh pairs, keeps the best round, rolls back a worse one."),
-        "evaluate": ("Evaluation", "Compares the final model with the baseline on every capability (“after”)."),
+        "evaluate": ("Evaluation", "Compares the final model with the baseline on every capability."),
     },
 }
 TITLES = {"srf": "Supervised reward fine-tuning"}
 
-# A metric's name, or the part of it before a dot -> (label, meaning). First match wins: full name, then prefix.
+# A metric's full name, or else the part of it before a dot -> (label, meaning).
 METRICS: dict[str, tuple[str, str]] = {
     "accuracy_by_type": ("Accuracy by type", "Reward accuracy on the pairs of one preference type."),
     "adversarial_accuracy": ("Adversarial accuracy",
@@ -59,7 +59,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "rolled_back": ("Rounds rolled back", "Rounds that came out worse and were undone."),
     "rounds": ("Rounds", "Rounds of iteration that were run."),
     "rows": ("Rows", "Rows read, kept and rejected."),
-    "score_gain": ("Score gain", "Mean score by the scorer after minus before, on the same held-out prompts."),
+    "score_gain": ("Score gain", "The scorer's mean score after minus before, on the same held-out prompts."),
     "train_accuracy": ("Training accuracy", "Share of training pairs that the reward model ranks right."),
     "train_validation_gap": ("Train–validation gap",
                              "Training accuracy minus validation accuracy; a large gap is overfitting."),
@@ -82,8 +82,9 @@ TIERS = {
 # Figures for the top of the page, the most telling first: (stage, metric).
 TELLING = (
     ("evaluate", "retention_worst"), ("evaluate", "win_rate"), ("evaluate", "kl"), ("iterate", "score_gain"),
-    ("rl", "score_gain"), ("reward_validation", "validation_accuracy"), ("reward_model", "validation_accuracy"),
-    ("preference_data", "preference_gap"), ("preference_data", "pairs"), ("sft", "heldout_loss_drop"),
+    ("rl", "score_gain"), ("reward_validation", "validation_accuracy"),
+    ("reward_model", "validation_accuracy"), ("preference_data", "preference_gap"), ("preference_data", "pairs"),
+    ("sft", "heldout_loss_drop"),
 )
 
 

@@ -17,8 +17,9 @@ FIGURES = {
     "preference_data": {"preference_gap": 0.4312, "decontamination": 0.9981, "data_quality": 0.9533,
                         "agreement_rate": 0.9612, "kappa": 0.9218},
     "reward_model": {"train_accuracy": 0.9316, "validation_accuracy": 0.9031, "validation_loss": 0.2637},
-    "reward_validation": {"train_accuracy": 0.9316, "validation_accuracy": 0.9012, "train_validation_gap": 0.0304,
-                          "ood_accuracy": 0.8321, "adversarial_accuracy": 0.7712, "consistency": 0.9414,
+    "reward_validation": {"train_accuracy": 0.9316, "validation_accuracy": 0.9012,
+                          "train_validation_gap": 0.0304, "ood_accuracy": 0.8321,
+                          "adversarial_accuracy": 0.7712, "consistency": 0.9414,
                           "margin_gap_correlation": 0.5123, "length_bias": -0.0413,
                           "accuracy_by_type.factual": 0.9341, "accuracy_by_type.citation": 0.8613},
     "rl": {"kl": 0.0713, "entropy": 0.8912, "reward_before": 0.1312, "reward_after": 0.6523,
@@ -90,8 +91,9 @@ def verdict_of(stage, flat):
         seen = flat[base]
         for text, severity in ((high, "warning"), (must, "critical")):
             if text:
-                checks.append({"metric": name, "observed": seen[part], "low": seen["low"], "high": seen["high"],
-                               "n": seen["n"], "expectation": "expect_column_values_to_be_between",
+                checks.append({"metric": name, "observed": seen[part], "low": seen["low"],
+                               "high": seen["high"], "n": seen["n"],
+                               "expectation": "expect_column_values_to_be_between",
                                "threshold": text, "severity": severity, "passed": holds(text, seen[part])})
         checks.append(checks[-1] | {"metric": f"{base}.n", "observed": seen["n"], "threshold": "≥ 100",
                                     "severity": "critical", "passed": True})
@@ -115,9 +117,11 @@ def curves(stage):
                    else {}) for s in range(0, 401, 10)]
     if stage == "rl":
         return [{"step": s, "loss": wave(s / 200, 0.4, 0.1), "reward": wave(s / 200, 0.13, 0.65),
-                 "kl": wave(s / 200, 0.0, 0.07), "entropy": wave(s / 200, 1.05, 0.89)} for s in range(0, 201, 5)]
+                 "kl": wave(s / 200, 0.0, 0.07), "entropy": wave(s / 200, 1.05, 0.89)}
+                for s in range(0, 201, 5)]
     if stage == "iterate":
-        return [{"step": s, "round": r, "reward": wave(s / 100, 0.6, 0.65 + r / 20), "kl": wave(s / 100, 0.06, 0.09)}
+        return [{"step": s, "round": r, "reward": wave(s / 100, 0.6, 0.65 + r / 20),
+                 "kl": wave(s / 100, 0.06, 0.09)}
                 for r in (1, 2, 3) for s in range(0, 101, 10)]
     return []
 
@@ -132,7 +136,7 @@ def records(side):
                 right = not right
             rows.append({
                 "example_id": f"{c}-{i:03d}", "capability": c, "slice": "held-out phrasing",
-                "prompt": f"Which city is the capital of land {i}? Say it in one sentence and name your source.",
+                "prompt": f"Which city is the capital of land {i}? Answer in one sentence with a source.",
                 "output": f"The capital of land {i} is {'City' if right else 'Town'} {i} [{1 + side}].",
                 "score": float(right), "reference": json.dumps({"answer": f"City {i}"})})
     return rows
@@ -141,7 +145,7 @@ def records(side):
 REJECTED = [
     ("data/world/sft.parquet", 17, "duplicate", "same as row 3", "user: What is the capital of Peru?"),
     ("data/world/sft.parquet", 112, "duplicate", "same as row 81", "user: Name a noble gas."),
-    ("data/world/sft.parquet", 230, "contaminated", "13-gram of evaluation row facts-017", "user: Which planet…"),
+    ("data/world/sft.parquet", 230, "contaminated", "13-gram of evaluation row facts-017", "Which planet…"),
     ("mine.jsonl", 4, "broken_json", "expecting ',' at column 31", '{"prompt": "a" "chosen": "b"}'),
     ("mine.jsonl", 9, "empty_text", "`chosen` is empty", '{"prompt": "a", "chosen": ""}'),
     ("mine.jsonl", 11, "missing_field", "no field `rejected`", EVIL),
@@ -266,9 +270,11 @@ def change():
 def comparison():
     """One comparison of the release: `comparison(capability, a, b, output)` with one example that fell."""
     def build(capability, a, b, output):
-        example = {"capability": capability, "slice": "s", "example_id": "e-1", "prompt": output, "score_a": 1.0,
-                   "reference": output, "output_a": output, "output_b": output, "score_b": 0.0}
-        return {"capabilities": [compared(capability, a, b)], "regressions": [capability], "examples": [example]}
+        example = {"capability": capability, "slice": "s", "example_id": "e-1", "prompt": output,
+                   "score_a": 1.0, "reference": output, "output_a": output, "score_b": 0.0,
+                   "output_b": output}
+        return {"capabilities": [compared(capability, a, b)], "regressions": [capability],
+                "examples": [example]}
     return build
 
 
@@ -295,7 +301,7 @@ def full(tmp_path):
 
 @pytest.fixture
 def rejected(tmp_path):
-    """The reward model guesses on real preferences: its gate says no; an earlier run left later files behind."""
+    """The reward model guesses: its gate says no. An earlier run left files of later stages behind."""
     for stage in STAGES[:2]:
         write_stage(tmp_path, stage, metrics_of(stage))
     write_stage(tmp_path, "reward_model", metrics_of("reward_model") | {

@@ -49,7 +49,8 @@ def test_strip_of_a_missing_figure_is_no_picture():
 
 
 def test_dumbbell_places_scores_in_proportion():
-    svg = dumbbell("a", "facts", {"value": 0.5, "low": 0.4, "high": 0.6}, {"value": 1.0, "low": 0.9, "high": 1.0})
+    svg = dumbbell("a", "facts", {"value": 0.5, "low": 0.4, "high": 0.6},
+                   {"value": 1.0, "low": 0.9, "high": 1.0})
     assert places(svg, r'circle class="\w+" cx="([\d.]+)%') == [50.0, 98.0]
     assert "before 0.5000 (0.4000 to 0.6000); after 1.000 (0.9000 to 1.000)" in svg
 
@@ -60,10 +61,12 @@ def test_dumbbell_without_an_after_shows_the_before_alone():
 
 
 def test_line_falls_where_the_figure_rises_and_breaks_at_a_gap():
-    svg = line_chart("a", "Loss", "step", [Series("Loss", ((0, 1.0), (1, 2.0), (2, None), (3, 4.0), (4, 3.0)))], Limit())
+    points = ((0, 1.0), (1, 2.0), (2, None), (3, 4.0), (4, 3.0))
+    svg = line_chart("a", "Loss", "step", [Series("Loss", points)], Limit())
     path = re.search(r' d="([^"]+)"', svg)[1]
     assert path.count("M") == 2
-    (x0, y0), (x1, y1), (x3, y3), (_, y4) = (map(float, p.split()) for p in re.findall(r"[\d.]+ [\d.]+", path))
+    pairs = re.findall(r"[\d.]+ [\d.]+", path)
+    (x0, y0), (x1, y1), (x3, y3), (_, y4) = (map(float, pair.split()) for pair in pairs)
     assert x0 < x1 < x3 and y0 > y1 > y4 > y3
     assert math.isclose((y0 - y1) * 3, y0 - y3, abs_tol=0.4)
     assert "from 1.000 at step 0 to 3.000 at step 4, lowest 1.000, highest 4.000, 4 points" in svg
@@ -79,9 +82,11 @@ def stage(records, checks=()):
 
 
 def test_figures_of_one_kind_share_a_chart_and_a_schedule_has_its_own():
-    records = [{"step": i, "loss": 1.0, "validation_loss": 2.0, "kl": 0.1, "kl_penalty": 0.2} for i in range(3)]
+    one = {"loss": 1.0, "validation_loss": 2.0, "kl": 0.1, "kl_penalty": 0.2}
+    records = [one | {"step": i} for i in range(3)]
     assert [(c.title, c.names) for c in charts(stage(records))] == [
-        ("Loss", ("Loss", "Validation loss")), ("KL divergence", ("KL divergence",)), ("Kl penalty", ("Kl penalty",))]
+        ("Loss", ("Loss", "Validation loss")), ("KL divergence", ("KL divergence",)),
+        ("Kl penalty", ("Kl penalty",))]
 
 
 def test_steps_that_start_anew_are_one_curve_a_round():

@@ -10,8 +10,8 @@ from realign.metrics import flatten
 from realign.report.page import render
 
 STAGES = ("sft", "preference_data", "reward_model", "reward_validation", "rl", "iterate", "evaluate")
-SECTIONS = ("verdict", "gates", "capabilities", "samples", "curves", "metrics", "data", "lineage", "parameters",
-            "terms")
+SECTIONS = ("verdict", "gates", "capabilities", "samples", "curves", "metrics", "data", "lineage",
+            "parameters", "terms")
 EVIL = '</div></style><script>alert("x")</script><img src=x onerror=alert(1)>{{ 7*7 }} & "q"'
 
 
@@ -26,8 +26,8 @@ def test_full_run_reads_as_released(full, page):
     assert "passed all 7 gates, 1 of them with a warning, and is released" in shown.text
     assert "add harder pairs of the weakest preference type" in shown.text
     assert set(SECTIONS) <= set(shown.ids)
-    for words in ("Adversarial accuracy is 0.7712 (95% interval 0.7358 to 0.8066)", "HIGH needs ≥ 0.8, MEDIUM ≥ 0.6",
-                  "must be ≥ 0.5 and ≤ 2", "runs/srf/"):
+    for words in ("Adversarial accuracy is 0.7712 (95% interval 0.7358 to 0.8066)",
+                  "HIGH needs ≥ 0.8, MEDIUM ≥ 0.6", "must be ≥ 0.5 and ≤ 2", "runs/srf/"):
         assert words in shown.text
 
 
@@ -117,8 +117,9 @@ def test_empty_project_is_a_report_too(tmp_path, page):
         assert words in shown.text
 
 
-@pytest.mark.parametrize("path", ["metrics/srf/plots/rl.json", "data/srf/evaluate/records.parquet", "params.yaml",
-                                  "data/srf/sft/records.parquet", "data/srf/sft/rejected.parquet",
+@pytest.mark.parametrize("path", ["metrics/srf/plots/rl.json", "data/srf/evaluate/records.parquet",
+                                  "params.yaml", "data/srf/sft/records.parquet",
+                                  "data/srf/sft/rejected.parquet",
                                   "stages/srf/dvc.lock", "metrics/srf/evaluate.json", "metrics/srf/sft.json"])
 def test_any_file_may_be_missing(full, path, page):
     (full / path).unlink()
@@ -139,7 +140,8 @@ def test_blocked_release_says_why(full, change, comparison, page):
         comparisons={"released": comparison("facts", 0.9, 0.8, "a fallen answer")}))
     text = page(render(full, "srf")).text
     banner = between(text, "Blocked", "1. Supervised fine-tuning")
-    assert "facts fell by 11.1%" in banner and "stays in place" in banner and "lower the learning rate" in banner
+    for words in ("facts fell by 11.1%", "stays in place", "lower the learning rate"):
+        assert words in banner
     release = between(text, "Decision: blocked", "Before and after, by capability")
     assert "version released now: 0ld" in release and "a fallen answer" in release
     assert "facts 0.9000 0.8000 0.1111 0.0811 to 0.1411 120 3 / 5 regression" in " ".join(release.split())
@@ -176,8 +178,10 @@ def test_unknown_workflow_is_refused_with_a_suggestion(tmp_path):
 
 
 @pytest.mark.parametrize(("path", "content", "message"), [
-    ("metrics/srf/sft.json", b"{", "not valid JSON"), ("metrics/srf/sft.json", b"[]", "expected: a JSON object"),
-    ("metrics/srf/plots/sft.json", b"{}", "expected: a JSON list"), ("params.yaml", b"a: [", "not valid YAML"),
+    ("metrics/srf/sft.json", b"{", "not valid JSON"),
+    ("metrics/srf/sft.json", b"[]", "expected: a JSON object"),
+    ("metrics/srf/plots/sft.json", b"{}", "expected: a JSON list"),
+    ("params.yaml", b"a: [", "not valid YAML"),
     ("metrics/srf/sft.json", b"\xff", "not valid JSON"), ("data/srf/sft/records.parquet", b"PAR1", "Parquet"),
 ])
 def test_broken_file_is_named(full, path, content, message):
@@ -192,5 +196,6 @@ def test_pictures_have_a_title_and_a_description(full, page):
     pictures = [given for tag, given in shown.tags if tag == "svg"]
     assert len([p for p in pictures if p.get("role") == "img"]) > 30
     for given in pictures:
-        assert given.get("aria-hidden") == "true" or all(i in shown.ids for i in given["aria-labelledby"].split())
+        named = given.get("aria-labelledby", "").split()
+        assert given.get("aria-hidden") == "true" or named and set(named) <= set(shown.ids)
     assert "KL divergence, rl. KL divergence: from" in shown.text

@@ -22,8 +22,9 @@ def test_samples_are_paired_by_id_and_sorted_by_fate(full, table):
           [record("c", score=0.5), record("b", score=0.25), record("a", score=0.75), record("only-after")])
     found = samples(load(full, "srf"))
     assert (found.paired, found.alone) == (3, 2)
-    assert [(g.name, g.total, [(s.before["example_id"], s.change) for s in g.samples]) for g in found.groups] == [
-        ("Improved", 1, [("a", 0.75)]), ("Worsened", 1, [("b", -0.75)]), ("Same score", 1, [("c", 0.0)])]
+    shown = [(g.name, g.total, [(s.before["example_id"], s.change) for s in g.samples]) for g in found.groups]
+    assert shown == [("Improved", 1, [("a", 0.75)]), ("Worsened", 1, [("b", -0.75)]),
+                     ("Same score", 1, [("c", 0.0)])]
 
 
 def test_every_capability_has_its_turn_and_order_of_rows_does_not_matter():
@@ -54,12 +55,14 @@ def test_counts_that_do_not_add_up_are_pointed_out(full, change, name, value, wa
 
 def test_lost_rejected_rows_are_pointed_out(full):
     (full / "data/srf/sft/rejected.parquet").unlink()
-    assert flows(load(full, "srf"))[0].warning == "The metrics count 6 rejected rows, the rejected dataset holds 0."
+    warning = "The metrics count 6 rejected rows, the rejected dataset holds 0."
+    assert flows(load(full, "srf"))[0].warning == warning
 
 
 def test_a_long_list_of_dropped_rows_is_cut_but_counted(full, table):
     table(full / "data/srf/sft/rejected.parquet",
-          [{"source": "s", "position": i, "reason": "duplicate", "detail": "d", "content": "c"} for i in range(900)])
+          [{"source": "s", "position": i, "reason": "duplicate", "detail": "d", "content": "c"}
+           for i in range(900)])
     sft = flows(load(full, "srf"))[0]
     assert (len(sft.listed), sft.total, sft.reasons[0].count) == (200, 900, 900)
 

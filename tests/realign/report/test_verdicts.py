@@ -15,17 +15,19 @@ def stage(*checks, metrics=None):
 
 
 @pytest.mark.parametrize(("kwargs", "floor", "ceiling"), [
-    ({"min_value": 0.15}, 0.15, None), ({"max_value": 0.1}, None, 0.1), ({"min_value": 0.5, "max_value": 2}, 0.5, 2),
+    ({"min_value": 0.15}, 0.15, None), ({"max_value": 0.1}, None, 0.1),
+    ({"min_value": 0.5, "max_value": 2}, 0.5, 2),
     ({"min_value": 0, "strict_min": True}, 0, None), ({"max_value": 0.1, "strict_max": True}, None, 0.1),
-    ({"min_value": 0, "max_value": 0}, 0, 0), ({"min_value": -0.25}, -0.25, None), ({"min_value": 1e-05}, 1e-05, None),
+    ({"min_value": 0, "max_value": 0}, 0, 0), ({"min_value": -0.25}, -0.25, None),
+    ({"min_value": 1e-05}, 1e-05, None),
 ])
 def test_every_range_that_a_gate_words_is_read_back(kwargs, floor, ceiling):
     text = threshold({"type": "expect_column_values_to_be_between", "kwargs": {"column": "x", **kwargs}})
     assert (limit(check(text=text)).floor, limit(check(text=text)).ceiling) == (floor, ceiling)
 
 
-@pytest.mark.parametrize("text", ["not null", "≥ 0 and ≤ 1 on ≥ 99% of rows", "chosen_score > rejected_score", "",
-                                  "be unique", None])
+@pytest.mark.parametrize("text", ["not null", "≥ 0 and ≤ 1 on ≥ 99% of rows", "be unique", "", None,
+                                  "chosen_score > rejected_score"])
 def test_what_is_no_range_of_the_figure_is_not_taken_for_one(text):
     assert limit(check(text=text)) is None
 
@@ -54,4 +56,5 @@ def test_failed_evidence_decides():
 
 def test_only_another_figure_is_a_mismatch():
     metrics = {"kl": {"value": 0.0500004}, "gain": {"value": 0.3}}
-    assert mismatches(stage(check("kl"), check("gain"), check("kl.n", observed=3), metrics=metrics)) == ["gain"]
+    judged = stage(check("kl"), check("gain"), check("kl.n", observed=3), metrics=metrics)
+    assert mismatches(judged) == ["gain"]
