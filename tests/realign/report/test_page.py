@@ -199,3 +199,15 @@ def test_pictures_have_a_title_and_a_description(full, page):
         named = given.get("aria-labelledby", "").split()
         assert given.get("aria-hidden") == "true" or named and set(named) <= set(shown.ids)
     assert "KL divergence, rl. KL divergence: from" in shown.text
+
+
+def test_a_figure_just_over_the_limit_is_not_rounded_to_it(full, change, page):
+    def drift(verdict):
+        verdict["tier"] = "REJECT"
+        for check in verdict["checks"]:
+            if check["metric"] == "kl" and check["threshold"] == "≤ 0.1":
+                check.update(observed=0.100004, low=0.09, high=0.11, passed=False)
+
+    change(full / "metrics/srf/gates/rl.json", drift)
+    text = page(render(full, "srf")).text
+    assert "rl: KL divergence is 0.100004 (95% interval 0.0900 to 0.1100); must be ≤ 0.1." in text
