@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from realign import paths
 from realign.errors import UserError
 from realign.gates import cache
 from realign.gates.suite import read_suite
@@ -22,11 +23,15 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
     for name in (workflow, stage):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise UserError(f"{name!r} is no name of a workflow or stage", expected="small letters, digits, _")
-    gates = root / "metrics" / workflow / "gates"
-    outcome, accepted = gates / f"{stage}.json", gates / f"{stage}.accepted"
+    accepted = root / paths.accepted(workflow, stage)
+    outcome = accepted.with_suffix(".json")
     for old in (accepted, outcome):  # whatever stops this run, an older verdict does not outlive it
         old.unlink(missing_ok=True)
     suite, inputs = _inputs(workflow, stage, root)
+    for file in inputs:
+        if not file.is_file():
+            raise UserError("the gate has nothing to judge: no such file", where=str(file.relative_to(root)),
+                            fix=f"run the stage that writes it: dvc repro brings {workflow} up to date")
     key = cache.cache_key(workflow, stage, inputs)
     verdict = cache.load(_cache(root), key)
     fresh = verdict is None
@@ -46,28 +51,19 @@ def _cache(root: Path) -> Path:
     return root / ".realign" / "gates"
 
 
-def _metrics(workflow: str, stage: str, root: Path) -> Path:
-    return root / "metrics" / workflow / f"{stage}.json"
-
-
 def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
-    """The suite and the files its verdict follows from; UserError where one is missing."""
+    """The suite, and the files that its verdict follows from."""
     path = root / "expectations" / workflow / f"{stage}.json"
     suite = read_suite(path)
     tables = [root / file for _, file in sorted(suite.get("meta", {}).get("tables", {}).items())]
-    inputs = [path, _metrics(workflow, stage, root), *tables]
-    for file in inputs:
-        if not file.is_file():
-            raise UserError("the gate has nothing to judge: no such file", where=str(file.relative_to(root)),
-                            fix=f"run the stage that writes it: dvc repro brings {workflow} up to date")
-    return suite, inputs
+    return suite, [path, root / paths.metrics(workflow, stage), *tables]
 
 
 def _judge(workflow: str, stage: str, suite: dict, root: Path) -> dict:
     from realign.gates.frames import build_frames, read_metrics
     from realign.gates.verdict import judge
 
-    file = _metrics(workflow, stage, root)
+    file = root / paths.metrics(workflow, stage)
     where = f"expectations/{workflow}/{stage}.json against {file.relative_to(root)}"
     return judge(workflow, stage, suite, build_frames(suite, read_metrics(file), root, where))
 
@@ -79,13 +75,13 @@ def _judge_ahead(workflow: str, root: Path) -> None:
     """
     for path in sorted((root / "expectations" / workflow).glob("*.json")):
         stage = path.stem
-        if not _metrics(workflow, stage, root).is_file():
-            continue
         try:
             suite, inputs = _inputs(workflow, stage, root)
+            if not all(file.is_file() for file in inputs):
+                continue
             key = cache.cache_key(workflow, stage, inputs)
             if cache.load(_cache(root), key) is None:
                 cache.store(_cache(root), key, _judge(workflow, stage, suite, root))
-        except UserError:
-            # Not this gate's error: the stage's own gate reports it and stops there.
-            print(f"{workflow}/{stage} cannot be judged yet", file=sys.stderr)
+        except UserError as error:
+            # Not this gate's error: the stage's own gate reports it whole and stops there.
+            print(f"{workflow}/{stage} cannot be judged yet: {str(error).splitlines()[0]}", file=sys.stderr)

@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING
 
 from realign.gates.engine import evaluate
-from realign.gates.suite import NOT_NULL, PARTS, columns, metric_name, severity, table
+from realign.gates.suite import NOT_NULL, columns, metric_name, severity, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,10 @@ def _check(expectation: dict, outcome: dict, frames: dict) -> dict:
 def _metric(expectation: dict, outcome: dict, frames: dict) -> dict:
     column = columns(expectation)[0]
     row = frames[None].iloc[0]
-    parts = {part: _plain(row[f"{metric_name(column)}.{part}"]) for part in PARTS}
-    return {"metric": column, "observed": _plain(row[column])} | parts | {"n": int(parts["n"])}
+    low, high, n = (_plain(row[f"{metric_name(column)}.{part}"]) for part in ("low", "high", "n"))
+    if column.endswith(".n"):
+        return {"metric": column, "observed": int(n), "low": None, "high": None, "n": int(n)}
+    return {"metric": column, "observed": _plain(row[column]), "low": low, "high": high, "n": int(n)}
 
 
 def _rows(expectation: dict, outcome: dict, frames: dict) -> dict:
@@ -72,25 +74,37 @@ def _plain(value: object) -> float | int | None:
 
 
 def threshold(expectation: dict) -> str:
-    """The bound in words: "≥ 0.15", "0.5 to 2", "not null", "chosen_score > rejected_score on ≥ 99% of rows"."""
+    """The bound in words: "≥ 0.15", "> 0 and ≤ 2", "= 0", "not null", "not null on all rows"."""
     kwargs, kind = expectation["kwargs"], expectation["type"]
-    if kind == NOT_NULL:
-        text = "not null"
+    words = {NOT_NULL: "not null", "expect_column_values_to_be_unique": "unique"}
+    if kind in words:
+        text = words[kind]
     elif kind.endswith("_between"):
-        text = _bounds(kwargs)
+        text = ("length " if "_lengths_" in kind else "") + _bounds(kwargs)
     elif kind == "expect_column_pair_values_a_to_be_greater_than_b":
         text = f"{kwargs['column_A']} {'≥' if kwargs.get('or_equal') else '>'} {kwargs['column_B']}"
+    elif "value_set" in kwargs:
+        relation = kind.removeprefix("expect_column_").partition("_to_")[2].replace("_", " ")
+        text = f"{relation} {', '.join(map(str, kwargs['value_set']))}"
     else:
         rest = {k: v for k, v in kwargs.items() if k not in ("column", "column_list", "mostly")}
-        text = kind.removeprefix("expect_column_").replace("_", " ")
-        text += f" {json.dumps(rest, ensure_ascii=False)}" if rest else ""
-    return text + (f" on ≥ {kwargs['mostly']:.4g} of rows" if kwargs.get("mostly", 1) != 1 else "")
+        text = kind.removeprefix("expect_").replace("_", " ") + (f" {json.dumps(rest)}" if rest else "")
+    return text + _share(expectation)
+
+
+def _share(expectation: dict) -> str:
+    """On how many rows a bound on single rows must hold."""
+    mostly = expectation["kwargs"].get("mostly", 1)
+    if mostly != 1:
+        return f" on ≥ {mostly:.12g} of rows"
+    by_row = ("expect_column_values_", "expect_column_value_lengths_", "expect_column_pair_values_")
+    return " on all rows" if table(expectation) is not None and expectation["type"].startswith(by_row) else ""
 
 
 def _bounds(kwargs: dict) -> str:
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if low is not None and low == high:
-        return f"= {low:g}"
-    below = None if low is None else f"{'>' if kwargs.get('strict_min') else '≥'} {low:g}"
-    above = None if high is None else f"{'<' if kwargs.get('strict_max') else '≤'} {high:g}"
+        return f"= {low:.12g}"
+    below = None if low is None else f"{'>' if kwargs.get('strict_min') else '≥'} {low:.12g}"
+    above = None if high is None else f"{'<' if kwargs.get('strict_max') else '≤'} {high:.12g}"
     return " and ".join(part for part in (below, above) if part)

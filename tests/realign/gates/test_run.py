@@ -212,8 +212,9 @@ def test_a_broken_neighbour_stops_its_own_gate_only(project, capsys):
     assert main(["srf", "evaluate"], project.root) == 2
 
 
-def test_a_stage_not_yet_measured_is_left_alone(project, capsys):
-    project.keep("rl")
+def test_stages_not_yet_measured_are_left_alone(project, capsys):
+    project.keep("rl", "preference_data")
+    project.pairs_file.unlink()
     assert main(["srf", "rl"], project.root) == 0
     assert capsys.readouterr().err == ""
 

@@ -40,6 +40,13 @@ def test_shape_of_a_verdict():
     assert all(set(check) == FIELDS for check in verdict["checks"])
 
 
+def test_a_check_of_evidence_shows_the_count_alone():
+    suite = {"name": "t", "expectations": [band("gap.n", "critical", min_value=300)]}
+    check = judge("srf", "x", suite, frame(gap=0.2))["checks"][0]
+    assert (check["metric"], check["observed"], check["low"], check["n"]) == ("gap.n", 200, None, 200)
+    assert isinstance(check["observed"], int) and not check["passed"]
+
+
 def test_a_check_of_rows_shows_the_share_that_passes():
     rows = {"meta": {"table": "pairs", "remedy": "mend"}, "severity": "critical"}
     suite = {"name": "t", "expectations": [
@@ -105,9 +112,23 @@ def test_a_remedy_is_said_once():
     (BETWEEN, {"min_value": 0.1}, "≥ 0.1"), (BETWEEN, {"max_value": 2}, "≤ 2"),
     (BETWEEN, {"min_value": 0, "strict_min": True}, "> 0"), (BETWEEN, {"max_value": 0.1, "strict_max": True}, "< 0.1"),
     (BETWEEN, {"min_value": -0.3, "max_value": 0.3}, "≥ -0.3 and ≤ 0.3"),
-    (BETWEEN, {"min_value": 0, "max_value": 0}, "= 0"), (BETWEEN, {"min_value": 0, "mostly": 0.5}, "≥ 0 on ≥ 0.5 of rows"),
-    ("expect_column_values_to_not_be_null", {}, "not null"), ("expect_column_values_to_be_unique", {}, "values to be unique"),
-    ("expect_column_values_to_be_in_set", {"value_set": ["a"]}, 'values to be in set {"value_set": ["a"]}'),
+    (BETWEEN, {"min_value": 0, "max_value": 0}, "= 0"), (BETWEEN, {"min_value": 1234567}, "≥ 1234567"),
+    ("expect_column_values_to_not_be_null", {}, "not null"),
+    ("expect_column_distinct_values_to_contain_set", {"value_set": ["a", "b"]}, "contain set a, b"),
+    ("expect_column_kl_divergence_to_be_less_than", {"threshold": 0.1},
+     'column kl divergence to be less than {"threshold": 0.1}'),
 ])
 def test_threshold_in_words(kind, kwargs, text):
     assert threshold({"type": kind, "kwargs": {"column": "x"} | kwargs}) == text
+
+
+@pytest.mark.parametrize(("kind", "kwargs", "text"), [
+    ("expect_column_values_to_not_be_null", {}, "not null on all rows"),
+    (BETWEEN, {"min_value": 0, "mostly": 0.5}, "≥ 0 on ≥ 0.5 of rows"),
+    ("expect_column_values_to_be_unique", {}, "unique on all rows"),
+    ("expect_column_values_to_be_in_set", {"value_set": ["a", "b"]}, "be in set a, b on all rows"),
+    ("expect_column_value_lengths_to_be_between", {"min_value": 1}, "length ≥ 1 on all rows"),
+    ("expect_column_mean_to_be_between", {"min_value": 1}, "≥ 1"),
+])
+def test_threshold_of_rows_in_words(kind, kwargs, text):
+    assert threshold({"type": kind, "kwargs": {"column": "x"} | kwargs, "meta": {"table": "pairs"}}) == text
