@@ -63,7 +63,8 @@ def load(base: str):
 
 
 def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
-    """Write config.json, model.safetensors and the tokenizer files into an existing folder."""
+    """Write config.json, model.safetensors and the tokenizer files into an existing folder (which may be the one that
+    the tokenizer comes from)."""
     import shutil
 
     import mlx.core as mx
@@ -74,7 +75,7 @@ def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
     clean = {k: v for k, v in config.items() if not k.startswith("_")}
     (folder / "config.json").write_text(json.dumps(clean, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for name in TOKENIZER_FILES:
-        if (tokenizer_from / name).exists():
+        if tokenizer_from != folder and (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, folder / name)
 
 
