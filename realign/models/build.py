@@ -5,7 +5,8 @@ from pathlib import Path
 
 from realign.errors import UserError
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
+                   "added_tokens.json")
 
 
 def create(config: dict, seed: int):
@@ -49,17 +50,39 @@ def load(base: str):
         if missing:
             raise UserError(f"no {' or '.join(missing)}", where=base, expected="a model directory with config.json, "
                             "*.safetensors and tokenizer files", fix="check model.base in params.yaml")
-        if not list(path.glob("*.safetensors")):
-            raise UserError("no weights (*.safetensors)", where=base, fix="only safetensors are loaded; convert first")
+        if not list(path.glob("model*.safetensors")):
+            raise UserError("no weights (model*.safetensors)", where=base, fix="only safetensors are loaded; convert first")
     elif path.is_absolute() or base.count("/") != 1:
         raise UserError("no such model directory", where=base, expected="a directory, or a hub id like org/name",
                         fix="check model.base in params.yaml")
+    import mlx.core as mx
+
     try:
         model, tokenizer, config = mlx_load(base, return_config=True)
-    except OSError as error:
-        raise UserError(f"could not be loaded: {error}", where=base, fix="check the name and the connection, or "
-                        "download the model and give its directory") from error
+    # What mlx-lm and the hub's client raise for: no such file or connection, an unknown model type or hub id, a
+    # missing setting, weights that do not fit, broken weights.
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        kind = "model directory" if path.is_dir() else "model (nor is there such a directory)"
+        raise UserError(f"this {kind} could not be loaded: {_first_line(error)}", where=base,
+                        fix="check model.base in params.yaml and the connection, or download the model and give "
+                            "its directory") from error
+    if mx.default_device() == mx.cpu:
+        # Sixteen-bit weights would lose small updates, and are slower here than float32.
+        model.set_dtype(mx.float32)
     return model, tokenizer, config
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def write_arrays(path: Path, arrays: dict) -> None:
+    """Write safetensors, names in order; a full disk is the OSError that it is, which MLX's own writer hides."""
+    import mlx.core as mx
+
+    with open(path, "wb") as file:
+        mx.save_safetensors(file, dict(sorted(arrays.items())), metadata={"format": "mlx"})
 
 
 def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
@@ -67,11 +90,9 @@ def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
     the tokenizer comes from)."""
     import shutil
 
-    import mlx.core as mx
     from mlx.utils import tree_flatten
 
-    weights = dict(sorted(tree_flatten(model.parameters())))
-    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    write_arrays(folder / "model.safetensors", dict(tree_flatten(model.parameters())))
     clean = {k: v for k, v in config.items() if not k.startswith("_")}
     (folder / "config.json").write_text(json.dumps(clean, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for name in TOKENIZER_FILES:
@@ -94,7 +115,7 @@ def fingerprint(base: str) -> str:
 
     digest = hashlib.sha256()
     for path in sorted(folder(base).glob("*")):
-        if path.suffix in (".safetensors", ".json"):
+        if path.suffix in (".safetensors", ".json", ".jinja"):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

@@ -4,13 +4,17 @@ Learned are, for every assistant turn, its content and the end-of-turn token. Th
 text itself, so they hold for any chat template.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 from realign.errors import UserError
 
 Message = dict[str, str]
+TODAY = date(2024, 7, 26)  # for templates that name a date (Llama 3.1's own default): no output depends on the clock
+NO_THOUGHT = "<think>\n\n</think>\n\n"  # how Qwen 3 and its kin write an answer without reasoning
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ def _hf(tokenizer):
 
 
 def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = False) -> str:
-    """The conversation as the model's chat template writes it.
+    """The conversation as the model's chat template writes it; a template that knows reasoning opens no thought.
 
     Raises UserError where the tokenizer has no chat template or the template refuses the roles.
     """
@@ -38,7 +42,8 @@ def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = Fal
     from jinja2.exceptions import TemplateError
 
     try:
-        return hf.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=generation_prompt)
+        return hf.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=generation_prompt,
+                                      enable_thinking=False, strftime_now=TODAY.strftime)
     except TemplateError as error:
         roles = ", ".join(m["role"] for m in messages)
         raise UserError(f"the chat template refuses the turns {roles}: {error}",
@@ -51,47 +56,55 @@ def prompt_tokens(tokenizer, messages: Sequence[Message]) -> list[int]:
 
 
 @lru_cache(maxsize=256)
-def _segments(tokenizer, roles: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What the template writes before, between and after contents; None where it is not that simple."""
-    marks = [f"\x01{i}\x02" for i in range(len(roles))]
-    text = render(tokenizer, [{"role": r, "content": m} for r, m in zip(roles, marks, strict=True)])
-    pieces = []
-    for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found:
-            return None
-        pieces.append(before)
-    return (*pieces, text)
+def _skeleton(tokenizer, roles: tuple[str, ...]) -> tuple[list[str], list[int]]:
+    """What the template writes around the contents, and the turns in the order in which it shows them."""
+    marks = [{"role": role, "content": f"\x01{i}\x02"} for i, role in enumerate(roles)]
+    pieces = re.split("\x01([0-9]+)\x02", render(tokenizer, marks))
+    shown = [int(i) for i in pieces[1::2]]
+    for i, role in enumerate(roles):
+        if shown.count(i) != 1:
+            raise UserError(f"the chat template shows the {role} turn {shown.count(i)} times in a conversation of "
+                            f"the turns {', '.join(roles)}", expected="every turn once",
+                            fix="put a system text into the first user turn, or leave it out")
+    return pieces[::2], shown
+
+
+def _forms(message: Message) -> Iterator[str]:
+    """The ways in which templates show a content: as it is, trimmed, or with its reasoning apart or left out."""
+    content = message["content"]
+    yield from (content, content.strip(), content.lstrip("\n"), content.lstrip(), content.rstrip(), content.strip("\n"))
+    if message["role"] == "assistant" and "</think>" in content:
+        thought, answer = content.rsplit("</think>", 1)
+        thought = thought.split("<think>")[-1].strip("\n")
+        answer = answer.lstrip("\n")
+        yield from (f"<think>\n{thought}\n</think>\n\n{answer}", answer, answer.strip())
+
+
+def _placed(text: str, position: int, before: str, message: Message, behind: str) -> tuple[int, int] | None:
+    """Where the content stands in `text` that goes on, from `position`, with `before`, the content and `behind`."""
+    behind = behind.removesuffix(NO_THOUGHT)
+    for opening in (before, before.removesuffix(NO_THOUGHT)):  # reasoning takes the place of the empty one
+        if text.startswith(opening, position):
+            start = position + len(opening)
+            for form in _forms(message):
+                if text.startswith(form + behind, start):
+                    return start, start + len(form)
+    return None
 
 
 def _spans(tokenizer, messages: Sequence[Message], text: str) -> list[tuple[int, int]]:
     """Character spans of the assistant's contents in the rendered text."""
-    segments = _segments(tokenizer, tuple(m["role"] for m in messages))
-    if segments is not None:
-        parts, spans = [], []
-        for segment, message in zip(segments, messages, strict=False):
-            parts += [segment, message["content"]]
-            end = sum(map(len, parts))
-            spans.append((end - len(message["content"]), end))
-        if "".join(parts) + segments[-1] == text:
-            return [s for s, m in zip(spans, messages, strict=True) if m["role"] == "assistant"]
-    return _spans_by_prefix(tokenizer, messages, text)
-
-
-def _spans_by_prefix(tokenizer, messages: Sequence[Message], text: str) -> list[tuple[int, int]]:
-    """The same where the template changes contents: render each prefix with the turn open and closed."""
-    spans = []
-    for i, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        opened = render(tokenizer, messages[:i], True)
-        closed = render(tokenizer, messages[:i + 1])
-        start = len(opened) if text.startswith(opened) else text.rfind(message["content"].strip(), 0, len(closed))
-        end = text.find(message["content"].strip(), start) + len(message["content"].strip())
-        if start < 0 or end < start:
-            raise UserError("the chat template does not show an assistant turn as it is written",
-                            where=f"turn {i + 1}", fix="give the conversation without that turn")
-        spans.append((start, end))
+    around, shown = _skeleton(tokenizer, tuple(m["role"] for m in messages))
+    spans, position = [], 0
+    for before, turn, behind in zip(around, shown, around[1:], strict=False):
+        span = _placed(text, position, before, messages[turn], behind)
+        if span is None:
+            raise UserError("the chat template rewrites the content in a way that is not known",
+                            where=f"turn {turn + 1}", expected="the content as it is, or trimmed",
+                            fix="leave the conversation out, or choose another base")
+        if messages[turn]["role"] == "assistant":
+            spans.append(span)
+        position = span[1]
     return spans
 
 
@@ -100,7 +113,7 @@ def encode(tokenizer, conversations: Sequence[Sequence[Message]]) -> list[Encode
     hf = _hf(tokenizer)
     texts = [render(tokenizer, messages) for messages in conversations]
     batch = hf(texts, add_special_tokens=False, return_offsets_mapping=True)
-    stops = {hf.eos_token, *(t for t in hf.all_special_tokens)}
+    stops = {hf.eos_token, *(t.content for t in hf.added_tokens_decoder.values() if t.special)}
     return [_masked(tokenizer, messages, text, ids, offsets, stops) for messages, text, ids, offsets in
             zip(conversations, texts, batch["input_ids"], batch["offset_mapping"], strict=True)]
 

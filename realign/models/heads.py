@@ -51,7 +51,7 @@ def save_scalar(model: ScalarModel, config: dict, tokenizer_from, folder) -> Non
     from realign.models import build
 
     build.save(model.trunk, config, tokenizer_from, folder)
-    mx.save_safetensors(str(folder / "head.safetensors"), dict(model.head.parameters()), metadata={"format": "mlx"})
+    build.write_arrays(folder / "head.safetensors", dict(model.head.parameters()))
 
 
 def load_scalar(folder) -> tuple[ScalarModel, object]:

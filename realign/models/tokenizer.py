@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from realign.errors import UserError
+
 END_OF_TEXT, USER, ASSISTANT, SYSTEM, END_OF_TURN = SPECIAL = (
     "<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>")
 # Every content stands behind a space, so that a word is the same token first in a turn and inside it.
@@ -44,6 +46,10 @@ def train(texts: Iterable[str], size: int, subwords: int):
     """A `tokenizers.Tokenizer` of at most `size` tokens, `subwords` of them parts of rare words."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+    least = len(SPECIAL) + 256 + subwords
+    if size < least:
+        raise UserError(f"a vocabulary of {size} tokens with {subwords} subwords",
+                        expected=f"at least {least}: {len(SPECIAL)} special tokens, 256 bytes and the subwords")
     pre = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     counts: Counter = Counter()
     for text in texts:

@@ -14,6 +14,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
 from realign.lake.atomic import atomic_directory
+from realign.models.build import write_arrays
 
 
 @dataclass
@@ -40,7 +41,7 @@ def fingerprint(*parts) -> str:
 def save(folder: Path, arrays: dict, progress: Progress, mark: str) -> None:
     """Replace the checkpoint in `folder`; `arrays` is a tree of named groups of arrays."""
     with atomic_directory(folder) as new:
-        mx.save_safetensors(str(new / "state.safetensors"), dict(tree_flatten(arrays)))
+        write_arrays(new / "state.safetensors", dict(tree_flatten(arrays)))
         (new / "progress.json").write_text(json.dumps({"fingerprint": mark, **asdict(progress)}), encoding="utf-8")
 
 

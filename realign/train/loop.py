@@ -50,7 +50,8 @@ class Settings:
 
 
 class Stopped(Exception):
-    """Training touched a tripwire; the best weights so far have been restored. `progress` is the run until then."""
+    """Training touched a tripwire; the best weights so far, or those of the last checkpoint where nothing validates,
+    have been restored. `progress` is the run until then."""
 
     def __init__(self, wire: str, progress: Progress):
         super().__init__(wire)
@@ -76,24 +77,25 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, settings.beta2], eps=1e-8,
                             weight_decay=settings.weight_decay, bias_correction=True)
     optimizer.init(model.trainable_parameters())
-    state = Progress()
-    best = None
+    state, best = Progress(), None
     if (found := checkpoint.restore(scratch, mark)) is not None:
         arrays, state = found
         model.load_weights(tree_flatten(arrays["model"]), strict=False)
         optimizer.state = arrays["optimizer"]
         best = arrays.get("best")
+    good = model.trainable_parameters()  # as of the last checkpoint
     value_and_grad = nn.value_and_grad(model, loss)
     model.train()
     started = time.perf_counter()
     while state.step < steps and not _finished(state, settings, validate):
         optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
                                                 settings.final)
+        mx.random.seed(_seed(mark, state.step))
         figures = _step(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
         figures |= batches.figures()
         state.step += 1
         if (touched := wire(figures)) is not None:
-            _restore_best(model, best)
+            _put_back(model, good if best is None else best)
             raise Stopped(f"{touched} at step {state.step} of {steps}", state)
         last = state.step == steps
         if state.step % settings.log_every == 0 or last:
@@ -104,10 +106,17 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
             best = _evaluate(model, validate, state, best)
         if not last and state.step % settings.checkpoint_every == 0:
             _save(scratch, model, optimizer, best, state, mark)
+            good = model.trainable_parameters()
     state.extra["seconds"] = state.extra.get("seconds", 0.0) + time.perf_counter() - started
-    _restore_best(model, best)
+    if best is not None:
+        _put_back(model, best)
     model.eval()
     return state
+
+
+def _seed(mark: str, step: int) -> int:
+    """Seed of a step's random numbers (dropout), so that a resumed run draws what an unbroken one does."""
+    return int(checkpoint.fingerprint(mark, step)[:15], 16)
 
 
 def _step(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:
@@ -133,8 +142,11 @@ def _evaluate(model, validate, state: Progress, best: dict | None) -> dict | Non
     model.eval()
     figures = validate(model)
     model.train()
-    state.history.append({"step": state.step, **{f"validation_{k}": v for k, v in figures.items()}})
-    if state.best is None or figures["objective"] < state.best:
+    if not state.history or state.history[-1]["step"] != state.step:
+        state.history.append({"step": state.step})
+    state.history[-1] |= {f"validation_{k}": v for k, v in figures.items()}
+    better = state.best is None or figures["objective"] < state.best
+    if better and math.isfinite(figures["objective"]):
         state.best, state.best_step, state.stale = figures["objective"], state.step, 0
         return tree_map(mx.array, model.trainable_parameters())
     state.stale += 1
@@ -145,10 +157,10 @@ def _finished(state: Progress, settings: Settings, validate) -> bool:
     return validate is not None and state.stale >= settings.patience
 
 
-def _restore_best(model, best: dict | None) -> None:
-    if best is not None:
-        model.load_weights(tree_flatten(best), strict=False)
-        mx.eval(model.parameters())
+def _put_back(model, weights: dict) -> None:
+    model.load_weights(tree_flatten(weights), strict=False)
+    mx.eval(model.parameters())
+    model.eval()
 
 
 def _save(scratch: Path, model, optimizer, best, state: Progress, mark: str) -> None:

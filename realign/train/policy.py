@@ -12,6 +12,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from realign.errors import UserError
 from realign.evaluate.drift import response_logits
 from realign.evaluate.generate import Sampling, generate
 from realign.models.chat import Encoded
@@ -100,6 +101,12 @@ class Rollouts:
     _current: tuple[int, Rollout, list[np.ndarray]] | None = None
     _figures: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        wanted, there = self.settings.prompts_per_rollout, len(self.prompts)
+        if not 1 <= wanted <= there:
+            raise UserError(f"prompts_per_rollout is {wanted}", expected=f"from 1 to the {there} prompts that there are",
+                            fix="lower it, or bring more prompts")
+
     @property
     def steps_per_rollout(self) -> int:
         return self.settings.epochs * -(-self.settings.prompts_per_rollout // self.settings.minibatch)
@@ -110,6 +117,9 @@ class Rollouts:
     def micro_batches(self, step: int) -> list[Batch]:
         number, place = divmod(step, self.steps_per_rollout)
         if self._current is None or self._current[0] != number:
+            if place:
+                raise RuntimeError(f"step {step} lies inside a rollout, whose samples are gone: checkpoint_every must "
+                                   f"be a multiple of {self.steps_per_rollout} steps")
             rollout = self._collect(number)
             self._current = (number, rollout, self._order(number, len(rollout.rows)))
         _, rollout, order = self._current
