@@ -157,8 +157,9 @@ def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict]
                                  log_every=rollouts.steps_per_rollout, checkpoint_every=5 * rollouts.steps_per_rollout)
         mark = checkpoint.fingerprint(asdict(knobs), origin, seed, tokens)
         try:
-            history = loop.train(pair, objective(knobs.policy), rollouts, settings, scratch=scratch, mark=mark,
-                                 wire=wire(limits), progress_bar=bar(knobs.policy.algorithm)).history
+            history = loop.train(pair, objective(knobs.policy), rollouts, settings, mark=mark, wire=wire(limits),
+                                 scratch=scratch / f"attempt_{len(attempts) + 1}",
+                                 progress_bar=bar(knobs.policy.algorithm)).history
             measured = judge(pair.policy)
             fault = fault_of(measured.kl.value, measured.entropy.value, limits)
         except loop.Stopped as stopped:
