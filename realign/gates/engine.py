@@ -72,4 +72,5 @@ def _refuse_exception(info: dict, expectation: dict, suite_name: str) -> None:
     for entry in entries:
         if entry["raised_exception"]:
             raise UserError(f"{expectation['type']} cannot be evaluated: {entry['exception_message']}",
-                            where=f"suite {suite_name!r}", expected=f"kwargs that fit: {expectation['kwargs']}")
+                            where=f"suite {suite_name!r}",
+                            expected=f"kwargs that fit: {expectation['kwargs']}")

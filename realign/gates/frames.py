@@ -53,7 +53,8 @@ def _unaccounted(row: dict[str, float]) -> dict[str, float]:
     return extra
 
 
-def build_frames(suite: dict, metrics: dict[str, float], root: Path, where: str) -> "dict[str | None, pd.DataFrame]":
+def build_frames(suite: dict, metrics: dict[str, float], root: Path,
+                 where: str) -> "dict[str | None, pd.DataFrame]":
     """The metrics as one row of float64, and each row table with just the columns that the suite names.
 
     Raises UserError where the suite names a metric, a file or a column that is not there.
@@ -91,4 +92,5 @@ def _read_table(path: Path, shown: str, wanted: list[str]) -> "pd.DataFrame":
                 raise UserError(f"no column {column!r}", where=shown, fix=suggest(column, known))
         return pq.read_table(path, columns=wanted).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"unreadable Parquet: {error}", where=shown, fix="run the stage that writes it again") from error
+        raise UserError(f"unreadable Parquet: {error}", where=shown,
+                        fix="run the stage that writes it again") from error

@@ -22,7 +22,8 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
     """
     for name in (workflow, stage):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise UserError(f"{name!r} is no name of a workflow or stage", expected="small letters, digits, _")
+            raise UserError(f"{name!r} is no name of a workflow or stage",
+                            expected="small letters, digits, _")
     accepted = root / paths.accepted(workflow, stage)
     outcome = accepted.with_suffix(".json")
     for old in (accepted, outcome):  # whatever stops this run, an older verdict does not outlive it

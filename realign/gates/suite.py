@@ -69,7 +69,8 @@ def read_object(path: Path) -> dict:
     try:
         value = json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
-        raise UserError(f"broken JSON: {error.msg}", where=f"{path}, line {error.lineno}, column {error.colno}",
+        raise UserError(f"broken JSON: {error.msg}",
+                        where=f"{path}, line {error.lineno}, column {error.colno}",
                         fix="mend the line, or take the file back from git") from error
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 at byte {error.start}", where=str(path)) from error
@@ -96,8 +97,9 @@ def _check_form(suite: dict, where: str) -> None:
 
 
 def _check_expectation(expectation: object, tables: dict, where: str) -> None:
-    if not isinstance(expectation, dict) or not isinstance(expectation.get("type"), str) \
-            or not isinstance(expectation.get("kwargs"), dict) or not isinstance(expectation.get("meta", {}), dict):
+    parts = expectation if isinstance(expectation, dict) else {}
+    if not (isinstance(parts.get("type"), str) and isinstance(parts.get("kwargs"), dict)
+            and isinstance(parts.get("meta", {}), dict)):
         raise UserError("not an expectation", where=where, expected="type, kwargs, severity, meta")
     if not all(isinstance(column, str) for column in columns(expectation)):
         raise UserError(f"a column of {expectation['type']} is no text", where=where, expected="column names")
@@ -107,9 +109,12 @@ def _check_expectation(expectation: object, tables: dict, where: str) -> None:
     if severity(expectation) != "info" and not expectation.get("meta", {}).get("remedy"):
         raise UserError(f"{expectation['type']} does not say what to do when it fails", where=where,
                         expected="meta.remedy")
+    if table(expectation) is None and {"mostly", "row_condition"} & expectation["kwargs"].keys():
+        raise UserError(f"{expectation['type']} may skip the one row of metrics", where=where,
+                        fix="leave `mostly` and `row_condition` to expectations on tables")
     if table(expectation) is not None and table(expectation) not in tables:
         raise UserError(f"unknown table {table(expectation)!r}", where=where,
-                        fix=f"name its file in the suite's meta.tables; {suggest(table(expectation), tables)}")
+                        fix=f"name its file in meta.tables; {suggest(table(expectation), tables)}")
 
 
 def _check_evidence(suite: dict, where: str) -> None:
@@ -130,13 +135,14 @@ def _check_evidence(suite: dict, where: str) -> None:
             if (name, column) not in never_null and not (name is None and column.endswith(".n")):
                 raise UserError(f"{column!r} may be null, and nulls pass {expectation['type']}", where=where,
                                 fix=f"add a critical {NOT_NULL} for it")
-            metric = metric_name(column)
+            metric, own = metric_name(column), severity(expectation)
             # Weaker evidence than the bound itself would let a critical bound pass on one example.
-            weights = SEVERITIES[:2] if expectation["type"] == NOT_NULL else ("critical", severity(expectation))
-            if name is None and metric not in counted and not any((w, f"{metric}.n") in demands_n for w in weights):
+            weights = SEVERITIES[:2] if expectation["type"] == NOT_NULL else ("critical", own)
+            evidence = {(weight, f"{metric}.n") for weight in weights}
+            if name is None and metric not in counted and not evidence & demands_n:
                 raise UserError(f"{metric!r} is judged on any number of examples", where=where,
-                                fix=f"add a {severity(expectation)} {BETWEEN} with a min_value for '{metric}.n', "
-                                    "or list it in the suite's meta.counted if it was counted, not estimated")
+                                fix=f"add a {own} {BETWEEN} with a min_value for '{metric}.n', or list it "
+                                    "in the suite's meta.counted if it was counted, not estimated")
 
 
 def _forbids_null(expectation: dict) -> bool:
@@ -147,4 +153,5 @@ def _forbids_null(expectation: dict) -> bool:
 
 def _demands(expectation: dict, kind: str) -> bool:
     least = expectation["kwargs"].get("min_value")
-    return expectation["type"] == kind and isinstance(least, (int, float)) and least >= 1
+    return (expectation["type"] == kind and isinstance(least, (int, float)) and least >= 1
+            and not expectation["kwargs"].get("row_condition"))

@@ -62,8 +62,8 @@ def _rows(expectation: dict, outcome: dict, frames: dict) -> dict:
     if "unexpected_percent" in result:
         wrong = result["unexpected_percent"]
         observed = None if wrong is None else 1 - wrong / 100
-    return {"metric": f"{table(expectation) or 'metrics'}[{', '.join(names) or 'rows'}]", "observed": _plain(observed),
-            "low": None, "high": None, "n": len(frames[table(expectation)])}
+    return {"metric": f"{table(expectation) or 'metrics'}[{', '.join(names) or 'rows'}]",
+            "observed": _plain(observed), "low": None, "high": None, "n": len(frames[table(expectation)])}
 
 
 def _plain(value: object) -> float | int | None:

@@ -35,7 +35,8 @@ CLEAN = {
                      "validation_loss": measured(0.45, 240)},
     "reward_validation": {"train_accuracy": proportion(800, 960), "validation_accuracy": proportion(195, 240),
                           "train_validation_gap": measured(0.02, 240), "ood_accuracy": proportion(150, 200),
-                          "adversarial_accuracy": proportion(150, 200), "consistency": measured(0.85, 200, 0.05),
+                          "adversarial_accuracy": proportion(150, 200),
+                          "consistency": measured(0.85, 200, 0.05),
                           "margin_gap_correlation": measured(0.4, 240, 0.1),
                           "length_bias": measured(0.05, 240, 0.1),
                           "accuracy_by_type": {"correctness": proportion(80, 100)}},
@@ -47,7 +48,8 @@ CLEAN = {
                           "retention_worst": measured(1.01, 200), "retention_mean": measured(1.01, 1000),
                           "capability": {name: proportion(180, 200) for name in CAPABILITIES},
                           "win_rate": proportion(260, 400), "regressions": exact(0),
-                          "reward_accuracy": proportion(190, 240), "reward_accuracy_drop": measured(0.01, 240)},
+                          "reward_accuracy": proportion(190, 240),
+                          "reward_accuracy_drop": measured(0.01, 240)},
 }
 
 

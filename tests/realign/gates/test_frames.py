@@ -8,6 +8,8 @@ import pytest
 from realign.errors import UserError
 from realign.gates.frames import build_frames, read_metrics
 
+PAIRS = "data/srf/preference_data/pairs.parquet"
+
 
 def write(tmp_path, metrics):
     path = tmp_path / "rl.json"
@@ -16,8 +18,9 @@ def write(tmp_path, metrics):
 
 
 def suite(*columns: str, table: str | None = None) -> dict:
-    return {"name": "t", "meta": {"tables": {"pairs": "pairs.parquet"}} if table else {},
-            "expectations": [{"type": "x", "kwargs": {"column": c}, "meta": {"table": table}} for c in columns]}
+    return {"name": "t", "meta": {"tables": {"pairs": PAIRS}} if table else {},
+            "expectations": [{"type": "x", "kwargs": {"column": c}, "meta": {"table": table}}
+                             for c in columns]}
 
 
 def test_a_column_for_every_number(tmp_path):
@@ -78,27 +81,21 @@ def test_unknown_metric_gets_a_suggestion_by_metric(tmp_path):
 
 
 def test_only_the_named_columns_are_read(project, pairs):
-    wanted = suite("chosen", table="pairs") | {"meta": {"tables": {"pairs": "data/srf/preference_data/pairs.parquet"}}}
-    frame = build_frames(wanted, {}, project.root, "here")["pairs"]
+    frame = build_frames(suite("chosen", table="pairs"), {}, project.root, "here")["pairs"]
     assert list(frame.columns) == ["chosen"] and len(frame) == len(pairs["chosen"])
 
 
 def test_rows_are_counted_where_no_column_is_named(project, pairs):
-    wanted = {"name": "t", "meta": {"tables": {"pairs": "data/srf/preference_data/pairs.parquet"}}, "expectations": []}
-    assert len(build_frames(wanted, {}, project.root, "here")["pairs"]) == len(pairs["chosen"])
+    assert len(build_frames(suite(table="pairs"), {}, project.root, "here")["pairs"]) == len(pairs["chosen"])
 
 
 def test_unknown_column_gets_a_suggestion(project):
-    wanted = suite("chosen_scor", table="pairs")
-    wanted["meta"]["tables"]["pairs"] = "data/srf/preference_data/pairs.parquet"
     with pytest.raises(UserError, match="did you mean 'chosen_score'"):
-        build_frames(wanted, {}, project.root, "here")
+        build_frames(suite("chosen_scor", table="pairs"), {}, project.root, "here")
 
 
 def test_truncated_parquet_is_named(project):
     whole = project.pairs_file.read_bytes()
     project.pairs_file.write_bytes(whole[: len(whole) // 2])
-    wanted = suite("chosen", table="pairs")
-    wanted["meta"]["tables"]["pairs"] = "data/srf/preference_data/pairs.parquet"
     with pytest.raises(UserError, match="pairs.parquet: unreadable Parquet"):
-        build_frames(wanted, {}, project.root, "here")
+        build_frames(suite("chosen", table="pairs"), {}, project.root, "here")

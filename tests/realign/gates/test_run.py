@@ -145,7 +145,7 @@ def test_judged_and_judged_ahead_have_the_same_bytes(project, unjudged):
 
 def test_the_first_gate_judges_the_others_ahead(project, unjudged):
     assert main(["srf", "sft"], project.root) == 0
-    assert [p.name for p in project.verdict_file("sft").parent.iterdir() if p.suffix == ".json"] == ["sft.json"]
+    assert [p.name for p in project.verdict_file("sft").parent.glob("*.json")] == ["sft.json"]
     unjudged()
     assert [main(["srf", stage], project.root) for stage in STAGES] == [0] * len(STAGES)
 
@@ -191,8 +191,12 @@ def test_two_stages_with_the_same_bytes_keep_their_own_verdicts(project, clean):
     assert json.loads(project.verdict_file("rl2").read_text())["stage"] == "rl2"
 
 
-@pytest.mark.parametrize("damage", [lambda b: b.replace(b'"passed": false', b'"passed":  true'), lambda b: b[:-9],
-                                    lambda b: b"", lambda b: b"null\n{}", lambda b: b"\xff" + b])
+DAMAGE = {"failure made a pass": lambda b: b.replace(b'"passed": false', b'"passed":  true'),
+          "cut short": lambda b: b[:-9], "empty": lambda b: b"", "foreign": lambda b: b"null\n{}",
+          "not text": lambda b: b"\xff" + b}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_cache_entry_is_judged_again(project, clean, damage):
     project.keep("rl")
     drift(project, clean)
@@ -224,8 +228,9 @@ def test_a_cached_gate_imports_nothing_heavy(project):
     assert main(["srf", "preference_data"], project.root) == 0
     code = ("import sys, runpy\nsys.argv = ['gates', 'srf', 'preference_data']\n"
             "try:\n    runpy.run_module('realign.gates', run_name='__main__')\n"
-            "except SystemExit as end:\n    print(end.code, sorted({'great_expectations', 'pandas', 'pyarrow', "
-            "'numpy', 'polars'} & set(sys.modules)))")
+            "except SystemExit as end:\n"
+            "    heavy = {'great_expectations', 'pandas', 'pyarrow', 'numpy', 'polars'}\n"
+            "    print(end.code, sorted(heavy & set(sys.modules)))")
     environment = os.environ | {"PYTHONPATH": str(Path(run.__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], cwd=project.root, env=environment,
                           capture_output=True, text=True, check=True)

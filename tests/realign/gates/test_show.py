@@ -20,8 +20,9 @@ def shown(*checks: dict) -> list[str]:
 
 
 def test_every_check_stands_with_figure_interval_evidence_threshold_and_outcome():
-    title, _, *rows = shown(check(), check(metric="pairs[a, b]", passed=False, observed=None, low=None, high=None),
-                            check(severity="warning", passed=False), check(severity="info", passed=False))
+    nothing = check(metric="pairs[a, b]", passed=False, observed=None, low=None, high=None)
+    title, _, *rows = shown(check(), nothing, check(severity="warning", passed=False),
+                            check(severity="info", passed=False))
     assert title.strip() == "srf/rl: REJECT"
     assert [row.split() for row in rows] == [
         ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "ok"],
@@ -30,7 +31,8 @@ def test_every_check_stands_with_figure_interval_evidence_threshold_and_outcome(
         ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "note"]]
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0, "0"), (1200.0, "1200"), (0.15, "0.15"), (-0.00001234, "-1.234e-05"),
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0, "0"), (1200.0, "1200"), (0.15, "0.15"),
+                                             (-0.00001234, "-1.234e-05"),
                                              (-0.3, "-0.3"), (10.0, "10")])
 def test_number(value, text):
     assert number(value) == text

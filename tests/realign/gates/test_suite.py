@@ -15,7 +15,8 @@ BETWEEN = "expect_column_values_to_be_between"
 
 
 def expect(kind: str, severity: str = "critical", meta: dict | None = None, **kwargs) -> dict:
-    return {"type": kind, "kwargs": kwargs, "severity": severity, "meta": {"remedy": "mend it"} | (meta or {})}
+    return {"type": kind, "kwargs": kwargs, "severity": severity,
+            "meta": {"remedy": "mend it"} | (meta or {})}
 
 
 def suite_of(*expectations: dict, **meta) -> dict:
@@ -29,6 +30,8 @@ TABLES = {"tables": {"pairs": "data/pairs.parquet"}}
 GOOD_ROWS = (expect("expect_table_row_count_to_be_between", meta=ROWS, min_value=1),
              expect(NOT_NULL, meta=ROWS, column="score"),
              expect(BETWEEN, meta=ROWS, column="score", min_value=0))
+MOST_ROWS = expect(NOT_NULL, meta=ROWS, column="score", mostly=0.5)
+SOME_ROWS = expect("expect_table_row_count_to_be_between", meta=ROWS, min_value=1, row_condition="score > 0")
 
 
 def read(tmp_path: Path, suite: object) -> dict:
@@ -64,10 +67,6 @@ def test_good_suites_are_read(tmp_path):
     assert read(tmp_path, counted) == counted
 
 
-def weaker(expectation: dict, **changes) -> dict:
-    return expectation | changes
-
-
 REFUSED = {
     "no list": ({"name": "x", "expectations": {}}, "without expectations"),
     "empty list": (suite_of(), "without expectations"),
@@ -83,14 +82,21 @@ REFUSED = {
     "table outside": (suite_of(*GOOD, tables={"pairs": "../secrets.parquet"}), "outside the project"),
     "table absolute": (suite_of(*GOOD, tables={"pairs": "/etc/pairs.parquet"}), "outside the project"),
     "nulls pass": (suite_of(*GOOD[1:]), "'kl' may be null"),
-    "only a warning forbids nulls": (suite_of(weaker(GOOD[0], severity="warning"), *GOOD[1:]), "'kl' may be null"),
-    "most nulls pass": (suite_of(expect(NOT_NULL, column="kl", mostly=0), *GOOD[1:]), "'kl' may be null"),
-    "null interval passes": (suite_of(*GOOD, expect(BETWEEN, column="kl.high", max_value=1)), "'kl.high' may be"),
+    "only a warning forbids nulls": (suite_of(GOOD[0] | {"severity": "warning"}, *GOOD[1:]),
+                                     "'kl' may be null"),
+    "metrics may be skipped": (suite_of(*GOOD, expect(BETWEEN, column="kl", max_value=1, mostly=0)),
+                               "may skip"),
+    "metrics under a condition": (suite_of(*GOOD, expect(NOT_NULL, column="kl", row_condition="kl > 0")),
+                                  "may skip"),
+    "most row nulls pass": (suite_of(*GOOD, GOOD_ROWS[0], MOST_ROWS, **TABLES), "'score' may be null"),
+    "some rows counted": (suite_of(*GOOD, *GOOD_ROWS[1:], SOME_ROWS, **TABLES), "'pairs' may be empty"),
+    "null interval passes": (suite_of(*GOOD, expect(BETWEEN, column="kl.high", max_value=1)),
+                             "'kl.high' may be null"),
     "any n": (suite_of(GOOD[0], GOOD[2]), "any number of examples"),
-    "n of 0": (suite_of(GOOD[0], expect(BETWEEN, column="kl.n", min_value=0), GOOD[2]), "any number of examples"),
-    "n only warned": (suite_of(GOOD[0], weaker(GOOD[1], severity="warning"), GOOD[2]), "any number of examples"),
+    "n of 0": (suite_of(GOOD[0], expect(BETWEEN, column="kl.n", min_value=0), GOOD[2]), "any number of"),
+    "n only warned": (suite_of(GOOD[0], GOOD[1] | {"severity": "warning"}, GOOD[2]), "any number of"),
     "empty table passes": (suite_of(*GOOD, *GOOD_ROWS[1:], **TABLES), "'pairs' may be empty"),
-    "row count of 0": (suite_of(*GOOD, weaker(GOOD_ROWS[0], kwargs={"min_value": 0}), *GOOD_ROWS[1:], **TABLES),
+    "row count of 0": (suite_of(*GOOD, GOOD_ROWS[0] | {"kwargs": {"min_value": 0}}, *GOOD_ROWS[1:], **TABLES),
                        "'pairs' may be empty"),
     "row nulls pass": (suite_of(*GOOD, GOOD_ROWS[0], GOOD_ROWS[2], **TABLES), "'score' may be null"),
     "broken JSON": ('{"name": "x",\n "expectations": [}', "line 2, column 19"),
@@ -143,8 +149,9 @@ def test_results_come_in_the_suites_order():
     assert [o["passed"] for o in outcomes] == [False, False, True, True, True, False]
 
 
-@pytest.mark.parametrize(("column", "metric"), [("kl", "kl"), ("kl.n", "kl"), ("capability.facts", "capability.facts"),
-                                                ("capability.facts.low", "capability.facts"), ("n", "n")])
+@pytest.mark.parametrize(("column", "metric"), [("kl", "kl"), ("kl.n", "kl"), ("n", "n"),
+                                                ("capability.facts", "capability.facts"),
+                                                ("capability.facts.low", "capability.facts")])
 def test_metric_name(column, metric):
     assert metric_name(column) == metric
 

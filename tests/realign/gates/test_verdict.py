@@ -19,8 +19,10 @@ def band(column: str, severity: str, **kwargs) -> dict:
             "meta": {"remedy": f"{severity} {column}"}}
 
 
-GAP = {"name": "t", "expectations": [band("gap", "critical", min_value=0.10), band("gap", "warning", min_value=0.15)]}
-KL = {"name": "t", "expectations": [band("kl", "critical", max_value=0.1), band("kl", "info", max_value=0.01)]}
+GAP = {"name": "t", "expectations": [band("gap", "critical", min_value=0.10),
+                                     band("gap", "warning", min_value=0.15)]}
+KL = {"name": "t", "expectations": [band("kl", "critical", max_value=0.1),
+                                    band("kl", "info", max_value=0.01)]}
 
 
 def frame(**columns: float) -> dict:
@@ -110,7 +112,8 @@ def test_a_remedy_is_said_once():
 
 @pytest.mark.parametrize(("kind", "kwargs", "text"), [
     (BETWEEN, {"min_value": 0.1}, "≥ 0.1"), (BETWEEN, {"max_value": 2}, "≤ 2"),
-    (BETWEEN, {"min_value": 0, "strict_min": True}, "> 0"), (BETWEEN, {"max_value": 0.1, "strict_max": True}, "< 0.1"),
+    (BETWEEN, {"min_value": 0, "strict_min": True}, "> 0"),
+    (BETWEEN, {"max_value": 0.1, "strict_max": True}, "< 0.1"),
     (BETWEEN, {"min_value": -0.3, "max_value": 0.3}, "≥ -0.3 and ≤ 0.3"),
     (BETWEEN, {"min_value": 0, "max_value": 0}, "= 0"), (BETWEEN, {"min_value": 1234567}, "≥ 1234567"),
     ("expect_column_values_to_not_be_null", {}, "not null"),
