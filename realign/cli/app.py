@@ -42,3 +42,34 @@ def doctor() -> None:
     from realign.models.backend import describe
 
     print(describe())
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml: every key known, every value of its type."""
+    from pathlib import Path
+
+    from realign.cli.check import check
+
+    print(f"params.yaml: {len(check(Path()))} sections, all well")
+
+
+@app.command()
+def deps(
+    write: Annotated[bool, typer.Option("--write", help="Write them into the dvc.yaml files.")] = False,
+) -> None:
+    """Compare the code that every stage imports with the deps of its dvc.yaml.
+
+    DVC re-runs a stage when one of them changes. Exits with 1 where they differ.
+    """
+    from pathlib import Path
+
+    from realign.cli import deps as derived
+
+    if write:
+        for file in derived.write(Path()):
+            print(f"{file}: written")
+    faults = [f"{stage.file}: {stage.name}: {fault}" for stage in derived.stages(Path()) for fault in stage.faults]
+    print(*faults or ["every stage lists the code that it imports"], sep="\n")
+    if faults:
+        raise typer.Exit(1)
