@@ -47,11 +47,16 @@ def mean(values: Sequence[float]) -> Metric:
 
 
 def bootstrap(statistic, *columns: Sequence[float], seed: int = 0, draws: int = 1000) -> Metric:
-    """`statistic(*columns)` with the percentile bootstrap interval (Efron 1979), rows resampled together."""
+    """`statistic(*columns)` with the percentile bootstrap interval (Efron 1979), rows resampled together.
+
+    One row says nothing about its spread: the interval is NaN, and so is everything where there is none.
+    """
     arrays = [np.asarray(c, dtype=np.float64) for c in columns]
     n = arrays[0].size
     if n == 0:
         return Metric(math.nan, 0, math.nan, math.nan)
+    if n == 1:
+        return Metric(float(statistic(*arrays)), 1, math.nan, math.nan)
     rng = np.random.default_rng(seed)
     picks = (rng.integers(0, n, n) for _ in range(draws))
     samples = np.array([statistic(*(a[i] for a in arrays)) for i in picks])
@@ -60,14 +65,18 @@ def bootstrap(statistic, *columns: Sequence[float], seed: int = 0, draws: int = 
 
 
 def to_json(metrics: Mapping) -> dict:
-    """Nested mapping of Metric to nested plain dictionaries, keys sorted; NaN becomes null."""
+    """Nested mapping of Metric to nested plain values, keys sorted, six decimals; NaN and infinity become null."""
     def plain(value):
+        if isinstance(value, np.generic):
+            value = value.item()
         if isinstance(value, Metric):
             return {k: plain(v) for k, v in asdict(value).items()}
         if isinstance(value, Mapping):
             return {str(k): plain(value[k]) for k in sorted(value)}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
         if isinstance(value, float):
-            return round(value, 6) if math.isfinite(value) else None
+            return round(value, 6) + 0.0 if math.isfinite(value) else None  # + 0.0: no negative zero
         return value
     return plain(metrics)
 

@@ -18,8 +18,8 @@ def answers(model, tokenizer, chats: Sequence[dict], sampling: Sampling, seed: i
 
 def decode(tokenizer, tokens: Sequence[int], stop_tokens: Sequence[int]) -> str:
     """Text of sampled tokens, without the end of the turn."""
-    kept = [t for t in tokens if t not in set(stop_tokens)]
-    return tokenizer.decode(kept).strip()
+    stops = set(stop_tokens)
+    return tokenizer.decode([t for t in tokens if t not in stops]).strip()
 
 
 def stop_tokens(tokenizer) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ def drift(policy, reference, rows: Sequence[Encoded], pad_token: int) -> tuple[M
         ends = np.cumsum([sum(row.mask[1:]) for row in part])
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             sums.append((kl[begin:end].sum(), spread[begin:end].sum(), end - begin))
-    kls, entropies, tokens = (np.array(column, np.float64) for column in zip(*sums, strict=True))
+    kls, entropies, tokens = np.array(sums, np.float64).reshape(-1, 3).T
 
     def per_token(total, count):
         return total.sum() / count.sum()

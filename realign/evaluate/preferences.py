@@ -1,5 +1,6 @@
 """Metrics of reward models and of preferences between two models."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +22,11 @@ def win_rate(new: Sequence[float], old: Sequence[float]) -> Metric:
 
 
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Chance that a positive lies above a negative, ties half (Mann–Whitney U over its maximum)."""
+    """Chance that a positive lies above a negative, ties half (Mann–Whitney U over its maximum); NaN where a side
+    is empty."""
     n, m = len(positive), len(negative)
+    if n == 0 or m == 0:
+        return math.nan
     ranks = rankdata(np.concatenate([positive, negative]))
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
@@ -33,6 +37,8 @@ def consistency(paraphrase_distances: Sequence[float], quality_distances: Sequen
     1: paraphrases always lie closer; 0.5: no better than chance. The interval resamples both groups.
     """
     far, near = np.asarray(quality_distances, float), np.asarray(paraphrase_distances, float)
+    if far.size == 0 or near.size == 0:
+        return Metric(math.nan, 0, math.nan, math.nan)
     rng = np.random.default_rng(seed)
     draws = [auroc(rng.choice(far, far.size), rng.choice(near, near.size)) for _ in range(500)]
     low, high = np.percentile(draws, [2.5, 97.5])
@@ -49,11 +55,13 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], seed: int = 0) -> M
 
 def length_bias(rewards: Sequence[float], lengths: Sequence[float], qualities: Sequence[float]) -> Metric:
     """Partial correlation of reward and length given quality: the correlation of what a linear fit on quality leaves
-    of each."""
+    of each; 0 where nothing is left of one."""
     def partial(r, n, q):
         design = np.column_stack([q, np.ones_like(q)])
         left = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (r, n)]
-        spread = left[0].std() * left[1].std()
-        return float((left[0] * left[1]).mean() / spread) if spread > 1e-12 else 0.0
+        # What a perfect fit leaves is rounding, not a residual.
+        if any(rest.std() <= 1e-9 * np.abs(v).max() for rest, v in zip(left, (r, n), strict=True)):
+            return 0.0
+        return float((left[0] * left[1]).mean() / (left[0].std() * left[1].std()))
 
     return bootstrap(partial, rewards, lengths, qualities, draws=500)

@@ -1,25 +1,30 @@
 """A right answer made wrong with as little change as possible: what an adversary would show a reward model."""
 
-import re
+from collections.abc import Iterator
 from random import Random
 
-from realign.verify.reference import CITATION, NUMBER, Reference, statement, verify
+from realign.verify.reference import CITATION, NUMBER, Reference, verify, whole_words
+
+PASSAGES = (1, 2, 3)  # whose number a forged citation takes
 
 
 def corrupt(reference: Reference, text: str, rng: Random) -> str | None:
-    """`text` with its value, number or citation exchanged for a wrong one; None where that cannot be done."""
-    wrong = None
-    said = statement(text)
-    if reference.number is not None and (numbers := NUMBER.findall(said)):
+    """`text` with its value, number or citation exchanged for a wrong one; None where that cannot be done, or where
+    `text` is wrong already."""
+    if not verify(reference, text)[0]:
+        return None
+    return next((wrong for wrong in _forged(reference, text, rng) if not verify(reference, wrong)[0]), None)
+
+
+def _forged(reference: Reference, text: str, rng: Random) -> Iterator[str]:
+    """Changed texts, of which the first wrong one counts."""
+    if reference.number is not None:
         other = str(reference.number + rng.choice((-2, -1, 1, 2, 10)))
-        head, _, tail = said.rpartition(numbers[-1])
-        wrong = text.replace(said, f"{head}{other}{tail}")
-    elif reference.citation is not None and rng.random() < 0.5 and (cited := CITATION.search(text)):
-        other = rng.choice([n for n in (1, 2, 3) if n != reference.citation])
-        wrong = text[:cited.start(1)] + str(other) + text[cited.end(1):]
+        for found in reversed(list(NUMBER.finditer(text))):
+            yield text[:found.start()] + other + text[found.end():]
+    elif reference.citation is not None and rng.random() < 0.5:
+        other = str(rng.choice([n for n in PASSAGES if n != reference.citation]))
+        yield from (text[:m.start(1)] + other + text[m.end(1):] for m in CITATION.finditer(text))
     elif reference.answer and reference.rivals:
         rival = rng.choice(reference.rivals)
-        wrong = re.sub(rf"(?<!\w){re.escape(reference.answer)}(?!\w)", rival, text)
-    if wrong is None or wrong == text or verify(reference, wrong)[0]:
-        return None
-    return wrong
+        yield whole_words(frozenset({reference.answer})).sub(lambda _: rival, text)

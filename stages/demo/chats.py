@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from realign.verify.reference import Reference
+from realign.verify.reference import Reference, verify
 from stages.demo import arithmetic, grounded, invented, phrasings
 from stages.demo.facts import Fact, facts, words
 
@@ -31,10 +31,17 @@ def _ask(rng: Random, subject: str, evaluation: bool) -> str:
 @cache
 def _checkable(tables: Path) -> list[Fact]:
     """Facts whose value is no ordinary word of an answer (I, As, In and He are symbols of elements, too)."""
-    templates = (*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE)
+    templates = (*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
+                 *phrasings.REFUSE_FULL, *phrasings.REFUSE_TERSE)
     ordinary = {word.strip(".,?") for template in templates for word in template.split()}
     return [replace(f, rivals=tuple(r for r in f.rivals if r not in ordinary))
             for f in facts(tables) if f.value not in ordinary]
+
+
+@cache
+def _values(relation: str, tables: Path) -> tuple[str, ...]:
+    """Every value that a closed-book relation takes."""
+    return tuple(sorted({v for f in _checkable(tables) if f.relation == relation for v in (f.value, *f.rivals)}))
 
 
 def fact(rng: Random, tables: Path, evaluation: bool) -> Question:
@@ -45,6 +52,12 @@ def fact(rng: Random, tables: Path, evaluation: bool) -> Question:
     return Question("facts", f.relation, _ask(rng, f.subject, evaluation), reference, *fill)
 
 
+def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -> tuple[str, ...]:
+    """What else might be said instead: the other stated values, and all of the kind that was asked for."""
+    kind = words(tables)[grounded.KINDS[entry.relation]]
+    return tuple(sorted({*kind, *(e.value for e in stated)} - {entry.value}))
+
+
 def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
     """Three passages and a question; one in three is left open by them. Other people in evaluation."""
     people = grounded.split_names(tables)[evaluation]
@@ -52,11 +65,12 @@ def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
     text = grounded.passages_text(rng, stated, tables)
     if rng.random() < 1 / 3:
         entry = grounded.absent(rng, stated, people)
-        reference = Reference(refuse=True, subject=(entry.relation, entry.entity))
+        rivals = _others(entry, stated, tables)
+        reference = Reference(refuse=True, rivals=rivals, subject=(entry.relation, entry.entity))
         full, terse = phrasings.ABSENT_FULL, phrasings.ABSENT_TERSE
     else:
         entry = rng.choice(stated)
-        rivals = tuple(sorted({e.value for e in stated} - {entry.value}))
+        rivals = _others(entry, stated, tables)
         reference = Reference(answer=entry.value, rivals=rivals, citation=entry.passage,
                               subject=(entry.relation, entry.entity))
         full, terse = phrasings.GROUNDED_FULL, phrasings.GROUNDED_TERSE
@@ -68,9 +82,12 @@ def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
 
 def sums(rng: Random, tables: Path, evaluation: bool) -> Question:
     steps = rng.choice((1, 1, 2))
-    p = arithmetic.problem(rng, tables, steps, evaluation)
+    while True:
+        p = arithmetic.problem(rng, tables, steps, evaluation)
+        reference = Reference(number=p.result, subject=("=",))
+        if not verify(reference, p.question)[0]:  # else repeating the story would answer it
+            break
     *_, count = p.worked.split(". ", 1)
-    reference = Reference(number=p.result, subject=("=",))
     return Question("arithmetic", f"{steps} step", p.question, reference, (p.worked,), (count,))
 
 
@@ -80,7 +97,7 @@ def made_up(rng: Random, tables: Path, evaluation: bool) -> Question:
     subject = f"the {relation} of {name}"
     fill = [tuple(phrasings.fill(t, subject, e=name) for t in ts)
             for ts in (phrasings.REFUSE_FULL, phrasings.REFUSE_TERSE)]
-    reference = Reference(refuse=True, subject=(relation, name))
+    reference = Reference(refuse=True, rivals=_values(relation, tables), subject=(relation, name))
     return Question("refusal", relation, _ask(rng, subject, evaluation), reference, *fill)
 
 

@@ -23,8 +23,9 @@ class World:
 SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "format": 0.75}
 
 
-def rows(p: World, part: str, count: int, answered: bool) -> list[dict]:
-    """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`."""
+def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
+    """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`; with no prompt that is
+    in `without`."""
     from realign.lake.schemas import row_id
 
     found: dict[str, dict] = {}
@@ -38,7 +39,7 @@ def rows(p: World, part: str, count: int, answered: bool) -> list[dict]:
                 rng = Random(f"{p.seed}:{part}:{capability}:{index}:style")
                 messages.append({"role": "assistant", "content": chats.styled(q, rng, paths.TABLES)})
             identity = row_id(messages)
-            if identity not in found:
+            if identity not in found and q.prompt not in without:
                 found[identity] = {
                     "row_id": identity, "messages": messages, "capability": capability, "slice": q.slice,
                     "reference": q.reference.to_json(), "split": part, "source": "demo"}
@@ -47,18 +48,24 @@ def rows(p: World, part: str, count: int, answered: bool) -> list[dict]:
     return sorted(found.values(), key=lambda row: row["row_id"])
 
 
+def _prompts(chats: list[dict]) -> frozenset[str]:
+    return frozenset(row["messages"][0]["content"] for row in chats)
+
+
 def run() -> str:
     from realign.lake.schemas import CHATS
     from realign.lake.table import write_table
 
     p = params.load("demo.world", World)
-    sft = rows(p, "train", p.train, True) + rows(p, "validation", p.validation, True)
-    prompts = [row for part, count in (("prompts", p.prompts), ("validation", p.validation), ("test", p.test))
-               for row in rows(p, part, count, False)]
+    evaluation = rows(p, "evaluation", p.evaluation, False)
+    test = rows(p, "test", p.test, False, _prompts(evaluation))
+    held_out, answers = (rows(p, "validation", p.validation, answered) for answered in (False, True))
+    sft = rows(p, "train", p.train, True, _prompts(held_out)) + answers
+    prompts = rows(p, "prompts", p.prompts, False, _prompts(held_out)) + held_out + test
     write_table(sft, paths.WORLD / "sft.parquet", CHATS)
     write_table(prompts, paths.WORLD / "prompts.parquet", CHATS)
-    count = write_table(rows(p, "evaluation", p.evaluation, False), paths.WORLD / "evaluation.parquet", CHATS)
-    return f"{len(sft)} chats, {len(prompts)} prompts, {count} evaluation rows in {paths.WORLD}"
+    write_table(evaluation, paths.WORLD / "evaluation.parquet", CHATS)
+    return f"{len(sft)} chats, {len(prompts)} prompts, {len(evaluation)} evaluation rows in {paths.WORLD}"
 
 
 if __name__ == "__main__":
