@@ -3,6 +3,9 @@
 Import this module before `mlx.core`: on Linux CPU, MLX's wheel links the unoptimised reference BLAS
 (6 GFLOP/s on two cores), but it calls plain `cblas_*` symbols, so an OpenBLAS that is loaded first
 with global visibility takes over (over 200 GFLOP/s). The OpenBLAS is the one that the `faiss-cpu` wheel carries.
+
+Its products on one thread and on several differ in the last bits, so the same bytes need the same number of threads:
+that of the cores, or OMP_NUM_THREADS.
 """
 
 import ctypes
@@ -65,7 +68,8 @@ def _load_openblas() -> str | None:
     library.openblas_get_config.restype = ctypes.c_char_p
     words = library.openblas_get_config().decode().split()
     library.openblas_get_corename.restype = ctypes.c_char_p
-    return f"{words[0]} {words[1]} ({library.openblas_get_corename().decode()} kernels)"
+    threads = library.openblas_get_num_threads()
+    return f"{words[0]} {words[1]} ({library.openblas_get_corename().decode()} kernels, {threads} thread{'s'[:threads > 1]})"
 
 
 def _keep_memory() -> None:

@@ -1,0 +1,57 @@
+"""Every test process computes on the backend of the real runs, offline, and draws the same random examples."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+
+from realign.models import backend  # noqa: E402
+
+backend.start()  # before anything imports mlx.core
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+TINY = {
+    "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "rms_norm_eps": 1e-5, "vocab_size": 48,
+    "rope_theta": 10000.0, "max_position_embeddings": 128, "tie_word_embeddings": True,
+}
+WORDS = ("What is the capital of Peru? The capital of Peru is Lima. Ada has 3 apples and buys 14 more: 17. "
+         "Gold is a metal; its symbol is Au. I do not know that. assistant user system")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """`tiny(seed, **changes)`: an untrained model of a few thousand parameters."""
+    from realign.models import build
+
+    return lambda seed=0, **changes: build.create(TINY | changes, seed)
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """`tiny_config(**changes)`: the config.json of such a model."""
+    return lambda **changes: TINY | changes
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory):
+    """A folder with a tokenizer of ours, trained on a few words."""
+    from realign.models import tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(tokenizer.train([WORDS] * 3 + ["zebra quagga"], 340, 20), folder, 128)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny, tiny_config, tokenizer_folder, tmp_path_factory):
+    """A saved model with its tokenizer."""
+    from realign.models import build
+
+    folder = tmp_path_factory.mktemp("model")
+    build.save(tiny(3, vocab_size=340), tiny_config(vocab_size=340), tokenizer_folder, folder)
+    return folder

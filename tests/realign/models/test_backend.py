@@ -1,0 +1,94 @@
+"""Start-up in fresh processes: which BLAS, what it says, and when it refuses."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a BLAS to put in front of MLX")
+
+
+def python(code: str, **environment) -> subprocess.CompletedProcess:
+    clean = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | environment)
+
+
+BLOCKED = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "faiss" else find(name, *rest)
+"""
+TRAINED = """
+import hashlib
+from realign.models import backend
+backend.start()
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+from realign.models import build
+from realign.models.chat import Encoded
+from realign.train import loop, sft
+import pathlib
+config = dict(model_type="qwen3", hidden_size=128, num_hidden_layers=2, intermediate_size=256, head_dim=32,
+              num_attention_heads=4, num_key_value_heads=4, rms_norm_eps=1e-5, vocab_size=512, rope_theta=1e4,
+              max_position_embeddings=128, tie_word_embeddings=True)
+rng = np.random.default_rng(0)
+rows = [Encoded(rng.integers(0, 512, 60).tolist(), [1] * 60) for _ in range(48)]
+model = build.create(config, 0)
+loop.train(model, sft.loss, sft.SftBatches.of(rows, 16, 1, 0, 0), loop.Settings(1e-3),
+           scratch=pathlib.Path("nowhere"), mark="m")
+weights = sorted(tree_flatten(model.parameters()))
+print(hashlib.sha256(b"".join(np.array(w).tobytes() for _, w in weights)).hexdigest())
+"""
+
+
+@linux
+def test_the_line_names_an_openblas_with_one_set_of_kernels():
+    done = python("from realign.models import backend; print(backend.describe()); import os;"
+                  "print(os.environ.get('OPENBLAS_CORETYPE'), os.environ['TOKENIZERS_PARALLELISM'])")
+    line, environment = done.stdout.splitlines()
+    if "gpu" in line:
+        pytest.skip("computes on a GPU")
+    assert line.startswith("backend: MLX on cpu, OpenBLAS") and "slow" not in line
+    if " avx2 " in open("/proc/cpuinfo").read():
+        assert environment == "Haswell false" and "(Haswell kernels, " in line
+
+
+@linux
+def test_a_choice_of_kernels_made_by_hand_stands():
+    done = python("from realign.models import backend; print(backend.describe())", OPENBLAS_CORETYPE="SkylakeX")
+    assert "Haswell" not in done.stdout or "avx512" not in open("/proc/cpuinfo").read()
+
+
+@linux
+def test_mlx_before_it_is_refused():
+    done = python("import mlx.core; from realign.models import backend; backend.start()")
+    assert done.returncode == 1
+    assert "RuntimeError: mlx.core was imported before realign.models.backend.start()" in done.stderr
+
+
+@linux
+def test_without_faiss_it_works_and_says_what_to_install():
+    done = python(BLOCKED + "from realign.models import backend; print(backend.describe()); import mlx.core as mx;"
+                            "print((mx.ones((8, 8)) @ mx.ones((8, 8))).sum().item())")
+    line, result = done.stdout.splitlines()
+    assert "reference BLAS" in line and "pip install faiss-cpu" in line and float(result) == 512
+
+
+def test_a_second_start_is_the_first():
+    from realign.models import backend
+
+    assert backend.start() is backend.start()
+
+
+@linux
+def test_two_processes_train_to_the_same_bytes():
+    hashes = {python(TRAINED, OMP_NUM_THREADS="1").stdout for _ in range(2)}
+    assert len(hashes) == 1 and len(hashes.pop()) == 65
+
+
+@linux
+def test_the_line_counts_the_threads():
+    done = python("from realign.models import backend; print(backend.describe())", OMP_NUM_THREADS="1")
+    assert "gpu" in done.stdout or "1 thread)" in done.stdout
