@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from realign import params, paths, stage
+from realign.errors import UserError
 from stages.srf import source
 
 
@@ -60,6 +61,10 @@ def _sampled(p: PreferenceData, data: source.Data) -> list[dict]:
     responses = pairs.sample(model, tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
     named = scorer(params.load("srf.scorer", str))
     rows = pairs.build(chats, responses, named, p.least_gap, p.pairs_per_prompt)
+    if not rows:
+        raise UserError(f"no two responses to any of {len(chats)} prompts differ by {p.least_gap} in score",
+                        where="srf.preference_data", expected="responses of which some are better than others",
+                        fix="train SFT longer, sample at higher temperatures, or give more prompts")
     return [{**row, "split": "train"} for row in rows]
 
 
