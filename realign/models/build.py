@@ -120,6 +120,11 @@ def fingerprint(base: str) -> str:
     return digest.hexdigest()
 
 
+def window(config: dict) -> int:
+    """The longest conversation that the model was made for, in tokens."""
+    return config.get("max_position_embeddings") or 2048
+
+
 def pad_token(tokenizer) -> int:
     """The id that fills short rows; it is never attended to or learned."""
     pad = tokenizer.pad_token_id

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from realign import params, paths, stage
+from realign.errors import UserError
 from stages.srf import source
 
 
@@ -32,7 +33,10 @@ def run() -> str:
     p, data = params.load("srf.sft", Sft), source.settings()
     base = params.load("model.base", str)
     model, tokenizer, config = build.load(base)
-    chats, rejected = _chats(p, data)
+    if p.window > build.window(config):
+        raise UserError(f"srf.sft.window is {p.window} tokens", where="params.yaml",
+                        expected=f"at most {build.window(config)}, the window of {base}", fix="lower it")
+    chats, rejected = _chats(p, data, tokenizer)
     rows, too_long = _encode(tokenizer, chats, p.window)
     state, before, after, counts = _train(p, model, tokenizer, rows, base)
     with atomic_directory(paths.checkpoint("srf", "sft")) as folder:
@@ -55,20 +59,21 @@ def run() -> str:
     return f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), {kept} chats"
 
 
-def _chats(p: Sft, data: source.Data) -> tuple[list[dict], list[dict]]:
+def _chats(p: Sft, data: source.Data, tokenizer) -> tuple[list[dict], list[dict]]:
+    """Chats to train on, and the rows of a file that are no good; pairs whose rejected side is too long go, too."""
     from realign.lake.schemas import CHATS, PAIRS
     from realign.lake.table import read_rows, write_table
 
     if source.is_world(data):
         return read_rows(paths.WORLD / "sft.parquet", CHATS), []
     pairs, rejected = source.pairs(data, p.seed)
-    write_table(pairs, paths.dataset("srf", "sft", "pairs"), PAIRS)
-    return source.chosen_chats(pairs), rejected
+    fitting, too_long = source.fitting(pairs, tokenizer, p.window)
+    write_table(fitting, paths.dataset("srf", "sft", "pairs"), PAIRS)
+    return source.chosen_chats(fitting), rejected + too_long
 
 
 def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list], list[dict]]:
     """Encoded rows by split, and the chats that do not fit the window, with the reason."""
-    from realign.curate.rejected import reject
     from realign.models import chat
 
     rows: dict[str, list] = {"train": [], "validation": []}
@@ -76,9 +81,12 @@ def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list],
     encoded = chat.encode(tokenizer, [c["messages"] for c in chats])
     for position, (row, tokens) in enumerate(zip(chats, encoded, strict=True), 1):
         if len(tokens.tokens) > window:
-            rejected.append(reject(row, position, "too_long", f"{len(tokens.tokens)} tokens; the window has {window}"))
+            rejected.append(source.too_long(row, position, len(tokens.tokens), window))
         else:
             rows[row["split"]].append(tokens)
+    if missing := [split for split, found in rows.items() if not found]:
+        raise UserError(f"no chat of the split {missing[0]} fits the window of {window} tokens",
+                        where="srf.sft.window", fix="raise it, or give shorter chats")
     return rows, rejected
 
 
