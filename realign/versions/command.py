@@ -1,4 +1,4 @@
-"""`realign compare`: two versions side by side."""
+"""`realign compare`, two versions side by side; `realign trace`, from a model to its rows and back."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,3 +36,21 @@ def compare(
     else:
         from rich.console import Console
         Console().print(render.table(result, examples))
+
+
+def trace(
+    row: Annotated[str, typer.Argument(help="A row id; without one, the released model is traced.")] = "",
+    at: Annotated[str, typer.Option(help="The work tree, or a revision, tag or experiment.")] = "workspace",
+    workflow: Annotated[str, typer.Option(help="The workflow whose released model is meant.")] = "srf",
+    json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Trace the released model to the stages, gates and rows that made it, or a row to the models it reached."""
+    from dataclasses import asdict
+
+    from realign.versions import trace as traced
+    found = traced.trace_row(row, at, Path("."), workflow) if row else traced.trace_model(at, Path("."), workflow)
+    if json:
+        import json as codec
+        print(codec.dumps(asdict(found), sort_keys=True, indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(traced.row_lines(found) if row else traced.model_lines(found)))

@@ -99,16 +99,39 @@ def at_revision(root: Path, commit: str):
 
 def fetch(files, path: str, revision: str) -> bytes:
     """The bytes of `path` at a revision, from git, the DVC cache or a DVC remote."""
+    from dvc_data.index import DataIndexDirError
     try:
         return files.read_bytes(path)
+    except DataIndexDirError:  # it lies in a directory whose list of files is in no cache
+        raise _uncached(path, revision) from None
     except FileNotFoundError:
-        if files.exists(path) and files.info(path).get("md5"):  # without a hash, its stage had not run yet
-            raise UserError("tracked at this revision, but its content is in no cache on this machine",
-                            where=f"{path} at {revision}",
-                            fix=f"`git checkout {revision} && dvc pull`, or `dvc repro` there") from None
-        raise UserError("absent at this revision", where=f"{path} at {revision}",
-                        expected="a revision at which this stage had run and dvc.lock was committed",
-                        fix="`git log --oneline -- '*dvc.lock'` lists candidates") from None
+        raise _not_here(files, path, revision) from None
+
+
+def listing(files, path: str, revision: str) -> list[str]:
+    """The files at or under `path` at a revision; UserError where it, or DVC's list of its files, is missing."""
+    from dvc_data.index import DataIndexDirError
+    try:
+        found = files.find(path) if files.exists(path) else []
+    except (FileNotFoundError, DataIndexDirError):
+        found = []
+    if not found:
+        raise _not_here(files, path, revision)
+    return found
+
+
+def _not_here(files, path: str, revision: str) -> UserError:
+    # an output whose stage had not run stands in dvc.yaml, but has no hash
+    if files.exists(path) and files.info(path).get("md5"):
+        return _uncached(path, revision)
+    return UserError("absent at this revision", where=f"{path} at {revision}",
+                     expected="a revision at which this stage had run and dvc.lock was committed",
+                     fix="`git log --oneline -- '*dvc.lock'` lists candidates")
+
+
+def _uncached(path: str, revision: str) -> UserError:
+    return UserError("tracked at this revision, but its content is in no cache on this machine",
+                     where=f"{path} at {revision}", fix=f"`git checkout {revision} && dvc pull`, or `dvc repro` there")
 
 
 def _released(root: Path, workflow: str) -> Version:

@@ -8,42 +8,50 @@ from pathlib import Path
 
 import pytest
 
-RECORDS = """
+MAKE = """
 import json, sys
 from pathlib import Path
 import yaml
 sys.path.insert(0, {root!r})
-from realign.lake.schemas import RECORDS
+from realign.lake.schemas import CHATS, PAIRS, RECORDS
 from realign.lake.table import write_table
-wrong, stage = yaml.safe_load(open("params.yaml"))["wrong"], sys.argv[1]
-wrong = 0 if stage == "sft" else wrong
+stage, wrong = sys.argv[1], yaml.safe_load(open("params.yaml"))["wrong"]
+for folder in (f"data/srf/{{stage}}", f"checkpoints/srf/{{stage}}"):
+    Path(folder).mkdir(parents=True)
+miss = 0 if stage == "sft" else wrong
 rows = [dict(example_id=f"e{{i:03}}", capability=c, slice="even" if i % 2 == 0 else "odd", prompt=f"{{c}} {{i}}?",
-             output="no" if c == "facts" and i < wrong else "yes", reference="yes",
-             score=0.0 if c == "facts" and i < wrong else 1.0)
+             output="no" if c == "facts" and i < miss else "yes", reference="yes",
+             score=0.0 if c == "facts" and i < miss else 1.0)
         for c in ("arithmetic", "facts") for i in range(100)]
-write_table(rows, f"data/srf/{{stage}}/records.parquet", RECORDS)
-chats = [dict(row_id=f"r{{i}}", text=f"row {{i}}") for i in range(3)]
-Path(f"checkpoints/srf/{{stage}}").mkdir(parents=True)
-Path(f"checkpoints/srf/{{stage}}/model.safetensors").write_text(f"weights {{stage}} {{wrong}}")
-share = 1 - wrong / 100
+if stage in ("sft", "evaluate"):
+    write_table(rows, f"data/srf/{{stage}}/records.parquet", RECORDS)
+said = [dict(role="user", content="?")]
+if stage == "sft":
+    write_table([dict(row_id=f"c{{i}}", messages=said, capability="facts", slice="s", reference="", source="s",
+                      split="train" if i < 3 else "test") for i in range(5)], "data/srf/sft/chats.parquet", CHATS)
+if stage == "pairs":
+    write_table([dict(row_id=f"p{{i}}", prompt_id=f"c{{i}}", messages=said, chosen="a", rejected="b", chosen_score=1.0,
+                      rejected_score=0.0, preference_type="t", split="train", source="s") for i in range(2)],
+                "data/srf/pairs/pairs.parquet", PAIRS)
+Path(f"checkpoints/srf/{{stage}}/model.safetensors").write_text(f"weights {{stage}} {{miss}}")
+share = 1 - miss / 100
 Path(f"metrics/srf/{{stage}}.json").write_text(json.dumps(
     {{"capability": {{"facts": {{"value": share, "n": 100, "low": share - 0.01, "high": share + 0.01}}}}, "note": "x"}}))
 """
 
-PIPELINE = """
-stages:
-  sft:
+STAGE = """
+  {name}:
     wdir: ../..
-    cmd: "{python} make.py sft"
-    deps: [make.py, data/source.jsonl]
-    outs: [data/srf/sft/records.parquet, checkpoints/srf/sft, {{metrics/srf/sft.json: {{cache: false}}}}]
-  evaluate:
-    wdir: ../..
-    cmd: "{python} make.py evaluate"
-    deps: [make.py, checkpoints/srf/sft]
-    params: [wrong]
-    outs: [data/srf/evaluate/records.parquet, checkpoints/srf/evaluate, {{metrics/srf/evaluate.json: {{cache: false}}}}]
+    cmd: "{python} make.py {name}"
+    deps: [make.py, {deps}]
+    params: [{params}]
+    outs: [data/srf/{name}, checkpoints/srf/{name}, {{metrics/srf/{name}.json: {{cache: false}}}}]
 """
+PIPELINE = "stages:" + "".join(STAGE.format(name=name, deps=deps, params=params, python=sys.executable)
+                               for name, deps, params in (
+    ("sft", "data/source.jsonl", ""),
+    ("pairs", "data/srf/sft, checkpoints/srf/sft", ""),
+    ("evaluate", "data/srf/pairs, checkpoints/srf/sft", "wrong")))
 
 
 def run(root: Path, *command: str) -> str:
@@ -76,11 +84,11 @@ def built(tmp_path_factory) -> Path:
     root.mkdir()
     run(root, "git", "init", "-q", "-b", "main")
     dvc(root, "init", "-q")
-    (root / "make.py").write_text(RECORDS.format(root=str(Path(__file__).parents[3])))
+    (root / "make.py").write_text(MAKE.format(root=str(Path(__file__).parents[3])))
     (root / "data").mkdir()
     (root / "data" / "source.jsonl").write_text('{"row_id": "r1"}\n')
     (root / "stages" / "srf").mkdir(parents=True)
-    (root / "stages" / "srf" / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (root / "stages" / "srf" / "dvc.yaml").write_text(PIPELINE)
     (root / "metrics" / "srf").mkdir(parents=True)
     (root / "params.yaml").write_text("wrong: 0\n")
     commit(root, "start", "empty")

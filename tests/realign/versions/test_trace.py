@@ -1,0 +1,126 @@
+import json
+import subprocess
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from realign.errors import UserError
+from realign.versions.command import trace as command
+from realign.versions.git import resolve
+from realign.versions.lock import steps
+from realign.versions.release import tree_md5
+from realign.versions.trace import trace_model, trace_row
+
+
+def save(root, message: str) -> str:
+    who = ["-c", "user.name=n", "-c", "user.email=n@x"]
+    subprocess.run(["git", *who, "add", "-A"], cwd=root, check=True)
+    subprocess.run(["git", *who, "commit", "-qm", message], cwd=root, check=True)
+    return resolve(root, "HEAD")
+
+
+@pytest.fixture
+def released(project):
+    """The project with its evaluated checkpoint released, committed."""
+    tree, files = tree_md5(project / "checkpoints/srf/evaluate")
+    folder = project / "released" / "srf"
+    folder.mkdir(parents=True)
+    (folder / "pointer.json").write_text(json.dumps({
+        "version": tree[:12], "gates": {"evaluate": "HIGH"},
+        "model": {"from": "checkpoints/srf/evaluate", "md5": tree, "path": "x", "files": files}}))
+    save(project, "release")
+    return project
+
+
+def test_a_step_knows_its_paths_from_the_root(built):
+    found = {s.name: s for s in steps(built)}
+    assert list(found) == ["srf:evaluate", "srf:pairs", "srf:sft"]
+    assert set(found["srf:pairs"].inputs) == {"make.py", "data/srf/sft", "checkpoints/srf/sft"}
+    assert found["srf:evaluate"].params == {"params.yaml": {"wrong": 6}}
+    at_good = {s.name: s for s in steps(built, resolve(built, "good"))}
+    assert at_good["srf:evaluate"].params == {"params.yaml": {"wrong": 0}}
+    assert at_good["srf:sft"].outputs == found["srf:sft"].outputs
+    assert steps(built, resolve(built, "empty")) == []
+
+
+def test_from_the_released_model_to_stages_gates_and_rows(released):
+    found = trace_model("workspace", released)
+    assert [s.name for s in found.made] == ["srf:sft", "srf:pairs", "srf:evaluate"]
+    assert found.commit == "" and found.gates == {"evaluate": "HIGH"}
+    assert found.datasets == {"data/srf/pairs/pairs.parquet": 2, "data/srf/sft/chats.parquet": 5,
+                              "data/srf/sft/records.parquet": 200}
+
+
+def test_after_a_blocked_run_the_run_that_made_the_model_is_found(released):
+    maker = resolve(released, "HEAD")
+    lock = released / "stages/srf/dvc.lock"
+    md5 = tree_md5(released / "checkpoints/srf/evaluate")[0]
+    lock.write_text(lock.read_text().replace(md5, "0" * 32 + ".dir"))
+    save(released, "a later run")
+    found = trace_model("workspace", released)
+    assert found.commit == maker and [s.name for s in found.made][-1] == "srf:evaluate"
+    assert sum(found.datasets.values()) == 207  # read from the cache of that commit
+    assert trace_model("HEAD", released) == found
+
+
+def test_nothing_released_or_no_run_known(released):
+    with pytest.raises(UserError, match="nothing has been released"):
+        trace_model("good", released)
+    path = released / "released/srf/pointer.json"
+    path.write_text(path.read_text().replace(tree_md5(released / "checkpoints/srf/evaluate")[0], "f" * 32 + ".dir"))
+    with pytest.raises(UserError, match="no dvc.lock from workspace back"):
+        trace_model("workspace", released)
+
+
+@pytest.mark.parametrize("at", ["workspace", "HEAD"])
+def test_from_a_row_to_the_models_it_reached(released, at):
+    found = trace_row("c1", at, released)
+    assert {(h.dataset, h.rows, h.splits) for h in found.held} == {
+        ("data/srf/sft/chats.parquet", 1, ("train",)), ("data/srf/pairs/pairs.parquet", 1, ("train",))}
+    assert {(r.checkpoint, r.how, r.released) for r in found.reached} == {
+        ("checkpoints/srf/sft", "read", False), ("checkpoints/srf/pairs", "read", False),
+        ("checkpoints/srf/evaluate", "read", True)}
+
+
+def test_a_row_made_later_does_not_reach_earlier_models(released):
+    found = trace_row("p0", "workspace", released)
+    assert [h.dataset for h in found.held] == ["data/srf/pairs/pairs.parquet"]
+    assert {r.checkpoint for r in found.reached} == {"checkpoints/srf/pairs", "checkpoints/srf/evaluate"}
+
+
+def test_a_held_out_row_says_so(released):
+    assert trace_row("c4", "workspace", released).held[0].splits == ("test",)
+
+
+def test_weights_hand_a_row_on(project):
+    lock = project / "stages/srf/dvc.lock"
+    # as if evaluate read no rows of pairs, only weights
+    text = lock.read_text()
+    head, tail = text.split("  evaluate:")[0], "  evaluate:" + text.split("  evaluate:")[1]
+    lock.write_text(head + tail.replace("path: data/srf/pairs", "path: checkpoints/srf/pairs", 1))
+    how = {r.checkpoint: r.how for r in trace_row("p0", "workspace", project).reached}
+    assert how == {"checkpoints/srf/pairs": "read", "checkpoints/srf/evaluate": "inherited"}
+
+
+def test_a_row_in_no_dataset(built):
+    with pytest.raises(UserError, match="no dataset holds this row"):
+        trace_row("nowhere", "workspace", built)
+
+
+def test_lost_content_is_not_an_absent_row(project):
+    for path in (project / ".dvc" / "cache" / "files").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(UserError, match="in no cache"):
+        trace_row("c1", "good", project)
+
+
+def test_the_command(released, monkeypatch):
+    monkeypatch.chdir(released)
+    app = typer.Typer()
+    app.command()(command)
+    shown = CliRunner().invoke(app, []).output
+    assert "srf:pairs" in shown and "data/srf/sft/chats.parquet: 5 rows" in shown and "evaluate: HIGH" in shown
+    assert "checkpoints/srf/evaluate" in CliRunner().invoke(app, ["c1"]).output
+    assert json.loads(CliRunner().invoke(app, ["c1", "--json"]).output)["row_id"] == "c1"
