@@ -7,13 +7,15 @@ text itself, so they hold for any chat template.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 
 from realign.errors import UserError
 
 Message = dict[str, str]
-TODAY = date(2024, 7, 26)  # for templates that name a date (Llama 3.1's own default): no output depends on the clock
+# Stands in for the function by which templates ask for today's date, so that no prompt depends on the clock; the day
+# is the one that Llama 3 falls back to.
+DATE = ("{%- macro strftime_now(format) -%}{{ {'%d %b %Y': '26 Jul 2024', '%Y-%m-%d': '2024-07-26'}"
+        ".get(format, '26 July 2024') }}{%- endmacro -%}")
 NO_THOUGHT = "<think>\n\n</think>\n\n"  # how Qwen 3 and its kin write an answer without reasoning
 
 
@@ -26,8 +28,10 @@ class Encoded:
 
 
 def _hf(tokenizer):
-    """The Hugging Face tokenizer inside mlx-lm's wrapper."""
-    return getattr(tokenizer, "_tokenizer", tokenizer)
+    """The Hugging Face tokenizer inside mlx-lm's wrapper, or the one given."""
+    from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+    return tokenizer._tokenizer if isinstance(tokenizer, TokenizerWrapper) else tokenizer
 
 
 def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = False) -> str:
@@ -42,8 +46,8 @@ def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = Fal
     from jinja2.exceptions import TemplateError
 
     try:
-        return hf.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=generation_prompt,
-                                      enable_thinking=False, strftime_now=TODAY.strftime)
+        return hf.apply_chat_template(list(messages), chat_template=DATE + hf.get_chat_template(), tokenize=False,
+                                      add_generation_prompt=generation_prompt, enable_thinking=False)
     except TemplateError as error:
         roles = ", ".join(m["role"] for m in messages)
         raise UserError(f"the chat template refuses the turns {roles}: {error}",

@@ -1,0 +1,178 @@
+"""What is learned of a conversation, by the public chat templates of several families and by our own.
+
+templates/ holds the templates that the models ship with (Llama 2 and 3.2, Qwen 2.5 and 3 without their tool parts,
+Gemma, Mistral 0.2 and 0.3 without tools) and plain ChatML.
+"""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from realign.errors import UserError
+from realign.models import chat
+from realign.models.tokenizer import CHAT_TEMPLATE
+
+# family: (what follows an answer, the special tokens, first of them bos, last of them eos)
+FAMILIES = {
+    "ours": ("<|end|>", ["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]),
+    "llama3": ("<|eot_id|>", ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]),
+    "llama2": (" </s>", ["<s>", "</s>"]),
+    "qwen25": ("<|im_end|>", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]),
+    "qwen3": ("<|im_end|>", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]),
+    "gemma": ("<end_of_turn>", ["<bos>", "<start_of_turn>", "<end_of_turn>", "<eos>"]),
+    "mistral": ("</s>", ["<s>", "</s>"]),
+    "mistral03": ("</s>", ["<s>", "[INST]", "[/INST]", "</s>"]),
+    "chatml": ("<|im_end|>", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]),
+}
+TRIMMING = {"llama3", "llama2", "gemma", "mistral03"}
+NO_SYSTEM = {"gemma", "mistral03"}
+
+
+def tokenizer_of(family: str) -> PreTrainedTokenizerFast:
+    """Single bytes and the family's special tokens."""
+    special = FAMILIES[family][1]
+    names = special + sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, []))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    inner.decoder = decoders.ByteLevel()
+    inner.add_special_tokens(special)
+    template = CHAT_TEMPLATE if family == "ours" else (
+        Path(__file__).parent / "templates" / f"{family}.jinja").read_text(encoding="utf-8")
+    # eos is the only special token known by name besides bos, as in many published tokenizers.
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=special[0], eos_token=special[-1],
+                                   chat_template=template, clean_up_tokenization_spaces=False)
+
+
+TOKENIZERS = {family: tokenizer_of(family) for family in FAMILIES}
+families = pytest.mark.parametrize("family", sorted(FAMILIES))
+
+
+def turns(*contents: str) -> list[dict]:
+    """User and assistant by turns."""
+    return [{"role": ("user", "assistant")[i % 2], "content": c} for i, c in enumerate(contents)]
+
+
+def targets(tokenizer, encoded: chat.Encoded) -> list[str]:
+    """The text of every run of targets."""
+    runs, last = [], 0
+    for token, mask in zip(encoded.tokens, encoded.mask, strict=True):
+        if mask and not last:
+            runs.append([])
+        if mask:
+            runs[-1].append(token)
+        last = mask
+    return [tokenizer.decode(run) for run in runs]
+
+
+def expected(family: str, contents: list[str]) -> list[str]:
+    end = FAMILIES[family][0]
+    shown = [c.strip() if family in TRIMMING else c for c in contents]
+    if family == "qwen3":
+        shown[-1] = shown[-1].lstrip("\n")
+    return [c + end for c in shown]
+
+
+def check(family: str, messages: list[dict]) -> None:
+    tokenizer = TOKENIZERS[family]
+    encoded, = chat.encode(tokenizer, [messages])
+    answers = [m["content"] for m in messages if m["role"] == "assistant"]
+    assert targets(tokenizer, encoded) == expected(family, answers)
+    assert tokenizer.decode(encoded.tokens) == chat.render(tokenizer, messages)
+    # What is learned last follows exactly what a model is later asked with.
+    opened = chat.prompt_tokens(tokenizer, messages[:-1])
+    if family not in ("mistral", "mistral03", "llama2", "ours"):  # these write a space that the prompt lacks
+        assert encoded.tokens[:len(opened)] == opened and encoded.mask[len(opened)] == 1
+
+
+@families
+def test_every_answer_with_its_end_is_learned_and_nothing_else(family):
+    check(family, turns("What is gold?", "A metal.", "Its symbol?", "Au, from aurum."))
+
+
+@families
+def test_one_turn(family):
+    check(family, turns("Hi", "Hello."))
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - NO_SYSTEM))
+def test_with_a_system_prompt(family):
+    check(family, [{"role": "system", "content": "Be brief, assistant."}, *turns("Hi", "Hello.", "Bye", "See you.")])
+
+
+@families
+@pytest.mark.parametrize("content", [
+    "", " ", "  Paris", "Paris  ", "\n\nParis\n", "assistant", "user\nassistant\n", "Über 東京 🙂 é", "model", "Hi",
+    "What is gold?", "a</s", "\tx\ty\t", "<|im_en", "\u00a0x\u2003"])
+def test_contents_that_mislead(family, content):
+    check(family, turns("What is gold?", content, content or "Again?", "Au."))
+    check(family, turns("What is gold?", "Au.", "assistant", content))
+
+
+@families
+def test_answers_that_are_part_of_each_other_and_of_the_headers(family):
+    check(family, turns("a", "a", "a a", "a a a", "a", " a ", "assistant", "s"))
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), include_characters="\n\t"), max_size=12)
+
+
+@families
+@settings(max_examples=30)
+@given(contents=st.lists(st.tuples(texts, texts), min_size=1, max_size=3))
+@example(contents=[("\n", "\n"), ("x", "\n\nx")])
+def test_any_text(family, contents):
+    flat = [text for pair in contents for text in pair]
+    assume(not any(mark in text for text in flat for mark in [*FAMILIES[family][1], "think>"]))
+    check(family, turns(*flat))
+
+
+def test_a_batch_is_its_rows():
+    tokenizer = TOKENIZERS["ours"]
+    rows = [turns("a", "b"), turns("long question", " c ", "d", "")]
+    assert chat.encode(tokenizer, rows) == [*chat.encode(tokenizer, rows[:1]), *chat.encode(tokenizer, rows[1:])]
+
+
+@pytest.mark.parametrize("answer", ["<think>\nTwo and two.\n</think>\n\n4", "<think>Two and two.</think>4"])
+def test_reasoning_is_learned_where_the_template_shows_it(answer):
+    tokenizer = TOKENIZERS["qwen3"]
+    encoded, = chat.encode(tokenizer, [turns("1+1?", answer, "2+2?", answer)])
+    assert targets(tokenizer, encoded) == ["4<|im_end|>", "<think>\nTwo and two.\n</think>\n\n4<|im_end|>"]
+
+
+def test_an_empty_thought_is_the_prompts():
+    tokenizer = TOKENIZERS["qwen3"]
+    assert chat.render(tokenizer, turns("Hi"), True).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_no_prompt_depends_on_the_date():
+    assert "Today Date: 26 Jul 2024\n" in chat.render(TOKENIZERS["llama3"], turns("Hi"))
+
+
+@pytest.mark.parametrize("family, says", [
+    ("gemma", "System role not supported"), ("mistral03", "shows the system turn 0 times")])
+def test_a_system_prompt_that_the_template_refuses_or_drops_is_named(family, says):
+    with pytest.raises(UserError, match=says):
+        chat.encode(TOKENIZERS[family], [[{"role": "system", "content": "Be brief."}, *turns("Hi", "Hello.")]])
+
+
+def test_turns_in_a_wrong_order_are_named():
+    with pytest.raises(UserError, match="refuses the turns user, user"):
+        chat.encode(TOKENIZERS["gemma"], [[{"role": "user", "content": "a"}] * 2])
+
+
+def test_a_template_that_rewrites_contents_is_refused():
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content']", "message['content'] | upper")
+    with pytest.raises(UserError, match="turn 1: the chat template rewrites the content"):
+        chat.encode(tokenizer, [turns("Hi", "Hello.")])
+
+
+def test_no_template():
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = None
+    with pytest.raises(UserError, match="no chat template"):
+        chat.encode(tokenizer, [turns("Hi", "Hello.")])
