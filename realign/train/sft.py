@@ -27,6 +27,9 @@ def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, dict[str, 
     Only target positions go through the output matrix and the softmax.
     """
     tokens, positions = batch["tokens"], batch["positions"]
+    if positions.size == 0:  # MLX finds no argmax of nothing
+        nothing = mx.array(0.0)
+        return nothing, nothing, {"accuracy": nothing}
     hidden = hidden_states(model, tokens[:, :-1])
     logits = project(model, hidden.reshape(-1, hidden.shape[-1])[positions])
     targets = tokens[:, 1:].reshape(-1)[positions]
