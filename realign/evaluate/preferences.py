@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata, spearmanr
 
 from realign.metrics import Metric, bootstrap, mean, proportion
 
@@ -21,14 +20,20 @@ def win_rate(new: Sequence[float], old: Sequence[float]) -> Metric:
     return mean(np.where(difference > 0, 1.0, np.where(difference < 0, 0.0, 0.5)))
 
 
+def ranks(values: Sequence[float]) -> np.ndarray:
+    """Ranks from 1, equal values sharing the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
     """Chance that a positive lies above a negative, ties half (Mann–Whitney U over its maximum); NaN where a side
     is empty."""
     n, m = len(positive), len(negative)
     if n == 0 or m == 0:
         return math.nan
-    ranks = rankdata(np.concatenate([positive, negative]))
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+    above = ranks(np.concatenate([positive, negative]))[:n]
+    return float((above.sum() - n * (n + 1) / 2) / (n * m))
 
 
 def consistency(paraphrase_distances: Sequence[float], quality_distances: Sequence[float], seed: int = 0) -> Metric:
@@ -45,10 +50,15 @@ def consistency(paraphrase_distances: Sequence[float], quality_distances: Sequen
     return Metric(auroc(far, near), int(min(far.size, near.size)), float(low), float(high))
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float], seed: int = 0) -> Metric:
-    """Spearman's rank correlation; 0 where one side does not vary."""
+def rank_correlation(x: Sequence[float], y: Sequence[float], seed: int = 0, both_orders: bool = False) -> Metric:
+    """Spearman's rank correlation, which is Pearson's of the ranks; 0 where one side does not vary.
+
+    With `both_orders` every (x, y) counts as (−x, −y), too: for differences whose sign is a matter of order.
+    """
     def rho(a, b):
-        return float(spearmanr(a, b).statistic) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
+        if both_orders:
+            a, b = np.concatenate([a, -a]), np.concatenate([b, -b])
+        return float(np.corrcoef(ranks(a), ranks(b))[0, 1]) if np.ptp(a) > 0 and np.ptp(b) > 0 else 0.0
 
     return bootstrap(rho, x, y, seed=seed, draws=500)
 

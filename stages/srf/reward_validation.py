@@ -51,7 +51,7 @@ def run() -> str:
         "train_accuracy": preferences.ranking_accuracy(*values["train"]),
         "validation_accuracy": preferences.ranking_accuracy(*values["validation"]),
         "train_validation_gap": _difference(right["train"], right["validation"]),
-        "margin_gap_correlation": preferences.rank_correlation(margins, gaps),
+        "margin_gap_correlation": _margin_gap(margins, np.array(gaps)),
         "length_bias": _length_bias(held_out, values["validation"]),
         "accuracy_by_type": _by_type(held_out, right["validation"]),
     }
@@ -61,6 +61,13 @@ def run() -> str:
     stage.write_metrics("srf", "reward_validation", metrics)
     return (f"validation {metrics['validation_accuracy'].value:.3f}, out of distribution "
             f"{metrics['ood_accuracy'].value:.3f}, adversarial {metrics['adversarial_accuracy'].value:.3f}")
+
+
+def _margin_gap(margins: np.ndarray, gaps: np.ndarray):
+    """Rank correlation of margins and gaps. Given labels all have one gap; then every pair counts in both orders."""
+    from realign.evaluate.preferences import rank_correlation
+
+    return rank_correlation(margins, gaps, both_orders=bool(np.ptp(gaps) == 0))
 
 
 def _difference(a: np.ndarray, b: np.ndarray):

@@ -36,7 +36,7 @@ def run() -> str:
     if p.window > build.window(config):
         raise UserError(f"srf.sft.window is {p.window} tokens", where="params.yaml",
                         expected=f"at most {build.window(config)}, the window of {base}", fix="lower it")
-    chats, rejected = _chats(p, data, tokenizer)
+    read, chats, rejected = _chats(p, data, tokenizer)
     rows, too_long = _encode(tokenizer, chats, p.window)
     state, before, after, counts = _train(p, model, tokenizer, rows, base)
     with atomic_directory(paths.checkpoint("srf", "sft")) as folder:
@@ -52,24 +52,26 @@ def run() -> str:
     metrics = {
         "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
         "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
-        "rows": {"in": exact(kept + dropped), "kept": exact(kept), "rejected": exact(dropped)},
+        "rows": {"in": exact(read), "kept": exact(kept), "rejected": exact(dropped)},
         "target_tokens": exact(sum(sum(r.mask) for r in rows["train"])), "best_step": exact(state.best_step),
     }
     stage.write_metrics("srf", "sft", metrics, state.history)
     return f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), {kept} chats"
 
 
-def _chats(p: Sft, data: source.Data, tokenizer) -> tuple[list[dict], list[dict]]:
-    """Chats to train on, and the rows of a file that are no good; pairs whose rejected side is too long go, too."""
+def _chats(p: Sft, data: source.Data, tokenizer) -> tuple[int, list[dict], list[dict]]:
+    """How many rows were read, the chats to train on, and the rows of a file that are no good (among them pairs whose
+    rejected side is too long)."""
     from realign.lake.schemas import CHATS, PAIRS
     from realign.lake.table import read_rows, write_table
 
     if source.is_world(data):
-        return read_rows(paths.WORLD / "sft.parquet", CHATS), []
+        chats = read_rows(paths.WORLD / "sft.parquet", CHATS)
+        return len(chats), chats, []
     pairs, rejected = source.pairs(data, p.seed)
     fitting, too_long = source.fitting(pairs, tokenizer, p.window)
     write_table(fitting, paths.dataset("srf", "sft", "pairs"), PAIRS)
-    return source.chosen_chats(fitting), rejected + too_long
+    return len(pairs) + len(rejected), source.chosen_chats(fitting), rejected + too_long
 
 
 def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list], list[dict]]:
