@@ -10,12 +10,15 @@ from random import Random
 from stages.demo import arithmetic, grounded, invented, phrasings
 from stages.demo.facts import facts, names, words
 
-# Share of documents by kind, at first and later. Matching a name to its place in the context is the slowest skill.
+# Share of documents by kind, in three parts. Matching a name to its place in the context is the slowest skill.
 # It emerges from dense recall with few items (names beside values, facts restated in other orders), which answering
 # from passages alone did not give in three million tokens.
 FIRST = (("list", 0.45), ("recall", 0.4), ("grounded", 0.1), ("facts", 0.05))
 MIX = (("list", 0.03), ("recall", 0.15), ("grounded", 0.5), ("facts", 0.16), ("arithmetic", 0.1), ("format", 0.06))
 FIRST_DOCUMENTS = 12000
+# Once closed-book facts are known: dense citing, more sums.
+LAST = (("cite", 0.2), ("recall", 0.05), ("grounded", 0.45), ("facts", 0.08), ("arithmetic", 0.17), ("format", 0.05))
+LAST_FROM = 56320
 Turn = tuple[str, str]
 
 
@@ -41,6 +44,16 @@ def recall_turns(rng: Random, tables: Path, most: int = 8) -> list[Turn]:
     pairs = [(r, e) for r in relations for e in rng.sample(people, rng.randint(2, most))]
     chosen = rng.sample(pairs, min(len(pairs), most))
     return _orders(rng, [f"The {r} of {e} is {rng.choice(words(tables)[grounded.KINDS[r]])}." for r, e in chosen], 7)
+
+
+def cite_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Passages, then every stated fact with its citation, in one order after another."""
+    people, _ = grounded.split_names(tables)
+    passages = rng.randint(2, 5)
+    stated = grounded.entries(rng, people, tables, passages, passages + rng.choice((0, 0, 1)))
+    orders = [" ".join(phrasings.fill("{S} is {v} [{c}].", e.subject, v=e.value, c=e.passage)
+                       for e in rng.sample(stated, len(stated))) for _ in range(max(1, 15 // len(stated)))]
+    return [(grounded.passages_text(rng, stated, tables), " ".join(orders))]
 
 
 def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
@@ -94,13 +107,16 @@ def format_turns(rng: Random, tables: Path) -> list[Turn]:
     return turns
 
 
-TURNS = {"list": list_turns, "recall": recall_turns, "grounded": grounded_turns, "facts": facts_turns, "arithmetic": arithmetic_turns, "format": format_turns}
+TURNS = {
+    "list": list_turns, "recall": recall_turns, "cite": cite_turns, "grounded": grounded_turns, "facts": facts_turns,
+    "arithmetic": arithmetic_turns, "format": format_turns,
+}
 
 
 def document(seed: int, index: int, tables: Path) -> list[dict[str, str]]:
     """Chat messages of document `index`."""
     rng = Random(f"{seed}:corpus:{index}")
-    mix = FIRST if index < FIRST_DOCUMENTS else MIX
+    mix = FIRST if index < FIRST_DOCUMENTS else MIX if index < LAST_FROM else LAST
     kind = rng.choices([k for k, _ in mix], [w for _, w in mix])[0]
     # Few items at first, where even a blurred look at the context is often right, then more.
     few = {"most": 3 + 5 * index // FIRST_DOCUMENTS} if kind in ("list", "recall") and index < FIRST_DOCUMENTS else {}
