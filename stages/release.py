@@ -35,7 +35,7 @@ def run(workflow: str) -> dict:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 with one line that says what became of the release; 2 with one message on a fault."""
-    parser = argparse.ArgumentParser(prog="python -m stages.release", description="Release a workflow's model.")
+    parser = argparse.ArgumentParser(prog="python -m stages.release", description="Release a model.")
     parser.add_argument("workflow")
     parser.add_argument("--confirm", action="store_true", help="only fail where the release was blocked")
     chosen = parser.parse_args(argv)

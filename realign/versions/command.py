@@ -44,11 +44,14 @@ def trace(
     workflow: Annotated[str, typer.Option(help="The workflow whose released model is meant.")] = "srf",
     json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
-    """Trace the released model to the stages, gates and rows that made it, or a row to the models it reached."""
+    """Trace the released model to its stages, gates and rows, or a row to the models it reached."""
     from dataclasses import asdict
 
     from realign.versions import trace as traced
-    found = traced.trace_row(row, at, Path("."), workflow) if row else traced.trace_model(at, Path("."), workflow)
+    if row:
+        found = traced.trace_row(row, at, Path("."), workflow)
+    else:
+        found = traced.trace_model(at, Path("."), workflow)
     if json:
         import json as codec
         print(codec.dumps(asdict(found), sort_keys=True, indent=1, ensure_ascii=False))

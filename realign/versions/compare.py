@@ -109,7 +109,8 @@ def _change(row: dict) -> Change:
         a=_ratio(sums.a, sums.n_a), b=_ratio(sums.b, sums.n_b), drop=drop,
         real=drop.low > 0 or drop.high < 0,
         regression=drop.value > REGRESSION + _ROUNDING or (n_a > 0 and n_b == 0),
-        paired=paired, p_value=mcnemar(row["worse"], row["better"]) if paired and row["binary_scores"] else None,
+        paired=paired,
+        p_value=mcnemar(row["worse"], row["better"]) if paired and row["binary_scores"] else None,
         only_a=row["only_a"], only_b=row["only_b"], worse=row["worse"], better=row["better"])
 
 

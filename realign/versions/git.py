@@ -32,9 +32,10 @@ def experiments(root: Path) -> dict[str, list[str]]:
 
 
 def resolve(root: Path, name: str) -> str:
-    """Full commit hash of a revision, tag, branch or experiment name; git's meaning comes first, as in DVC."""
+    """Full commit hash of a revision, tag, branch or experiment; git's meaning comes first, as in DVC."""
     done = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"],
+        ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options",
+         f"{name}^{{commit}}"],
         capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout.strip()
@@ -53,5 +54,5 @@ def _unknown(root: Path, name: str, known: list[str]) -> UserError:
     close = get_close_matches(name, [*refs, *known, "workspace", "released", "HEAD"], n=3)
     return UserError(
         "no such revision, tag, branch or experiment", where=name,
-        expected="`workspace`, `released`, anything `git rev-parse` knows, or a name from `dvc exp list --all-commits`",
+        expected="`workspace`, `released`, what `git rev-parse` knows, or a name from `dvc exp list -A`",
         fix=f"did you mean {' or '.join(close)}?" if close else "see `git tag`, `git log` and `dvc exp list`")

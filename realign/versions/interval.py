@@ -58,7 +58,7 @@ def _fieller(s: Sums) -> tuple[float, float]:
 
 
 def mcnemar(worse: int, better: int) -> float:
-    """Two-sided exact p-value that as many examples turn wrong as turn right (McNemar 1947, exact binomial)."""
+    """Two-sided p-value that as many examples turn wrong as right (McNemar 1947, exact binomial)."""
     n, k = worse + better, min(worse, better)
     if worse == better:
         return 1.0

@@ -25,7 +25,7 @@ _WITH_STAGE = re.compile(r"(?P<revision>.+):(?P<stage>[a-z][a-z0-9_]*)")
 
 @dataclass(frozen=True)
 class Version:
-    """`records` in the RECORDS schema, `metrics` flat by name ("evaluate.capability.facts" → value, n, low, high).
+    """`records` in the RECORDS schema; `metrics` by flat name ("evaluate.kl" → value, n, low, high).
 
     `revision` is the full commit hash, empty for the work tree.
     """
@@ -40,7 +40,7 @@ def load(name: str, root: Path = Path("."), workflow: str = "srf") -> Version:
     """The version called `name`: `workspace`, `released`, or a revision, tag or experiment.
 
     `<name>:<stage>` takes that stage's records instead of the evaluation's: `HEAD:sft` is the model before
-    reinforcement learning. UserError where the name is unknown, or its records are absent or not in the cache.
+    reinforcement learning. UserError where the name is unknown, or its records are absent or in no cache.
     """
     match = _WITH_STAGE.fullmatch(name)
     base, stage = (match["revision"], match["stage"]) if match else (name, "evaluate")
@@ -65,10 +65,12 @@ def read_records(path: Path) -> "pa.Table":
     keys = table.group_by(["capability", "example_id"]).aggregate([([], "count_all")])
     if keys.num_rows < table.num_rows:
         twice = next(k for k in keys.to_pylist() if k["count_all"] > 1)
-        raise UserError(f"example {twice['example_id']} of {twice['capability']} stands {twice['count_all']} times",
-                        where=str(path), expected="each example once in its capability")
+        raise UserError(
+            f"example {twice['example_id']} of {twice['capability']} stands {twice['count_all']} times",
+            where=str(path), expected="each example once in its capability")
     # NaN is not between 0 and 1 either
-    outside = table.filter(pc.invert(pc.and_(pc.greater_equal(table["score"], 0), pc.less_equal(table["score"], 1))))
+    inside = pc.and_(pc.greater_equal(table["score"], 0), pc.less_equal(table["score"], 1))
+    outside = table.filter(pc.invert(inside))
     if outside.num_rows:
         first = outside.slice(0, 1).to_pylist()[0]
         raise UserError(f"example {first['example_id']} of {first['capability']} has score {first['score']}",
@@ -94,7 +96,8 @@ def at_revision(root: Path, commit: str):
     try:
         return DVCFileSystem(str(root), rev=commit)
     except NotDvcRepoError:
-        raise UserError("not a DVC repository", where=str(root.resolve()), fix="run in the project's root") from None
+        raise UserError("not a DVC repository", where=str(root.resolve()),
+                        fix="run in the project's root") from None
 
 
 def fetch(files, path: str, revision: str) -> bytes:
@@ -109,7 +112,7 @@ def fetch(files, path: str, revision: str) -> bytes:
 
 
 def listing(files, path: str, revision: str) -> list[str]:
-    """The files at or under `path` at a revision; UserError where it, or DVC's list of its files, is missing."""
+    """The files at or under `path` at a revision; UserError where it or the list of its files is missing."""
     from dvc_data.index import DataIndexDirError
     try:
         found = files.find(path) if files.exists(path) else []
@@ -131,14 +134,16 @@ def _not_here(files, path: str, revision: str) -> UserError:
 
 def _uncached(path: str, revision: str) -> UserError:
     return UserError("tracked at this revision, but its content is in no cache on this machine",
-                     where=f"{path} at {revision}", fix=f"`git checkout {revision} && dvc pull`, or `dvc repro` there")
+                     where=f"{path} at {revision}",
+                     fix=f"`git checkout {revision} && dvc pull`, or `dvc repro` there")
 
 
 def _released(root: Path, workflow: str) -> Version:
     folder = root / "released" / workflow
     pointer = read_pointer(folder)
     if pointer is None:
-        raise UserError("nothing has been released yet", where=str(folder), fix="`dvc repro` up to the release")
+        raise UserError("nothing has been released yet", where=str(folder),
+                        fix="`dvc repro` up to the release")
     return Version(RELEASED, "", read_records(root / pointer["records"]["path"]), pointer["metrics"])
 
 
@@ -172,5 +177,6 @@ def collect(readers: dict[str, Callable[[], bytes]], where: str) -> dict[str, di
             found = flatten(json.loads(read()), stage + ".")
         except ValueError as error:
             raise UserError(f"broken JSON ({error})", where=f"{where}/{stage}.json") from error
-        flat |= {k: v for k, v in found.items() if isinstance(v, dict) and v.keys() == {"value", "n", "low", "high"}}
+        flat |= {name: value for name, value in found.items()
+                 if isinstance(value, dict) and value.keys() == {"value", "n", "low", "high"}}
     return flat

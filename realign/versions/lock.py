@@ -49,7 +49,8 @@ def _step(name: str, entry: dict, folder: str, declared: dict) -> Step:
     # the paths in a lock are relative to the stage's wdir, and only dvc.yaml tells that
     wdir = declared.get("wdir") or (declared.get("do") or {}).get("wdir") or "."
     def hashes(kind: str) -> dict[str, str]:
-        return {normpath(join(folder, wdir, item["path"])): item.get("md5", "") for item in entry.get(kind) or []}
+        return {normpath(join(folder, wdir, item["path"])): item.get("md5", "")
+                for item in entry.get(kind) or []}
     command = entry.get("cmd", "")
     return Step(name if folder == "." else f"{PurePosixPath(folder).name}:{name}",
                 command if isinstance(command, str) else "; ".join(command),
@@ -62,7 +63,7 @@ def overlap(a: str, b: str) -> bool:
 
 
 def upstream(all_steps: list[Step], start: Step) -> list[Step]:
-    """`start` and every step whose outputs it needs, directly or not; `start` last, producers before users."""
+    """`start` and every step whose outputs it needs, directly or not; producers first, `start` last."""
     order: list[Step] = []
 
     def visit(step: Step) -> None:
@@ -77,7 +78,7 @@ def upstream(all_steps: list[Step], start: Step) -> list[Step]:
 
 
 def downstream(all_steps: list[Step], sources: list[Step]) -> list[Step]:
-    """Every step that rows or weights of `sources` reach, directly or not, without those sources themselves."""
+    """Every step that rows or weights of `sources` reach, directly or not, without the sources."""
     reached, waiting = [], list(sources)
     while waiting:
         step = waiting.pop(0)

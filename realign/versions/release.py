@@ -2,8 +2,8 @@
 
 Under `released/<workflow>/`: `pointer.json`, `records/<content>.parquet` and `model/<version>/`. Whatever the
 pointer names is written before it, under a name made from its content, and what it no longer names goes after
-it; so a kill at any instant leaves a pointer to a whole model. Compared is with the model released before this
-one (kept as `previous`), so a second run decides the same again and writes the same bytes.
+it; so a kill at any instant leaves a pointer to a whole model. The comparison is with the model released
+before this one (kept as `previous`), so a second run decides the same again and writes the same bytes.
 """
 
 import hashlib
@@ -133,7 +133,7 @@ def _decide(candidate: Candidate, offered: dict, pointer: dict | None) -> dict:
         compared["released"] = compare(_previous(offered["previous"]), new)
     rejected = [s for s, tier in offered["gates"].items() if tier not in ("HIGH", "MEDIUM")]
     reasons = [f"the gate of {stage} is {offered['gates'][stage]}" for stage in rejected]
-    reasons += [f"{c.only_a} examples of {c.capability} were evaluated for the baseline but not for this model"
+    reasons += [f"{c.only_a} examples of {c.capability} were evaluated for the baseline, not for this model"
                 for c in compared["baseline"].capabilities if c.only_a]
     reasons += [_sentence(c, against, compared[against]) for against in compared
                 for c in compared[against].regressions]
@@ -142,7 +142,8 @@ def _decide(candidate: Candidate, offered: dict, pointer: dict | None) -> dict:
         "workflow": candidate.workflow, "decision": "blocked" if blocked else "released",
         "version": offered["version"],
         "released": offered["version"] if not blocked else pointer["version"] if pointer else None,
-        "gates": offered["gates"], "reasons": reasons, "remedy": _remedy(compared, rejected) if blocked else "",
+        "gates": offered["gates"], "reasons": reasons,
+        "remedy": _remedy(compared, rejected) if blocked else "",
         "comparisons": {against: _brief(c, offered["previous"]) for against, c in compared.items()},
     }
 
@@ -161,9 +162,10 @@ def _sentence(change: Change, against: str, comparison: Comparison) -> str:
         return f"{change.capability} was not evaluated, unlike for {what}"
     ids = [e.example_id for e in comparison.changed if e.capability == change.capability]
     rows = f"; worst: {', '.join(ids[:3])}" if ids else ""
-    return (f"{change.capability} is {change.drop.value:.1%} below {what} ({change.b:.4g} after {change.a:.4g}; "
-            f"95% interval {change.drop.low:.1%} to {change.drop.high:.1%}, {'real' if change.real else 'may be noise'}; "
-            f"{change.worse} examples worse, {change.better} better, of {change.drop.n}{rows})")
+    drop, sure = change.drop, "real" if change.real else "may be noise"
+    return (f"{change.capability} is {drop.value:.1%} below {what} ({change.b:.4g} after {change.a:.4g}; "
+            f"95% interval {drop.low:.1%} to {drop.high:.1%}, {sure}; "
+            f"{change.worse} examples worse, {change.better} better, of {drop.n}{rows})")
 
 
 def _remedy(compared: Mapping[str, Comparison], rejected: list[str]) -> str:
@@ -171,7 +173,7 @@ def _remedy(compared: Mapping[str, Comparison], rejected: list[str]) -> str:
     parts = [f"see the remedy of the {stage} gate" for stage in rejected]
     down = sorted({c.capability for comparison in compared.values() for c in comparison.regressions})
     if down:
-        parts.append(f"lower the learning rate, and give {', '.join(down)} a larger share of the training data")
+        parts.append(f"lower the learning rate, and give {', '.join(down)} a larger share of the data")
     if any(c.only_a for c in compared["baseline"].capabilities):
         parts.append("evaluate baseline and model on the same examples")
     return "; ".join(parts)

@@ -72,7 +72,8 @@ def table(comparison: Comparison, examples: int = 5) -> "Group":
     if moved:
         parts.append(_rich(Table(title="metrics that moved"), _METRIC_HEAD, [_metric_row(m) for m in moved]))
     for e in worst(comparison, examples):
-        parts.append(Text(f"\n{e.capability} / {e.slice}  {e.example_id}  {e.score_a:g} → {e.score_b:g}", "bold"))
+        head = f"{e.capability} / {e.slice}  {e.example_id}  {e.score_a:g} → {e.score_b:g}"
+        parts.append(Text("\n" + head, "bold"))
         parts += [Text(f"  {name:9} {_short(text)}") for name, text in _sides(comparison, e)]
     regressed = bool(comparison.regressions)
     return Group(*parts, Text("\n" + summary(comparison), "bold red" if regressed else "bold green"))
@@ -84,24 +85,27 @@ def markdown(comparison: Comparison, examples: int = 5) -> str:
              *_pipes(_CAPABILITY_HEAD, [_capability_row(c) for c in comparison.capabilities])]
     slices, moved, changed = _slices_that_fell(comparison), _moved(comparison), worst(comparison, examples)
     if slices:
-        lines += _folded(f"{len(slices)} slices more than 5% down", _pipes(("slice", *_CAPABILITY_HEAD[1:]), slices))
+        lines += _folded(f"{len(slices)} slices more than 5% down",
+                         _pipes(("slice", *_CAPABILITY_HEAD[1:]), slices))
     if moved:
         lines += _folded(f"{len(moved)} metrics moved", _pipes(_METRIC_HEAD, [_metric_row(m) for m in moved]))
     if changed:
         head = ("example", "score", "prompt", comparison.a, comparison.b, "reference")
         rows = [(f"{e.capability} / {e.slice} {e.example_id}", f"{e.score_a:g} → {e.score_b:g}",
                  *(_short(t) for t in (e.prompt, e.output_a, e.output_b, e.reference))) for e in changed]
-        lines += _folded(f"{len(changed)} of {len(comparison.changed)} examples answered worse", _pipes(head, rows))
+        lines += _folded(f"{len(changed)} of {len(comparison.changed)} examples answered worse",
+                         _pipes(head, rows))
     return "\n".join(lines) + "\n"
 
 
-_CAPABILITY_HEAD = ("capability", "before", "after", "drop", "95% interval", "examples", "worse", "better", "verdict")
+_CAPABILITY_HEAD = ("capability", "before", "after", "drop", "95% interval", "examples", "worse", "better",
+                    "verdict")
 _METRIC_HEAD = ("metric", "before", "after", "change", "intervals")
 
 
 def _capability_row(change: Change, name: str = "") -> tuple[str, ...]:
     n = f"{change.drop.n}{'' if change.paired else ' unpaired'}"
-    missing = [f"{count} {where}" for count, where in ((change.only_a, "only before"), (change.only_b, "only after"))
+    missing = [f"{count} only {side}" for count, side in ((change.only_a, "before"), (change.only_b, "after"))
                if count]
     return (name or change.capability, _number(change.a), _number(change.b), _percent(change.drop.value),
             f"{_percent(change.drop.low)} … {_percent(change.drop.high)}",

@@ -1,4 +1,4 @@
-"""From a released model to the stages, gates and rows that made it, and from a row to the models it reached."""
+"""From a released model to its stages, gates and rows, and from a row to the models it reached."""
 
 import io
 import json
@@ -20,8 +20,8 @@ IDS = ("row_id", "prompt_id", "example_id")  # the columns by which datasets nam
 
 @dataclass(frozen=True)
 class ModelTrace:
-    """The steps that `made` a released model (first to last) and those that only `judged` it, its gates' tiers,
-    and the Parquet datasets the first ones read, with their number of rows. `commit` is empty for the work tree."""
+    """The steps that `made` a released model (first to last), those that only `judged` it, its gates' tiers,
+    and the Parquet datasets that the first ones read, with their rows. `commit` is empty: the work tree."""
 
     version: str
     commit: str
@@ -42,7 +42,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Reached:
-    """A checkpoint that a row reached: `how` is "read" where its own stage handled the row, else "inherited"."""
+    """A checkpoint that a row reached: `how` is "read" where its stage handled the row, else "inherited"."""
 
     checkpoint: str
     md5: str
@@ -77,8 +77,8 @@ def trace_model(name: str = WORKSPACE, root: Path = Path("."), workflow: str = "
         if maker:
             break
     else:
-        raise UserError(f"no dvc.lock from {name} back holds the model {model['md5']}", where=pointer["version"],
-                        fix="commit dvc.lock together with the released pointer")
+        raise UserError(f"no dvc.lock from {name} back holds the model {model['md5']}",
+                        where=pointer["version"], fix="commit dvc.lock together with the released pointer")
     made = upstream(ran, maker)
     release = next((s for s in ran if f"released/{workflow}/pointer.json" in s.outputs), None)
     judged = [s for s in upstream(ran, release) if s not in made and s is not release] if release else []
@@ -103,7 +103,8 @@ def trace_row(row_id: str, name: str = WORKSPACE, root: Path = Path("."), workfl
     if not held:
         raise UserError("no dataset holds this row", where=row_id,
                         expected=f"a value of {', '.join(IDS)} in one of {len(tables)} datasets at {name}")
-    readers = [s for s in ran if any(overlap(h.dataset, path) for h in held for path in (*s.inputs, *s.outputs))]
+    readers = [s for s in ran
+               if any(overlap(h.dataset, path) for h in held for path in (*s.inputs, *s.outputs))]
     pointer = _pointer(root, commit, workflow)
     released = pointer["model"]["md5"] if pointer else ""
     reached = [Reached(path, md5, step.name, how, md5 == released)
@@ -122,7 +123,7 @@ def _pointer(root: Path, commit: str, workflow: str) -> dict | None:
 
 
 def _datasets(root: Path, commit: str, paths: set[str]) -> dict[str, Callable[[], bytes]]:
-    """Every Parquet file at or under those of `paths` that lie in data/, with how to read it at that revision.
+    """Every Parquet file at or under those of `paths` that lie in data/, and how to read it there.
 
     UserError where one is not on this machine.
     """
@@ -130,7 +131,8 @@ def _datasets(root: Path, commit: str, paths: set[str]) -> dict[str, Callable[[]
     if commit:
         files = at_revision(root, commit)
         found = {path for p in wanted for path in listing(files, p, commit[:10])}
-        return {p: (lambda p=p: fetch(files, p, commit[:10])) for p in sorted(found) if p.endswith(".parquet")}
+        return {p: (lambda p=p: fetch(files, p, commit[:10]))
+                for p in sorted(found) if p.endswith(".parquet")}
     for path in wanted:
         if not (root / path).exists():
             raise UserError("not in the work tree", where=path, fix="`dvc checkout` or `dvc repro`")
@@ -169,7 +171,7 @@ def model_lines(trace: ModelTrace) -> list[str]:
     lines = [f"released version {trace.version}, made at {trace.commit[:10] or 'the work tree'}", "made by"]
     for step in trace.made:
         lines.append(f"  {step.name}")
-        lines += [f"    {name} = {value}" for values in step.params.values() for name, value in values.items()]
+        lines += [f"    {name} = {value}" for file in step.params.values() for name, value in file.items()]
         lines += [f"    reads {path}  {md5[:10]}" for path, md5 in step.inputs.items()]
         lines += [f"    makes {path}  {md5[:10]}" for path, md5 in step.outputs.items()]
     lines += ["judged by", *(f"  {s.name}" for s in trace.judged)] if trace.judged else []
@@ -179,7 +181,9 @@ def model_lines(trace: ModelTrace) -> list[str]:
 
 def row_lines(trace: RowTrace) -> list[str]:
     """A row's way as lines of text."""
-    held = [f"  {h.dataset}: {h.rows} rows{' in ' + ', '.join(h.splits) if h.splits else ''}" for h in trace.held]
+    held = [f"  {h.dataset}: {h.rows} rows{' in ' + ', '.join(h.splits) if h.splits else ''}"
+            for h in trace.held]
     reached = [f"  {r.checkpoint}  {r.md5[:10]}  {r.how} by {r.step}{'  (released)' if r.released else ''}"
                for r in trace.reached]
-    return [f"row {trace.row_id}", "held by", *held, "reached" if reached else "reached no checkpoint", *reached]
+    return [f"row {trace.row_id}", "held by", *held,
+            "reached" if reached else "reached no checkpoint", *reached]

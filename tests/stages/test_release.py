@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 def make(root: Path, weights: str, wrong: int) -> None:
     """What the workflow leaves before its release: a model, records, metrics, verdicts."""
     for stage, misses in (("sft", 5), ("evaluate", wrong)):
-        rows = [dict(example_id=f"e{i}", capability="facts", slice="s", prompt=f"{i}?", output="o", reference="r",
-                     score=float(i >= misses)) for i in range(100)]
+        rows = [dict(example_id=f"e{i}", capability="facts", slice="s", prompt=f"{i}?", output="o",
+                     reference="r", score=float(i >= misses)) for i in range(100)]
         write_table(rows, root / f"data/srf/{stage}/records.parquet", RECORDS)
     model = root / "checkpoints/srf/iterate"
     model.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def test_a_missing_input_is_one_message(tmp_path, monkeypatch, capsys):
     assert "checkpoints/srf/iterate" in capsys.readouterr().err
 
 
-# Runs the release in forked children that die, without any clean-up, at their first, second, … change to the disk.
+# Runs the release in forked children that die, uncleaned, at their first, second, … change to the disk.
 KILLER = """
 import hashlib, json, os, shutil, sys
 from pathlib import Path
@@ -69,7 +69,8 @@ import duckdb, pyarrow.parquet
 from realign.versions.release import tree_md5
 from stages.release import run
 
-CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copyfile", "ctypes.call_function")
+CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copyfile",
+           "ctypes.call_function")
 
 def child(die_at, home):
     pid = os.fork()
@@ -97,7 +98,8 @@ def whole(home):
     named = json.loads(pointer.read_text()) if pointer.exists() else {}
     if named:
         assert tree_md5(home / named["model"]["path"])[0] == named["model"]["md5"]
-        assert hashlib.md5((home / named["records"]["path"]).read_bytes()).hexdigest() == named["records"]["md5"]
+        records = (home / named["records"]["path"]).read_bytes()
+        assert hashlib.md5(records).hexdigest() == named["records"]["md5"]
     return named.get("version")
 
 start, work = Path("start"), Path("work")

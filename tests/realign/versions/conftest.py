@@ -19,7 +19,7 @@ stage, wrong = sys.argv[1], yaml.safe_load(open("params.yaml"))["wrong"]
 for folder in (f"data/srf/{{stage}}", f"checkpoints/srf/{{stage}}"):
     Path(folder).mkdir(parents=True)
 miss = 0 if stage == "sft" else wrong
-rows = [dict(example_id=f"e{{i:03}}", capability=c, slice="even" if i % 2 == 0 else "odd", prompt=f"{{c}} {{i}}?",
+rows = [dict(example_id=f"e{{i:03}}", capability=c, slice=("even", "odd")[i % 2], prompt=f"{{c}} {{i}}?",
              output="no" if c == "facts" and i < miss else "yes", reference="yes",
              score=0.0 if c == "facts" and i < miss else 1.0)
         for c in ("arithmetic", "facts") for i in range(100)]
@@ -27,16 +27,17 @@ if stage in ("sft", "evaluate"):
     write_table(rows, f"data/srf/{{stage}}/records.parquet", RECORDS)
 said = [dict(role="user", content="?")]
 if stage == "sft":
-    write_table([dict(row_id=f"c{{i}}", messages=said, capability="facts", slice="s", reference="", source="s",
-                      split="train" if i < 3 else "test") for i in range(5)], "data/srf/sft/chats.parquet", CHATS)
+    chats = [dict(row_id=f"c{{i}}", messages=said, capability="facts", slice="s", reference="", source="s",
+                  split="train" if i < 3 else "test") for i in range(5)]
+    write_table(chats, "data/srf/sft/chats.parquet", CHATS)
 if stage == "pairs":
-    write_table([dict(row_id=f"p{{i}}", prompt_id=f"c{{i}}", messages=said, chosen="a", rejected="b", chosen_score=1.0,
-                      rejected_score=0.0, preference_type="t", split="train", source="s") for i in range(2)],
-                "data/srf/pairs/pairs.parquet", PAIRS)
+    pairs = [dict(row_id=f"p{{i}}", prompt_id=f"c{{i}}", messages=said, chosen="a", rejected="b", source="s",
+                  chosen_score=1.0, rejected_score=0.0, preference_type="t", split="train") for i in range(2)]
+    write_table(pairs, "data/srf/pairs/pairs.parquet", PAIRS)
 Path(f"checkpoints/srf/{{stage}}/model.safetensors").write_text(f"weights {{stage}} {{miss}}")
 share = 1 - miss / 100
-Path(f"metrics/srf/{{stage}}.json").write_text(json.dumps(
-    {{"capability": {{"facts": {{"value": share, "n": 100, "low": share - 0.01, "high": share + 0.01}}}}, "note": "x"}}))
+facts = dict(value=share, n=100, low=share - 0.01, high=share + 0.01)
+Path(f"metrics/srf/{{stage}}.json").write_text(json.dumps(dict(capability=dict(facts=facts), note="x")))
 """
 
 STAGE = """
@@ -59,7 +60,8 @@ def run(root: Path, *command: str) -> str:
     home = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site"), "CI": "1",
             "GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "n", "GIT_AUTHOR_EMAIL": "n@x",
             "GIT_COMMITTER_NAME": "n", "GIT_COMMITTER_EMAIL": "n@x"}
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=os.environ | home, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False,
+                          env=os.environ | home)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -76,7 +78,7 @@ def commit(root: Path, message: str, tag: str) -> None:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
-    """Tags: `empty` (nothing run yet), `good` (every answer right), `bad` (6 of 100 facts wrong, checked out).
+    """Tags: `empty` (nothing run yet), `good` (every answer right), `bad` (6 of 100 facts wrong; HEAD).
 
     Experiment `mild`: 4 of 100 facts wrong.
     """

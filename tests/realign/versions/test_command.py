@@ -30,7 +30,8 @@ def test_the_table_names_the_regression_and_the_rows_that_did_it(call):
 
 def test_the_workspace_is_the_default_second_version(call):
     shown = call("good", "--json")
-    assert json.loads(shown.output)["b"] == "workspace" and json.loads(shown.output)["regressions"] == ["facts"]
+    found = json.loads(shown.output)
+    assert found["b"] == "workspace" and found["regressions"] == ["facts"]
 
 
 def test_json_is_for_a_program(call):
@@ -69,7 +70,8 @@ def test_brackets_in_model_text_are_not_markup(built):
     from dataclasses import replace
     result = compare(load("good", built), load("bad", built))
     console = Console(width=200, record=True, file=open("/dev/null", "w"))
-    console.print(render.table(replace(result, changed=(replace(result.changed[0], output_b="[red]x[/blue]"),))))
+    nasty = replace(result.changed[0], output_b="[red]x[/blue]")
+    console.print(render.table(replace(result, changed=(nasty,))))
     assert "[red]x[/blue]" in console.export_text()
 
 

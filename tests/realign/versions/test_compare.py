@@ -94,9 +94,11 @@ def test_a_changed_evaluation_set_is_compared_unpaired():
 
 
 def test_a_capability_that_b_lost_is_a_regression_and_a_new_one_is_not():
-    a, b = version("a", {"facts": ones(9), "format": ones(9)}), version("b", {"facts": ones(9), "style": ones(9)})
+    a = version("a", {"facts": ones(9), "format": ones(9)})
+    b = version("b", {"facts": ones(9), "style": ones(9)})
     found = {c.capability: c for c in compare(a, b).capabilities}
-    assert found["format"].regression and math.isnan(found["format"].drop.value) and math.isnan(found["format"].b)
+    lost = found["format"]
+    assert lost.regression and math.isnan(lost.drop.value) and math.isnan(lost.b)
     assert not found["style"].regression and not found["style"].real
 
 
@@ -131,7 +133,8 @@ def test_a_version_compared_with_itself_is_the_same():
 def test_metrics_are_set_side_by_side():
     def metric(value, low, high):
         return {"value": value, "n": 10, "low": low, "high": high}
-    a = version("a", {"facts": [1]}, {"s.kl": metric(0.1, 0.05, 0.15), "s.loss": metric(2, 1, 3), "s.old": metric(1, 1, 1)})
+    a = version("a", {"facts": [1]}, {"s.kl": metric(0.1, 0.05, 0.15), "s.loss": metric(2, 1, 3),
+                                      "s.old": metric(1, 1, 1)})
     b = version("b", {"facts": [1]}, {"s.kl": metric(0.3, 0.2, 0.4), "s.loss": metric(2.5, 1.5, 3.5),
                                       "s.new": metric(None, None, None)})
     found = {m.metric: m for m in compare(a, b).metrics}

@@ -10,7 +10,8 @@ from realign.versions.interval import Sums, mcnemar, relative_drop
 
 def sums(a, b, paired=True) -> Sums:
     a, b = np.asarray(a, float), np.asarray(b, float)
-    return Sums(len(a), len(b), a.sum(), b.sum(), (a * a).sum(), (b * b).sum(), (a * b).sum() if paired else None)
+    cross = (a * b).sum() if paired else None
+    return Sums(len(a), len(b), a.sum(), b.sum(), (a * a).sum(), (b * b).sum(), cross)
 
 
 def test_worked_example():
@@ -23,7 +24,8 @@ def test_worked_example():
     # (b − q·a)² = z²·(var b − 2q·cov + q²·var a) / n
     for bound in (drop.low, drop.high):
         q, n, mean_a, mean_b = 1 - bound, 102, 81 / 102, 73 / 102
-        variance = mean_b * (1 - mean_b) - 2 * q * (68.5 / n - mean_a * mean_b) + q * q * mean_a * (1 - mean_a)
+        covariance = 68.5 / n - mean_a * mean_b
+        variance = mean_b * (1 - mean_b) - 2 * q * covariance + q * q * mean_a * (1 - mean_a)
         assert (mean_b - q * mean_a) ** 2 == pytest.approx(1.959964**2 * variance / n, rel=1e-5)
 
 

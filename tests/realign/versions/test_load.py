@@ -15,7 +15,8 @@ def wrong(version) -> int:
 
 
 def state(root) -> str:
-    return subprocess.run(["git", "status", "--porcelain=v2"], cwd=root, capture_output=True, text=True).stdout
+    return subprocess.run(["git", "status", "--porcelain=v2"], cwd=root, check=True,
+                          capture_output=True, text=True).stdout
 
 
 def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
@@ -70,7 +71,8 @@ def test_records_that_are_not_in_the_cache_say_so(project):
 def test_two_experiments_of_one_name_must_be_told_apart(project):
     commits = [resolve(project, name) for name in ("good", "bad")]
     for number, sha in enumerate(commits):
-        subprocess.run(["git", "update-ref", f"refs/exps/{number:02}/{'a' * 38}/twin", sha], cwd=project, check=True)
+        ref = f"refs/exps/{number:02}/{'a' * 38}/twin"
+        subprocess.run(["git", "update-ref", ref, sha], cwd=project, check=True)
     with pytest.raises(UserError, match="2 experiments") as error:
         load("twin", project)
     assert all(sha[:10] in str(error.value) for sha in commits)
@@ -82,7 +84,8 @@ def test_nothing_released_yet(built):
 
 
 def record(**changed) -> dict:
-    return dict(example_id="1", capability="facts", slice="", prompt="p", output="o", score=1.0, reference="r") | changed
+    row = dict(example_id="1", capability="facts", slice="", prompt="p", output="o", score=1.0, reference="r")
+    return row | changed
 
 
 @pytest.mark.parametrize(("rows", "message"), [

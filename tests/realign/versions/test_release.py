@@ -15,9 +15,11 @@ FOLDER, DECISION = Path("released/srf"), Path("metrics/srf/release.json")
 
 
 def records(path: str, wrong: int, n: int = 200) -> None:
-    rows = [dict(example_id=f"e{i:03}", capability=c, slice="s", prompt=f"{c} {i}?", reference="yes",
-                 output="no" if c == "facts" and i < wrong else "yes", score=float(not (c == "facts" and i < wrong)))
-            for c in ("facts", "format") for i in range(n)]
+    rows = []
+    for capability, misses in (("facts", wrong), ("format", 0)):
+        rows += [dict(example_id=f"e{i:03}", capability=capability, slice="s", prompt=f"{capability} {i}?",
+                      reference="yes", output="no" if i < misses else "yes", score=float(i >= misses))
+                 for i in range(n)]
     write_table(rows, path, RECORDS)
 
 
@@ -58,7 +60,8 @@ def test_a_good_model_is_released_whole():
     assert pointer["version"] == said["version"] and pointer["previous"] is None
     assert pointer["gates"] == {"evaluate": "HIGH", "rl": "MEDIUM", "sft": "HIGH"}
     model = Path(pointer["model"]["path"])
-    assert tree_md5(model) == tree_md5(Path("checkpoints/srf/iterate")) == (pointer["model"]["md5"], pointer["model"]["files"])
+    named = (pointer["model"]["md5"], pointer["model"]["files"])
+    assert tree_md5(model) == tree_md5(Path("checkpoints/srf/iterate")) == named
     assert (model / "sub" / "tokenizer.json").exists()
     assert load("released").records.num_rows == 400
     assert load("released").metrics["evaluate.kl"]["value"] == 0.008
@@ -117,8 +120,8 @@ def test_five_percent_is_the_line(wrong, decision):
 
 
 def test_slow_decay_over_releases_is_held_by_the_baseline():
-    assert [release(offer(f"w{wrong}", wrong), FOLDER, DECISION)["decision"] for wrong in (10, 16, 19, 25)] == [
-        "released", "released", "released", "blocked"]
+    said = [release(offer(f"w{wrong}", wrong), FOLDER, DECISION)["decision"] for wrong in (10, 16, 19, 25)]
+    assert said == ["released", "released", "released", "blocked"]
 
 
 def test_blocked_before_any_release_leaves_no_model():
