@@ -1,0 +1,94 @@
+"""Seconds that the seven SRF gates take after every threshold was changed, and with nothing changed.
+
+In a copy of the project, on metrics of a made-up clean run (those of the gates' tests), once gate by gate and once
+through DVC. Run: python -m benchmarks.gates
+"""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BOUNDS = ("min_value", "max_value")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        stages = make_project(copy)
+        print(f"{len(stages)} gates, python -m realign.gates, one after the other:")
+        gates = [[sys.executable, "-m", "realign.gates", "srf", stage] for stage in stages]
+        for label in ("nothing cached", "cached"):
+            timed(label, gates, copy)
+        timed(f"{changed(copy)} thresholds changed", gates, copy)
+        dvc = [[sys.executable, "-m", "dvc", "repro", "-q", "-s", *(f"stages/srf/dvc.yaml:gate_{s}" for s in stages)]]
+        print("the same through dvc repro:")
+        run(dvc, copy)
+        timed(f"{changed(copy)} thresholds changed", dvc, copy)
+        timed("nothing changed", dvc, copy)
+
+
+def make_project(copy: Path) -> list[str]:
+    """What gates and DVC read, and clean metrics of every stage; the names of the stages."""
+    for name in ("realign", "stages", "expectations", "params.yaml", "dvc.yaml", ".dvcignore"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copyfile(source, copy / name)
+    fixtures = runpy.run_path(str(ROOT / "tests/realign/gates/conftest.py"))
+    project = fixtures["Project"](copy)
+    for stage in fixtures["CLEAN"]:
+        project.metrics(stage, fixtures["as_written"](stage))
+    project.pairs(fixtures["clean_pairs"]())
+    run([[sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]], copy)
+    return list(fixtures["CLEAN"])
+
+
+def changed(copy: Path) -> int:
+    """Widen every threshold of every suite by a little; how many those were."""
+    count = 0
+    for path in sorted((copy / "expectations" / "srf").glob("*.json")):
+        suite = json.loads(path.read_text(encoding="utf-8"))
+        for expectation in suite["expectations"]:
+            kwargs = expectation["kwargs"]
+            for bound in BOUNDS:
+                # Numbers of examples stay whole, and a bound of zero means what it says.
+                if kwargs.get(bound) and kwargs[bound] % 1:
+                    kwargs[bound] *= 0.999 if bound == "min_value" else 1.001
+                    count += 1
+                elif kwargs.get(bound, 0) > 1 and bound == "min_value":
+                    kwargs[bound] -= 1
+                    count += 1
+        path.write_text(json.dumps(suite, indent=1), encoding="utf-8")
+    return count
+
+
+def timed(label: str, commands: list[list[str]], folder: Path) -> None:
+    """Run the commands and print what they took."""
+    started, used = time.perf_counter(), os.times()
+    run(commands, folder)
+    seconds, now = time.perf_counter() - started, os.times()
+    processor = now.children_user + now.children_system - used.children_user - used.children_system
+    print(f"  {label:<22} {seconds:6.1f} s, of the processor {processor:.1f} s", flush=True)
+
+
+def run(commands: list[list[str]], folder: Path) -> None:
+    """Run the commands one after the other; none may fail."""
+    environment = os.environ | {"PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1"}
+    # DVC's stages say `python`: it has to be this one.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    for command in commands:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    main()
