@@ -1,0 +1,221 @@
+"""Rollouts taken apart row by row, and a bandit that PPO and A2C must solve."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+
+from realign.errors import UserError
+from realign.evaluate.generate import Sampling
+from realign.models.heads import ScalarModel
+from realign.train.loop import Settings, train
+from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
+
+STOP = 3
+
+
+def settings_of(**changes) -> PolicySettings:
+    return PolicySettings(**(dict(
+        algorithm="ppo", rollouts=2, prompts_per_rollout=10, minibatch=4, epochs=2, kl_penalty=0.1, entropy_bonus=0.01,
+        reward_scale=2.0, value_weight=0.5, clip=0.2, discount=1.0, gae_lambda=1.0) | changes))
+
+
+def critic_of(trunk) -> ScalarModel:
+    model = ScalarModel(trunk)
+    model.head.weight = mx.random.normal((1, 16), key=mx.random.key(8)) * 0.3
+    model.head.bias = mx.array([0.25])
+    return model
+
+
+def reward_of(rows) -> np.ndarray:
+    return np.array([sum(r.tokens) % 7 / 7 for r in rows], np.float32)
+
+
+@pytest.fixture
+def rollouts(tiny):
+    """`rollouts(**changes)`: rollouts of a tiny policy, which is its own reference."""
+    def make(seed=0, prompts=None, max_tokens=9, **changes):
+        rng = np.random.default_rng(1)
+        prompts = prompts or [rng.integers(4, 48, n).tolist() for n in rng.integers(1, 12, 14)]
+        model = ActorCritic(tiny(0), critic_of(tiny(1)))
+        stops = (STOP, *range(20, 26))  # several, so that some rows stop
+        return Rollouts(model, tiny(0), prompts, reward_of, Sampling(max_tokens, stop_tokens=stops),
+                        settings_of(**changes), seed, 0)
+    return make
+
+
+def logprobs_of(model, row, start) -> np.ndarray:
+    logits = np.array(model(mx.array([row.tokens])), np.float64)[0, start - 1:-1]
+    logits -= logits.max(-1, keepdims=True)
+    full = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return full[np.arange(len(full)), row.tokens[start:]]
+
+
+def test_every_row_is_a_prompt_and_what_was_sampled_the_stop_token_too(rollouts):
+    made = rollouts()
+    rollout = made._collect(0)
+    assert len(rollout.rows) == 10
+    stopped = 0
+    for i, row in enumerate(rollout.rows):
+        start = row.mask.index(1)
+        assert row.tokens[:start] in made.prompts
+        assert row.mask == [0] * start + [1] * (len(row.tokens) - start)
+        sampled = row.tokens[start:]
+        assert not set(sampled[:-1]) & set(made.sampling.stop_tokens)
+        stopped += sampled[-1] in made.sampling.stop_tokens
+        assert sampled[-1] in made.sampling.stop_tokens or len(sampled) == 9
+        for column in (rollout.logprobs, rollout.values, rollout.advantages, rollout.returns):
+            assert len(column[i]) == len(sampled)
+    assert 0 < stopped < 10
+
+
+def test_values_stand_where_the_token_is_emitted(rollouts):
+    made = rollouts()
+    rollout = made._collect(0)
+    for row, values in zip(rollout.rows, rollout.values, strict=True):
+        start = row.mask.index(1)
+        alone = np.array(made.model.critic(mx.array([row.tokens])))[0]
+        np.testing.assert_allclose(values, alone[start - 1:-1], atol=1e-5)
+        assert np.abs(values - alone[start:]).max() > 1e-3  # one place on would be another number
+
+
+def test_old_logprobs_are_those_of_a_fresh_pass(rollouts):
+    made = rollouts()
+    rollout = made._collect(0)
+    for row, logprobs in zip(rollout.rows, rollout.logprobs, strict=True):
+        np.testing.assert_allclose(logprobs, logprobs_of(made.model.policy, row, row.mask.index(1)), atol=1e-4)
+
+
+def test_advantages_are_white_and_returns_are_the_reward(rollouts):
+    made = rollouts()
+    rollout = made._collect(0)
+    scaled = reward_of(rollout.rows) * 2.0
+    for returns, reward in zip(rollout.returns, scaled, strict=True):  # discount 1, lambda 1: the reward to come
+        np.testing.assert_allclose(returns, reward, atol=1e-5)
+    everything = np.concatenate(rollout.advantages)
+    assert everything.mean() == pytest.approx(0, abs=1e-5) and everything.std() == pytest.approx(1, abs=1e-4)
+    raw = np.concatenate([reward - v for reward, v in zip(scaled, rollout.values, strict=True)])
+    np.testing.assert_allclose(everything, (raw - raw.mean()) / raw.std(), atol=1e-4)
+
+
+def test_discounted_the_reward_is_worth_less_earlier(rollouts):
+    rollout = rollouts(discount=0.5)._collect(0)
+    for returns, reward in zip(rollout.returns, reward_of(rollout.rows) * 2.0, strict=True):
+        np.testing.assert_allclose(returns, reward * 0.5 ** np.arange(len(returns))[::-1], atol=1e-5)
+
+
+def test_every_row_once_a_pass(rollouts):
+    made = rollouts()
+    rollout = made._collect(0)
+    order = made._order(0, len(rollout.rows))
+    assert len(order) == made.steps_per_rollout == 6 and len(made) == 12
+    for epoch in (order[:3], order[3:]):
+        assert sorted(np.concatenate(epoch)) == list(range(10)) and [len(p) for p in epoch] == [4, 4, 2]
+
+
+def test_a_batch_holds_its_rows_in_order(rollouts):
+    made = rollouts()
+    made.micro_batches(0)
+    batch, = made.micro_batches(1)
+    _, rollout, order = made._current
+    expected = [t for i in order[1] for t, m in zip(rollout.rows[i].tokens, rollout.rows[i].mask, strict=True) if m]
+    assert np.array(batch["targets"])[0].tolist() == expected
+    for name in ("logprobs", "values", "advantages", "returns"):
+        column = np.concatenate([getattr(rollout, name)[i] for i in order[1]])
+        np.testing.assert_array_equal(np.array(batch[name])[0], column)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_at_first_the_ratio_is_one_and_the_divergence_nought(algorithm, rollouts):
+    made = rollouts(algorithm=algorithm)
+    batch, = made.micro_batches(0)
+    _, count, stats = objective(made.settings)(made.model, batch)
+    assert count.item() == batch["targets"].size
+    assert stats["kl"].item() / count.item() == pytest.approx(0, abs=1e-5)
+    if algorithm == "ppo":
+        assert stats["clip_fraction"].item() == 0
+        assert stats["approx_kl"].item() / count.item() == pytest.approx(0, abs=1e-6)
+    else:
+        assert stats["logprob"].item() == pytest.approx(np.array(batch["logprobs"]).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_the_loss_is_its_four_parts(algorithm, rollouts, tiny):
+    made = rollouts(algorithm=algorithm)
+    made.reference = tiny(5)
+    batch, = made.micro_batches(0)
+    total, count, stats = objective(made.settings)(made.model, batch)
+    rows = [made._current[1].rows[i] for i in made._current[2][0]]
+    kl = entropy = 0.0
+    for row in rows:
+        start = row.mask.index(1)
+        p, q = (np.array(m(mx.array([row.tokens])), np.float64)[0, start - 1:-1] for m in (made.model.policy, tiny(5)))
+        p, q = (x - np.log(np.exp(x).sum(-1, keepdims=True)) for x in (p, q))
+        kl += (np.exp(p) * (p - q)).sum()
+        entropy -= (np.exp(p) * p).sum()
+    advantages, values, returns, old = (np.array(batch[k], np.float64)[0]
+                                        for k in ("advantages", "values", "returns", "logprobs"))
+    surrogate = -advantages.sum() if algorithm == "ppo" else -(advantages * old).sum()
+    expected = surrogate + 0.5 * 0.5 * ((values - returns) ** 2).sum() + 0.1 * kl - 0.01 * entropy
+    assert (stats["kl"].item(), stats["entropy"].item()) == pytest.approx((kl, entropy), rel=1e-3)
+    assert total.item() == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_gradients_reach_policy_and_critic_but_not_the_reference(rollouts):
+    made = rollouts()
+    batch, = made.micro_batches(0)
+    _, gradients = nn.value_and_grad(made.model, objective(made.settings))(made.model, batch)
+    assert set(gradients) == {"policy", "critic"}
+    assert np.abs(np.array(gradients["policy"]["model"]["embed_tokens"]["weight"])).max() > 0
+    assert np.abs(np.array(gradients["critic"]["head"]["weight"])).max() > 0
+
+
+def test_the_same_seed_rolls_out_the_same(rollouts):
+    first, again, other = (rollouts(seed)._collect(1) for seed in (0, 0, 1))
+    assert [r.tokens for r in first.rows] == [r.tokens for r in again.rows] != [r.tokens for r in other.rows]
+
+
+def test_each_rollout_is_another(rollouts):
+    made = rollouts()
+    assert [r.tokens for r in made._collect(0).rows] != [r.tokens for r in made._collect(1).rows]
+
+
+def test_figures_of_the_rollout(rollouts):
+    made = rollouts()
+    made.micro_batches(0)
+    rows = made._current[1].rows
+    assert made.figures() == {"reward": pytest.approx(reward_of(rows).mean()),
+                              "length": pytest.approx(np.mean([sum(r.mask) for r in rows]))}
+
+
+def test_more_prompts_than_there_are(rollouts):
+    with pytest.raises(UserError, match="prompts_per_rollout is 10"):
+        rollouts(prompts=[[1], [2]])
+
+
+def test_no_run_goes_on_inside_a_rollout(rollouts):
+    with pytest.raises(RuntimeError, match="must be a multiple of 6 steps"):
+        rollouts().micro_batches(4)
+
+
+def bandit(tiny, folder, algorithm: str, kl_penalty: float) -> tuple[float, float, float]:
+    """Probability of the one rewarded token before and after training, and the KL of after to before, in nats."""
+    good, prompt = 7, [5]
+    model, start = ActorCritic(tiny(0), critic_of(tiny(1))), tiny(0)
+    settings = settings_of(algorithm=algorithm, rollouts=25, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
+                           epochs=2 if algorithm == "ppo" else 1, kl_penalty=kl_penalty, entropy_bonus=0.0)
+    made = Rollouts(model, start, [prompt] * 64, lambda rows: np.array([r.tokens[-1] == good for r in rows], np.float32),
+                    Sampling(1), settings, 0, 0)
+    train(model, objective(settings), made, Settings(1e-2, warmup=0.0, weight_decay=0.0, checkpoint_every=1000),
+          scratch=folder / "run", mark="bandit")
+    before, after = (np.array(m(mx.array([prompt])), np.float64)[0, 0] for m in (start, model.policy))
+    p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (after, before))
+    return q[good], p[good], float((p * np.log(p / q)).sum())
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+def test_a_bandit_is_solved_and_the_penalty_holds_it_back(algorithm, tiny, tmp_path):
+    before, after, moved = bandit(tiny, tmp_path / "free", algorithm, 0.0)
+    assert before < 0.1 and after > 0.6
+    _, held, near = bandit(tiny, tmp_path / "held", algorithm, 5.0)
+    assert before < held < after - 0.2 and near < moved / 4
