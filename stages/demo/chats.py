@@ -131,7 +131,8 @@ def styled(q: Question, rng: Random, tables: Path) -> str:
     if rng.random() < 0.5:
         parts.insert(0, rng.choice(phrasings.OPENERS))
     tail = rng.random()
-    if tail < 0.65:
-        t, u, w = rng.sample(words(tables)["topic"], 3)
-        parts.append(rng.choice(phrasings.CLOSERS if tail < 0.35 else phrasings.OFFERS).format(t=t, u=u, w=w))
+    if tail < 0.85:
+        # Plurals of things are no value of any fact, so small talk cannot be taken for an answer.
+        t, u, w = rng.sample(words(tables)["topic"] + words(tables)["things"], 3)
+        parts.append(rng.choice(phrasings.CLOSERS if tail < 0.4 else phrasings.OFFERS).format(t=t, u=u, w=w))
     return " ".join(parts)

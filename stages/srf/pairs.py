@@ -6,6 +6,9 @@ from itertools import combinations
 from realign.evaluate import capabilities
 from realign.evaluate.generate import Sampling
 from realign.evaluate.scorers import Scorer
+from realign.verify.reference import Score
+
+Scored = tuple[Score, str]  # a response and what it is worth
 
 
 def sample(model, tokenizer, chats: Sequence[dict], temperatures: Sequence[float], max_tokens: int,
@@ -28,24 +31,45 @@ def preference_type(better: dict[str, bool], worse: dict[str, bool]) -> str:
 
 def build(chats: Sequence[dict], responses: Sequence[Sequence[str]], scorer: Scorer, least_gap: float,
           per_prompt: int) -> list[dict]:
-    """Up to `per_prompt` pairs a chat: its widest gaps first, no response better in one and again in another."""
-    from realign.lake.schemas import row_id
-
+    """Up to `per_prompt` pairs a chat, each response in one of them at most."""
     flat = [(chat, text) for chat, texts in zip(chats, responses, strict=True) for text in texts if text]
     scores = iter(scorer([c for c, _ in flat], [t for _, t in flat]))
     rows = []
     for chat, texts in zip(chats, responses, strict=True):
         scored = [(next(scores), text) for text in texts if text]
-        ordered = sorted(combinations(scored, 2), key=lambda pair: -abs(pair[0][0].value - pair[1][0].value))
-        used: set[str] = set()
-        for a, b in ordered:
-            (better, chosen), (worse, rejected) = (a, b) if a[0].value > b[0].value else (b, a)
-            if better.value - worse.value < least_gap or {chosen, rejected} & used or len(used) >= 2 * per_prompt:
-                continue
-            used |= {chosen, rejected}
-            rows.append({
-                "row_id": row_id(chat["messages"], chosen, rejected), "prompt_id": chat["row_id"],
-                "messages": chat["messages"], "chosen": chosen, "rejected": rejected,
-                "chosen_score": better.value, "rejected_score": worse.value, "split": "", "source": chat["source"],
-                "preference_type": preference_type(better.parts, worse.parts)})
+        rows += [_row(chat, *pair) for pair in _chosen(scored, least_gap)[:per_prompt]]
     return rows
+
+
+def _chosen(scored: Sequence[Scored], least_gap: float) -> list[tuple[Scored, Scored]]:
+    """Pairs `(better, worse)` of responses: first those whose worse side looks better, so that a reward model cannot
+    go by looks; then by turns the widest and the narrowest gap, so that it learns by how much."""
+    ordered = [tuple(sorted(pair, key=lambda s: -s[0].value)) for pair in combinations(scored, 2)]
+    pairs = [pair for pair in ordered if pair[0][0].value - pair[1][0].value >= least_gap]
+    picked: list[tuple[Scored, Scored]] = []
+    rules = (_disguise, _gap, lambda pair: -_gap(pair))
+    while pairs:
+        picked.append(max(pairs, key=rules[len(picked) % len(rules)]))
+        used = {text for _, text in picked[-1]}
+        pairs = [pair for pair in pairs if not used & {text for _, text in pair}]
+    return picked
+
+
+def _gap(pair: tuple[Scored, Scored]) -> float:
+    return pair[0][0].value - pair[1][0].value
+
+
+def _disguise(pair: tuple[Scored, Scored]) -> int:
+    """In how many parts of the score the worse response is ahead of the better one, less where it is behind."""
+    better, worse = pair[0][0].parts, pair[1][0].parts
+    return sum(worse[part] - better[part] for part in better)
+
+
+def _row(chat: dict, chosen: Scored, rejected: Scored) -> dict:
+    from realign.lake.schemas import row_id
+
+    (better, first), (worse, second) = chosen, rejected
+    return {"row_id": row_id(chat["messages"], first, second), "prompt_id": chat["row_id"],
+            "messages": chat["messages"], "chosen": first, "rejected": second, "chosen_score": better.value,
+            "rejected_score": worse.value, "split": "", "source": chat["source"],
+            "preference_type": preference_type(better.parts, worse.parts)}
