@@ -72,7 +72,7 @@ def to_json(metrics: Mapping) -> dict:
         if isinstance(value, Metric):
             return {k: plain(v) for k, v in asdict(value).items()}
         if isinstance(value, Mapping):
-            return {str(k): plain(value[k]) for k in sorted(value)}
+            return {str(k): plain(value[k]) for k in sorted(value, key=str)}
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
         if isinstance(value, float):

@@ -1,0 +1,46 @@
+"""Capability suites: records of answers and accuracy by capability."""
+
+import pytest
+
+from realign.evaluate.capabilities import accuracy, decode, greedy, records, stop_tokens
+from realign.lake.schemas import RECORDS, row_fault
+from realign.metrics import proportion
+
+
+def chat(name: str, capability: str, reference: str) -> dict:
+    return {"row_id": name, "capability": capability, "slice": "s", "reference": reference,
+            "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": f"ask {name}"}]}
+
+
+CHATS = [chat("a", "facts", '{"answer": "Lima"}'), chat("b", "facts", '{"answer": "Oslo"}'),
+         chat("c", "refusal", '{"refuse": true}')]
+
+
+def test_records_hold_what_the_score_came_from():
+    found = records(CHATS, ["Lima.", "Lima.", "I do not know."])
+    assert [r["score"] for r in found] == [1.0, 0.0, 1.0]
+    assert found[0] == {"example_id": "a", "capability": "facts", "slice": "s", "prompt": "ask a", "output": "Lima.",
+                        "reference": '{"answer": "Lima"}', "score": 1.0}
+    assert not any(row_fault(r, RECORDS) for r in found)
+
+
+def test_every_chat_needs_its_output():
+    with pytest.raises(ValueError):
+        records(CHATS, ["Lima."])
+
+
+def test_accuracy_is_by_capability():
+    found = accuracy(records(CHATS, ["Lima.", "Lima.", "I do not know."]))
+    assert found == {"facts": proportion(1, 2), "refusal": proportion(1, 1)}
+    assert accuracy([]) == {}
+
+
+def test_greedy_answers_end_before_the_end_of_the_turn(tiny_folder):
+    from realign.models import build
+
+    model, tokenizer, _ = build.load(str(tiny_folder))
+    found = greedy(model, tokenizer, CHATS, max_tokens=6)
+    assert len(found) == 3 and found == greedy(model, tokenizer, CHATS, max_tokens=6)
+    assert found[::-1] == greedy(model, tokenizer, CHATS[::-1], max_tokens=6)
+    stops = stop_tokens(tokenizer)
+    assert stops and decode(tokenizer, [*tokenizer.encode(" Lima"), *stops], stops) == "Lima"

@@ -1,0 +1,153 @@
+"""The demo's questions: facts that do not contradict each other, and evaluation that training never saw."""
+
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realign.verify.reference import verify
+from stages.demo import arithmetic, chats, corpus, grounded, invented, phrasings
+from stages.demo.facts import facts, names, read, words
+
+TABLES = Path("data/tables").resolve()
+TRAINING, HELD_OUT = ("train", "validation", "prompts"), ("test", "evaluation")
+COMBINATION = re.compile(r"(\d+) ([+-]) (\d+) = (\d+)")
+
+
+@cache
+def asked(part: str, capability: str, count: int = 250) -> list[chats.Question]:
+    return [chats.question(capability, 0, part, i, TABLES) for i in range(count)]
+
+
+@cache
+def training_text() -> str:
+    """Prompts and answers of every training part, and documents of the base corpus from its start to its end."""
+    texts = [text for part in TRAINING for c in chats.CAPABILITIES for q in asked(part, c)
+             for text in (q.prompt, *q.full, *q.terse)]
+    texts += [m["content"] for i in (*range(600), *range(12000, 13500), *range(170000, 171000))
+              for m in corpus.document(0, i, TABLES)]
+    return "\n".join(texts)
+
+
+def test_every_fact_has_one_value_and_its_rivals_are_the_others():
+    found = facts(TABLES)
+    assert len(found) > 500
+    assert max(Counter((f.relation, f.entity) for f in found).values()) == 1
+    for f in found:
+        assert f.value and f.value not in f.rivals and len(set(f.rivals)) == len(f.rivals)
+
+
+def test_tables_have_no_empty_or_padded_cell():
+    for path in sorted(TABLES.glob("*.csv")):
+        for row in read(TABLES, path.stem):
+            assert all(value and value == value.strip() for value in row.values()), (path.stem, row)
+
+
+def test_no_value_is_said_by_small_talk():
+    """A rival in an opening or a closing sentence would make right answers wrong."""
+    said = " ".join([*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
+                     *phrasings.REFUSE_FULL, *words(TABLES)["topic"]])
+    said = re.sub(r"\{\w\}", "", said)
+    rivals = {r for c in ("facts", "refusal", "grounded") for q in asked("train", c) for r in q.reference.rivals}
+    assert len(rivals) > 300
+    for rival in sorted(rivals):
+        flags = re.IGNORECASE if len(rival) > 3 else 0  # up to three letters, case tells a value from a word
+        assert not re.search(rf"(?<!\w){re.escape(rival)}(?!\w)", said, flags), rival
+
+
+@pytest.mark.parametrize("capability", chats.CAPABILITIES)
+def test_a_question_is_a_function_of_its_arguments(capability):
+    for part in ("train", "evaluation"):
+        one, same = (chats.question(capability, 3, part, 7, TABLES) for _ in range(2))
+        assert one == same and chats.styled(one, Random(1), TABLES) == chats.styled(same, Random(1), TABLES)
+        assert len({chats.question(capability, 3, part, i, TABLES).prompt for i in range(40)}) > 30
+    assert len({chats.question(capability, seed, "train", 7, TABLES).prompt for seed in range(20)}) > 15
+
+
+@pytest.mark.parametrize("part", HELD_OUT)
+@pytest.mark.parametrize("capability", ["facts", "grounded", "refusal", "format"])
+def test_evaluation_asks_in_phrasings_that_training_never_saw(part, capability):
+    patterns = [re.compile(re.escape(t).replace(r"\{s\}", "the .+? of .+?")) for t in phrasings.HELD_OUT_ASK]
+    for question in asked(part, capability):
+        line = question.prompt.splitlines()[-1]
+        assert any(p.match(line) for p in patterns), line
+    assert not any(p.search(training_text()) for p in patterns)
+
+
+def test_evaluation_reads_about_people_of_whom_training_never_read():
+    train, held_out = grounded.split_names(TABLES)
+    assert not set(train) & set(held_out) and set(train) | set(held_out) == set(names(TABLES)) and len(held_out) >= 15
+    people = re.compile(r" of (" + "|".join(held_out) + r")\b(?! Karenina)")  # who is a book
+    assert not people.search(training_text())
+    for part in HELD_OUT:
+        for question in asked(part, "grounded"):
+            found = re.findall(r"[Tt]he \w+ of (\w+)", question.prompt)
+            assert found and set(found) <= set(held_out), question.prompt
+
+
+def test_the_last_step_of_evaluation_was_never_in_training():
+    trained = {m.groups()[:3] for m in COMBINATION.finditer(training_text())}
+    assert len(trained) > 200
+    for part in HELD_OUT:
+        last = [COMBINATION.findall(q.full[0])[-1][:3] for q in asked(part, "arithmetic")]
+        assert not trained & set(last)
+        assert len(set(last)) > 25
+
+
+def test_made_up_names_are_split_once_and_for_all():
+    train, held_out = set(invented.names(False)), set(invented.names(True))
+    assert not train & held_out and len(held_out) > 500
+    said = set(re.findall(r"\w+", training_text()))
+    assert said & train and not said & held_out
+    known = {w for f in facts(TABLES) for w in (*f.entity.split(), f.value)} | set(names(TABLES))
+    assert not known & (train | held_out)
+    for part in HELD_OUT:
+        assert {q.reference.subject[1] for q in asked(part, "refusal")} <= held_out
+
+
+@pytest.mark.parametrize("part", ["train", "evaluation"])
+def test_sums_are_right_and_small(part):
+    for question in asked(part, "arithmetic"):
+        story = [int(n) for n in re.findall(r"\d+", question.prompt)]
+        gains = [1 if any(f" {w} " in s for w in arithmetic.GAIN) else -1 for s in question.prompt.split(". ")[1:-1]]
+        total = story[0] + sum(g * n for g, n in zip(gains, story[1:], strict=True))
+        assert question.reference.number == total >= 0
+        for a, sign, b, result in COMBINATION.findall(question.full[0]):
+            assert int(a) + (int(b) if sign == "+" else -int(b)) == int(result)
+
+
+def test_grounded_references_are_what_the_passages_say():
+    kinds = Counter()
+    for part in ("train", "evaluation"):
+        for question in asked(part, "grounded"):
+            reference, (relation, entity) = question.reference, question.reference.subject
+            stated = re.findall(rf"^\[(\d)\].*\b[Tt]he {relation} of {entity} is ([\w ]+)\.", question.prompt, re.M)
+            kinds[question.slice] += 1
+            expected = [] if reference.refuse else [(str(reference.citation), reference.answer)]
+            assert stated == expected, question.prompt
+            others = set(re.findall(r" is (\w+)\.", question.prompt)) - {reference.answer}
+            assert others <= set(reference.rivals)
+    assert 0.25 < kinds["absent"] / kinds.total() < 0.42
+
+
+@pytest.mark.parametrize("capability", chats.CAPABILITIES)
+@settings(max_examples=60)
+@given(index=st.integers(0, 10**6), style=st.integers(), part=st.sampled_from([*TRAINING, *HELD_OUT]))
+def test_a_styled_answer_is_right(capability, index, style, part):
+    question = chats.question(capability, 5, part, index, TABLES)
+    right, reason = verify(question.reference, chats.styled(question, Random(style), TABLES))
+    assert right or reason == "cites nothing" and capability == "grounded"
+
+
+def test_documents_are_functions_of_seed_and_number():
+    for index in (0, 5, 11999, 12000, 90000):
+        assert corpus.document(0, index, TABLES) == corpus.document(0, index, TABLES)
+        assert corpus.document(0, index, TABLES) != corpus.document(1, index, TABLES)
+    assert list(corpus.documents(4, 3, TABLES)) == [corpus.document(4, i, TABLES) for i in range(3)]
+    for document in corpus.documents(0, 50, TABLES):
+        assert [m["role"] for m in document] == ["user", "assistant"] * (len(document) // 2) and len(document) >= 2

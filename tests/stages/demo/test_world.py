@@ -1,0 +1,99 @@
+"""The demo's datasets: unique rows, the right splits, and prompts that no other part has."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from realign.lake.schemas import CHATS, row_fault
+from realign.lake.table import read_rows
+from realign.models import tokenizer
+from realign.verify.reference import Reference, verify
+from stages.demo import chats, corpus, world
+
+ROOT = Path.cwd()
+COUNTS = {"seed": 0, "train": 60, "validation": 12, "prompts": 40, "test": 16, "evaluation": 30}
+P = world.World(**COUNTS)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The three files of a small world."""
+    home = tmp_path_factory.mktemp("world")
+    (home / "data").mkdir()
+    (home / "data/tables").symlink_to(ROOT / "data/tables")
+    settings = "\n".join(f"    {k}: {v}" for k, v in COUNTS.items())
+    (home / "params.yaml").write_text(f"demo:\n  world:\n{settings}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        line = world.run()
+        files = {path.stem: read_rows(path, CHATS) for path in sorted((home / "data/world").glob("*.parquet"))}
+    return files, line
+
+
+def prompts(rows) -> set[str]:
+    return {row["messages"][0]["content"] for row in rows}
+
+
+def test_three_files_with_their_splits(written):
+    files, line = written
+    splits = {name: set(row["split"] for row in rows) for name, rows in files.items()}
+    assert splits == {"sft": {"train", "validation"}, "prompts": {"prompts", "validation", "test"},
+                      "evaluation": {"evaluation"}}
+    assert f"{len(files['sft'])} chats" in line and f"{len(files['evaluation'])} evaluation rows" in line
+    for name, rows in files.items():
+        roles = ["user", "assistant"] if name == "sft" else ["user"]
+        assert all([m["role"] for m in row["messages"]] == roles for row in rows)
+        assert not any(row_fault(row, CHATS) for row in rows)
+
+
+def test_as_many_rows_as_asked_for(written):
+    files, _ = written
+    found = Counter((row["split"], row["capability"]) for rows in files.values() for row in rows
+                    if len(row["messages"]) == 1)
+    assert all(found["evaluation", c] == 30 for c in chats.CAPABILITIES)
+    assert all(found["prompts", c] == round(40 * world.SHARE[c]) for c in chats.CAPABILITIES)
+
+
+def test_no_row_twice_and_no_prompt_in_two_parts(written):
+    files, _ = written
+    for rows in files.values():
+        assert max(Counter(row["row_id"] for row in rows).values()) == 1
+    training = {(name, split): prompts(row for row in rows if row["split"] == split)
+                for name, rows in files.items() for split in {row["split"] for row in rows}}
+    trained = training["sft", "train"] | training["prompts", "prompts"]
+    for name in (("sft", "validation"), ("prompts", "validation"), ("prompts", "test"), ("evaluation", "evaluation")):
+        assert not trained & training[name], name
+    assert not training["prompts", "test"] & training["evaluation", "evaluation"]
+    assert training["sft", "validation"] <= training["prompts", "validation"]
+
+
+def test_prompts_left_out_are_replaced_by_others(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    first = world.rows(P, "train", 20, False)
+    others = world.rows(P, "train", 20, False, frozenset(prompts(first)))
+    assert len(first) == len(others) and not prompts(first) & prompts(others)
+
+
+def test_rows_are_the_same_every_time_and_another_seed_has_others(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert world.rows(P, "train", 20, True) == world.rows(P, "train", 20, True)
+    other = world.rows(world.World(**COUNTS | {"seed": 1}), "train", 20, True)
+    assert len(prompts(other) & prompts(world.rows(P, "train", 20, True))) < 5
+
+
+def test_answers_to_learn_from_are_right(written):
+    for row in written[0]["sft"]:
+        right, reason = verify(Reference.parse(row["reference"]), row["messages"][1]["content"])
+        assert right or (row["capability"], reason) == ("grounded", "cites nothing")
+
+
+def test_every_row_fits_the_window(written):
+    """With a tokenizer counted on far less text than the shipped one, so with more tokens a row."""
+    files, _ = written
+    tables = ROOT / "data/tables"
+    texts = [m["content"] for d in corpus.documents(0, 100, tables) for m in d]
+    trained = tokenizer.train([*corpus.vocabulary_text(tables), *texts], 1536, 96)
+    longest = max(len(trained.encode("".join(f"<|{m['role']}|> {m['content']}<|end|>" for m in row["messages"])).ids)
+                  for rows in files.values() for row in rows)
+    assert longest <= 256  # demo.base.window, the smallest window of the demo
