@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ def main(workflow: str, name: str, run: Callable[[], str]) -> None:
         sys.exit(2)
     seconds = time.monotonic() - started
     _log(workflow, name, seconds)
+    _forget_checkpoints(workflow, name)
     print(f"{workflow} {name}: {made} ({seconds:.0f} s)", file=sys.stderr)
 
 
@@ -32,9 +34,17 @@ def _log(workflow: str, name: str, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     mebibytes = peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-    entry = {"seconds": round(seconds, 1), "peak_memory_mib": round(mebibytes), "ended": time.strftime("%FT%TZ", time.gmtime())}
+    ended = time.strftime("%FT%TZ", time.gmtime())
+    entry = {"seconds": round(seconds, 1), "peak_memory_mib": round(mebibytes), "ended": ended}
     with open(folder / "log.jsonl", "a", encoding="utf-8") as f:
         f.write(json.dumps(entry) + "\n")
+
+
+def _forget_checkpoints(workflow: str, name: str) -> None:
+    """What a killed run resumes from is of no use to a finished one."""
+    for path in paths.run_log(workflow, name).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
 
 
 def write_metrics(workflow: str, name: str, metrics: dict, curves: list[dict] | None = None) -> None:

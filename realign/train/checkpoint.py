@@ -17,6 +17,9 @@ from realign.lake.atomic import atomic_directory
 from realign.models.build import write_arrays
 
 
+CODE = ("train", "models", "evaluate")  # rooms whose edit makes a half-finished run another one
+
+
 @dataclass
 class Progress:
     """Where a run stands: the next step, the best validation so far, evaluations since, and its history."""
@@ -30,8 +33,10 @@ class Progress:
 
 
 def fingerprint(*parts) -> str:
-    """Hash of everything that a run depends on; parts are JSON values or bytes."""
+    """Hash of everything that a run depends on: parts (JSON values or bytes) and the code that trains."""
     digest = hashlib.sha256()
+    for path in sorted(path for room in CODE for path in (Path(__file__).parents[1] / room).rglob("*.py")):
+        digest.update(path.read_bytes())
     for part in parts:
         digest.update(part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode())
         digest.update(b"\0")
