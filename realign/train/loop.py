@@ -18,7 +18,7 @@ from mlx.utils import tree_flatten, tree_map
 
 from realign.train import checkpoint
 from realign.train.checkpoint import Progress
-from realign.train.schedule import learning_rate
+from realign.train.schedule import learning_rate, with_cooldown
 
 Batch = dict[str, mx.array]
 # (model, batch) to the loss summed over its targets, their number, and named statistics, sums likewise.
@@ -47,6 +47,8 @@ class Settings:
     evaluate_every: int = 0  # steps; 0: only at the end
     checkpoint_every: int = 50
     patience: int = 3  # evaluations without a better one
+    schedule: int = 0  # steps that the cosine is laid out for; 0: those of the run
+    cooldown: int = 0  # last steps, in which the rate falls straight to its final value
 
 
 class Stopped(Exception):
@@ -88,8 +90,7 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     model.train()
     started = time.perf_counter()
     while state.step < steps and not _finished(state, settings, validate):
-        optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
-                                                settings.final)
+        optimizer.learning_rate = _rate(state.step, steps, settings)
         mx.random.seed(_seed(mark, state.step))
         figures = _step(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
         figures |= batches.figures()
@@ -117,6 +118,15 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
 def _seed(mark: str, step: int) -> int:
     """Seed of a step's random numbers (dropout), so that a resumed run draws what an unbroken one does."""
     return int(checkpoint.fingerprint(mark, step)[:15], 16)
+
+
+def _rate(step: int, steps: int, settings: Settings) -> float:
+    peak = settings.learning_rate
+
+    def cosine(at: int) -> float:
+        return learning_rate(at, settings.schedule or steps, peak, settings.warmup, settings.final)
+
+    return with_cooldown(step, steps, cosine, settings.cooldown, settings.final * peak)
 
 
 def _step(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:

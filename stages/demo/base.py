@@ -22,6 +22,8 @@ class Base:
 
     seed: int
     steps: int
+    schedule: int
+    cooldown: int
     batch_size: int
     learning_rate: float
     warmup: float
@@ -108,7 +110,8 @@ def train(p: Base, output: Path, scratch: Path) -> list[dict]:
         (folder / "config.json").write_text("{}")
         tok = load_tokenizer(folder)
         settings = loop.Settings(p.learning_rate, warmup=p.warmup, weight_decay=p.weight_decay,
-                                 checkpoint_every=p.checkpoint_every, log_every=100)
+                                 checkpoint_every=p.checkpoint_every, log_every=100, schedule=p.schedule,
+                                 cooldown=p.cooldown)
         mark = checkpoint.fingerprint(vars(p), (folder / "tokenizer.json").read_bytes())
         state = loop.train(model, sft.loss, Documents(p, tok), settings, scratch=scratch, mark=mark,
                            progress_bar=bar("base"))
