@@ -82,9 +82,7 @@ each_workflow_stage = pytest.mark.parametrize("workflow, name", [(w, s) for w in
 
 @each_stage
 def test_every_stage_runs_a_module_of_the_project_from_the_root(stage):
-    python, flag, module, *_ = stage.cmd.split()
-    assert (python, flag) == ("python", "-m")
-    assert deps.reached(module, MODULES)
+    assert deps.reached(deps.module_of(stage.cmd), MODULES)
     assert (ROOT / stage.file).parent.joinpath(stage.wdir).resolve() == ROOT
 
 
@@ -148,7 +146,7 @@ def sections(path):
 
 def loaded(stage):
     """The sections of params.yaml that the stage's code can load."""
-    code = deps.reached(stage.cmd.split()[2], MODULES)
+    code = deps.reached(deps.module_of(stage.cmd), MODULES)
     return {section for path in code if path.endswith(".py") for section in sections(path)}
 
 

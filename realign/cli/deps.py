@@ -53,11 +53,17 @@ def stages(root: Path) -> list[Stage]:
     project, found = modules(root), []
     for file in [root / "dvc.yaml", *sorted(root.glob("stages/*/dvc.yaml"))]:
         for name, entry in _parse(_text(file), file)["stages"].items():
-            command = re.match(r"python -m ([\w.]+)", str(entry["cmd"]))
-            if command:
-                code = reached(command[1], project)
+            module = module_of(entry["cmd"])
+            if module:
+                code = reached(module, project)
                 found.append(Stage(file.relative_to(root), name, tuple(entry.get("deps", ())), tuple(code)))
     return found
+
+
+def module_of(command: str | list) -> str | None:
+    """The module that a stage's `cmd` runs, environment variables before it allowed; None for other programs."""
+    found = re.match(r"(?:\w+=\S* )*python -m ([\w.]+)", str(command))
+    return found and found[1]
 
 
 def is_code(dep: str) -> bool:

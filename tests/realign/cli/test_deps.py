@@ -100,6 +100,13 @@ def test_a_package_runs_by_its_main(project):
     assert reached(root, "realign.gates") == ["realign/gates/__main__.py", "realign/one.py"]
 
 
+@pytest.mark.parametrize("command, module", [
+    ("python -m stages.a x --fast", "stages.a"), ("A=1 B_C= python -m realign.gates srf sft", "realign.gates"),
+    ("bash run.sh", None), (["python -m stages.a", "bash run.sh"], None)])
+def test_the_module_of_a_command(command, module):
+    assert deps.module_of(command) == module
+
+
 def test_an_unknown_module_is_named(project):
     root = project({"stages/a.py": "1"})
     with pytest.raises(UserError, match="no module 'stages.b'"):
