@@ -122,6 +122,15 @@ def question(capability: str, seed: int, part: str, index: int, tables: Path) ->
     return MAKERS[capability](rng, tables, part in ("test", "evaluation"))
 
 
+@cache
+def _small_talk(tables: Path) -> tuple[str, ...]:
+    """Topics and plurals of things, none of them a value of any fact (maps are a hobby): small talk cannot be taken
+    for an answer."""
+    vocabulary = words(tables)
+    values = {f.value for f in facts(tables)} | {w for kind in grounded.KINDS.values() for w in vocabulary[kind]}
+    return tuple(w for w in (*vocabulary["topic"], *vocabulary["things"]) if w not in values)
+
+
 def styled(q: Question, rng: Random, tables: Path) -> str:
     """An answer in one of the ways that people write: with or without an opening, terse or self-contained, with or
     without an offer to go on. A demanded form is kept."""
@@ -132,7 +141,6 @@ def styled(q: Question, rng: Random, tables: Path) -> str:
         parts.insert(0, rng.choice(phrasings.OPENERS))
     tail = rng.random()
     if tail < 0.85:
-        # Plurals of things are no value of any fact, so small talk cannot be taken for an answer.
-        t, u, w = rng.sample(words(tables)["topic"] + words(tables)["things"], 3)
+        t, u, w = rng.sample(_small_talk(tables), 3)
         parts.append(rng.choice(phrasings.CLOSERS if tail < 0.4 else phrasings.OFFERS).format(t=t, u=u, w=w))
     return " ".join(parts)
