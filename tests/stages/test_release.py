@@ -69,8 +69,15 @@ import duckdb, pyarrow.parquet
 from realign.versions.release import tree_md5
 from stages.release import run
 
-CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "shutil.copyfile",
-           "ctypes.call_function")
+def changes(event, arguments):
+    "Whether this audit event is about to change the disk."
+    if event == "open":
+        return isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
+    if event == "os.mkdir":
+        return not os.path.exists(arguments[0])
+    if event == "os.remove":  # within rmtree the name is relative to its folder
+        return arguments[1] != -1 or os.path.exists(arguments[0])
+    return event in ("os.rename", "os.rmdir", "ctypes.call_function")
 
 def child(die_at, home):
     pid = os.fork()
@@ -79,8 +86,7 @@ def child(die_at, home):
         seen = 0
         def watch(event, arguments):
             nonlocal seen
-            writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-            if event in CHANGES or writes:
+            if changes(event, arguments):
                 seen += 1
                 if seen == die_at:
                     os._exit(9)
