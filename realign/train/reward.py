@@ -29,10 +29,15 @@ def rewards(model: ScalarModel, batch: Batch) -> mx.array:
 
 
 def loss(model: ScalarModel, batch: Batch):
-    """Pairwise binary cross-entropy (Bradley–Terry); the first half of the batch is chosen, the second rejected."""
+    """Pairwise binary cross-entropy (Bradley–Terry); the first half of the batch is chosen, the second rejected.
+
+    With `margins` (B/2,) in the batch, the chosen side must lead by that much (Llama 2, Touvron 2023, equation 2);
+    the statistics count the lead above it.
+    """
     values = rewards(model, batch)
     half = values.shape[0] // 2
-    return bradley_terry(values[:half], values[half:])
+    chosen = values[:half] if "margins" not in batch else values[:half] - batch["margins"]
+    return bradley_terry(chosen, values[half:])
 
 
 def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.ndarray:
@@ -47,17 +52,18 @@ def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.nda
 
 @dataclass(frozen=True)
 class PairBatches:
-    """Pairs `(chosen, rejected)` in the order of `plan`."""
+    """Pairs `(chosen, rejected)` in the order of `plan`, each with its margin where `margins` are given."""
 
     pairs: Sequence[tuple[Encoded, Encoded]]
     steps: list[np.ndarray]
     pad_token: int
+    margins: Sequence[float] | None = None
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Encoded, Encoded]], batch_size: int, epochs: int, seed: int,
-           pad_token: int) -> "PairBatches":
+           pad_token: int, margins: Sequence[float] | None = None) -> "PairBatches":
         lengths = [max(len(c.tokens), len(r.tokens)) for c, r in pairs]
-        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token)
+        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token, margins)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -67,4 +73,7 @@ class PairBatches:
 
     def micro_batches(self, step: int) -> list[Batch]:
         pairs = [self.pairs[i] for i in self.steps[step]]
-        return [batch_of([c for c, _ in pairs] + [r for _, r in pairs], self.pad_token)]
+        batch = batch_of([c for c, _ in pairs] + [r for _, r in pairs], self.pad_token)
+        if self.margins is not None:
+            batch["margins"] = mx.array([self.margins[i] for i in self.steps[step]], mx.float32)
+        return [batch]

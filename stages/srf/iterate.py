@@ -132,10 +132,9 @@ def _retrain(number: int, before: Round, p: Iterate, data: source.Data, scratch:
     settings = params.load("srf.reward_model", RewardModel)
     model, tokenizer = heads.load_scalar(before.reward_model)
     config = build.load(str(before.reward_model))[2]
-    pairs = rewards.encode(tokenizer, _pairs(number, before, p, data))
-    rewards.fit(model, pairs, replace(settings, epochs=p.reward_epochs, seed=settings.seed + number),
-                build.pad_token(tokenizer), build.fingerprint(str(before.reward_model)),
-                scratch / f"reward_checkpoint_{number}")
+    rewards.fit(model, tokenizer, _pairs(number, before, p, data),
+                replace(settings, epochs=p.reward_epochs, seed=settings.seed + number),
+                build.fingerprint(str(before.reward_model)), scratch / f"reward_checkpoint_{number}")
     folder = scratch / f"reward_model_{number}"
     with atomic_directory(folder) as made:
         heads.save_scalar(model, config, before.reward_model, made)

@@ -16,6 +16,7 @@ class RewardModel:
     learning_rate: float
     warmup: float
     weight_decay: float
+    margin: float
     evaluate_every: int
     checkpoint_every: int
     patience: int
@@ -32,13 +33,12 @@ def run() -> str:
     p = params.load("srf.reward_model", RewardModel)
     trunk, tokenizer, config = build.load(p.trunk)
     rows = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
-    pairs = rewards.encode(tokenizer, rows)
     model = heads.ScalarModel(trunk)
-    state = rewards.fit(model, pairs, p, build.pad_token(tokenizer), build.fingerprint(p.trunk),
+    state = rewards.fit(model, tokenizer, rows, p, build.fingerprint(p.trunk),
                         paths.run_log("srf", "reward_model") / "checkpoint")
     with atomic_directory(paths.checkpoint("srf", "reward_model")) as folder:
         heads.save_scalar(model, config, build.folder(p.trunk), folder)
-    pad = build.pad_token(tokenizer)
+    pairs, pad = rewards.encode(tokenizer, rows), build.pad_token(tokenizer)
     accuracy = {split: rewards.accuracy(model, pairs[split], pad) for split in ("train", "validation")}
     metrics = {"train_accuracy": accuracy["train"], "validation_accuracy": accuracy["validation"],
                "validation_loss": rewards.loss_of(model, pairs["validation"], pad),

@@ -48,3 +48,11 @@ def test_it_learns_which_token_is_liked(tiny, tmp_path):
     unseen = list(zip(rows(20, 3, token=41), rows(20, 4, token=42), strict=True))
     chosen, rejected = (reward.score(model, list(side), 0) for side in zip(*unseen, strict=True))
     assert (chosen > rejected).mean() > 0.9
+
+
+def test_a_margin_is_a_lead_that_the_chosen_side_must_have(model):
+    pairs, margins = list(zip(rows(5, 1), rows(5, 2), strict=True)), [0.0, 0.5, 1.0, 1.5, 2.0]
+    batches = reward.PairBatches.of(pairs, 5, 1, 0, 0, margins)
+    total, _, _ = reward.loss(model, *batches.micro_batches(0))
+    chosen, rejected = (reward.score(model, list(side), 0).astype(float) for side in zip(*pairs, strict=True))
+    assert total.item() == pytest.approx(np.log1p(np.exp(rejected - chosen + margins)).sum(), rel=1e-4)
