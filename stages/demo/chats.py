@@ -61,10 +61,10 @@ def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -
 def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
     """Three passages and a question; one in three is left open by them. Other people in evaluation."""
     people = grounded.split_names(tables)[evaluation]
-    stated = grounded.entries(rng, people, tables, 3, 3 + rng.choice((0, 0, 1)))
+    stated = grounded.distinct_entries(rng, people, tables, 3)
     text = grounded.passages_text(rng, stated, tables)
     if rng.random() < 1 / 3:
-        entry = grounded.absent(rng, stated, people)
+        entry = grounded.absent_relation(rng, stated)
         rivals = _others(entry, stated, tables)
         reference = Reference(refuse=True, rivals=rivals, subject=(entry.relation, entry.entity))
         full, terse = phrasings.ABSENT_FULL, phrasings.ABSENT_TERSE
@@ -83,7 +83,7 @@ def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
 def sums(rng: Random, tables: Path, evaluation: bool) -> Question:
     steps = rng.choice((1, 1, 2))
     while True:
-        p = arithmetic.problem(rng, tables, steps, evaluation)
+        p = arithmetic.story(rng, tables, steps, evaluation)
         reference = Reference(number=p.result, subject=("=",))
         if not verify(reference, p.question)[0]:  # else repeating the story would answer it
             break

@@ -19,6 +19,9 @@ FIRST_DOCUMENTS = 12000
 # Once closed-book facts are known: dense citing, more sums.
 LAST = (("cite", 0.2), ("recall", 0.05), ("grounded", 0.45), ("facts", 0.08), ("arithmetic", 0.17), ("format", 0.05))
 LAST_FROM = 56320
+# At last, passages that their relation tells apart, and sums of every combination: what this size can learn to read.
+DISTINCT = (("cite", 0.15), ("grounded", 0.5), ("facts", 0.08), ("arithmetic", 0.15), ("format", 0.12))
+DISTINCT_FROM = 116736
 Turn = tuple[str, str]
 
 
@@ -74,6 +77,37 @@ def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
     return [(f"{text}\n{first_question}", first_answer), *turns[1:]]
 
 
+def distinct_cite_turns(rng: Random, tables: Path) -> list[Turn]:
+    """As `cite_turns`, of passages that differ in their relation."""
+    people, _ = grounded.split_names(tables)
+    stated = grounded.distinct_entries(rng, people, tables, rng.randint(2, 4))
+    orders = [" ".join(phrasings.fill("{S} is {v} [{c}].", e.subject, v=e.value, c=e.passage)
+                       for e in rng.sample(stated, len(stated))) for _ in range(15 // len(stated))]
+    return [(grounded.passages_text(rng, stated, tables), " ".join(orders))]
+
+
+def distinct_grounded_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Passages that differ in their relation, and a few questions on them, one in three left open."""
+    people, _ = grounded.split_names(tables)
+    stated = grounded.distinct_entries(rng, people, tables, rng.choice((2, 3, 3, 3, 4)))
+    text = grounded.passages_text(rng, stated, tables)
+    asked = rng.choices(stated, k=5) + [grounded.absent_relation(rng, stated) for _ in range(3)]
+    rng.shuffle(asked)
+    turns = []
+    for entry in asked:
+        answers = phrasings.GROUNDED_FULL if entry.passage else phrasings.ABSENT_FULL
+        template = answers[0] if rng.random() < 0.6 else rng.choice(answers)
+        turns.append((phrasings.fill(rng.choice(phrasings.ASK), entry.subject),
+                      phrasings.fill(template, entry.subject, v=entry.value, c=entry.passage)))
+    return [(f"{text}\n{turns[0][0]}", turns[0][1]), *turns[1:]]
+
+
+def story_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Word problems of all sums."""
+    problems = [arithmetic.story(rng, tables, rng.choice((1, 1, 2)), evaluation=False) for _ in range(5)]
+    return [(p.question, p.worked) for p in problems]
+
+
 def facts_turns(rng: Random, tables: Path) -> list[Turn]:
     """Closed-book questions, one in six about something made up."""
     turns = []
@@ -113,15 +147,27 @@ TURNS = {
 }
 
 
+DISTINCT_TURNS = TURNS | {"cite": distinct_cite_turns, "grounded": distinct_grounded_turns, "arithmetic": story_turns}
+
+
+def lesson(index: int) -> tuple[tuple, dict]:
+    """The share of documents by kind, and what makes each kind, at document `index`."""
+    if index < FIRST_DOCUMENTS:
+        return FIRST, TURNS
+    if index < LAST_FROM:
+        return MIX, TURNS
+    return (LAST, TURNS) if index < DISTINCT_FROM else (DISTINCT, DISTINCT_TURNS)
+
+
 def document(seed: int, index: int, tables: Path) -> list[dict[str, str]]:
     """Chat messages of document `index`."""
     rng = Random(f"{seed}:corpus:{index}")
-    mix = FIRST if index < FIRST_DOCUMENTS else MIX if index < LAST_FROM else LAST
+    mix, kinds = lesson(index)
     kind = rng.choices([k for k, _ in mix], [w for _, w in mix])[0]
     # Few items at first, where even a blurred look at the context is often right, then more.
     few = {"most": 3 + 5 * index // FIRST_DOCUMENTS} if kind in ("list", "recall") and index < FIRST_DOCUMENTS else {}
     messages = []
-    for question, answer in TURNS[kind](rng, tables, **few):
+    for question, answer in kinds[kind](rng, tables, **few):
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return messages
 
