@@ -17,7 +17,8 @@ export DO_NOT_TRACK := 1
 # From the shipped data to the verdict: pipeline, gates, report, released model. The gates are shown
 # after a rejection too.
 demo: $(INSTALLED)
-	$(BIN)/dvc repro || { $(BIN)/realign status; exit 1; }
+	$(BIN)/realign check
+	$(BIN)/dvc repro || { $(BIN)/realign report; $(BIN)/realign status; exit 1; }
 	$(BIN)/realign status
 
 test: $(INSTALLED)

@@ -34,6 +34,7 @@ def main() -> None:
     options = arguments()
     if options.arm:
         return run_arm(options)
+    backend.start()  # the children inherit its environment variables: threads that wait do not spin
     with tempfile.TemporaryDirectory() as folder:
         options.rows = Path(folder) / "rows.json"
         options.rows.write_text(json.dumps(make_rows(options.steps * BATCH + HELD_OUT, Path(folder))))
@@ -82,8 +83,7 @@ class Arm:
                    "--windows", str(options.windows), "--steps", str(steps)]
         if options.cpu_time:
             command.append("--cpu-time")
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=os.environ | backend.ENVIRONMENT)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.before = self.answer()
 
     def answer(self) -> dict:

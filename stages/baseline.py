@@ -1,6 +1,7 @@
 """What the base model can do before any workflow touches it, capability by capability."""
 
-from realign import params, paths, stage
+from realign import paths, stage
+from stages.model import base
 
 
 def run() -> str:
@@ -9,7 +10,7 @@ def run() -> str:
     from realign.lake.table import read_rows, write_table
     from realign.models import build
 
-    model, tokenizer, _ = build.load(params.load("model.base", str))
+    model, tokenizer, _ = build.load(base())
     chats = read_rows(paths.WORLD / "evaluation.parquet", CHATS)
     answered = capabilities.records(chats, capabilities.greedy(model, tokenizer, chats))
     write_table(answered, paths.dataset("demo", "baseline", "records"), RECORDS)

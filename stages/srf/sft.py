@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from realign import params, paths, stage
 from realign.errors import UserError
+from stages.model import base as chosen_base
 from stages.srf import source
 
 
@@ -31,7 +32,7 @@ def run() -> str:
     from realign.models import build
 
     p, data = params.load("srf.sft", Sft), source.settings()
-    base = params.load("model.base", str)
+    base = chosen_base()
     model, tokenizer, config = build.load(base)
     if p.window > build.window(config):
         raise UserError(f"srf.sft.window is {p.window} tokens", where="params.yaml",
