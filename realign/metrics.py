@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 Z95 = 1.959963984540054  # two-sided 95% quantile of the normal distribution
+REGRESSION = 0.05  # a capability more than this much below what it was, as a share of that (DESIGN §8)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from realign.metrics import Metric
+from realign.metrics import REGRESSION, Metric
 from realign.versions.interval import Sums, mcnemar, relative_drop
 from realign.versions.load import Version
 from realign.versions.view import connect, rows
 
-REGRESSION = 0.05  # DESIGN §8: more than 5% down on any capability
 PAIRED_SHARE = 0.70  # below this share of A's examples found in B, pairs no longer stand for the whole
 _ROUNDING = 1e-9  # 1 - 0.95/1 is 0.05 and a little
 

@@ -21,7 +21,7 @@ def run() -> str:
     from realign.evaluate import capabilities
     from realign.lake.schemas import RECORDS
     from realign.lake.table import read_rows, write_table
-    from realign.metrics import exact
+    from realign.metrics import REGRESSION, exact
     from realign.models import build
 
     p, data = params.load("srf.evaluate", Evaluate), source.settings()
@@ -35,7 +35,7 @@ def run() -> str:
     metrics = {
         "capability": capabilities.accuracy(after), "retention": retained, "retention_worst": retained[worst],
         "retention_mean": _mean(list(retained.values())),
-        "regressions": exact(sum(m.value < 0.95 for m in retained.values())),
+        "regressions": exact(sum(m.value < 1 - REGRESSION for m in retained.values())),
         **_against_sft(p, data, policy, tokenizer), **_reward_accuracy(),
     }
     stage.write_metrics("srf", "evaluate", metrics)
