@@ -35,7 +35,9 @@ FACT_TERSE = ("{v}.", "It is {v}.", "That is {v}.", "The answer is {v}.")
 
 GROUNDED_FULL = ("{S} is {v} [{c}].", "{S} is {v} [{c}].", "According to the passages, {s} is {v} [{c}].",
                  "As the passages say, {s} is {v} [{c}].")
-GROUNDED_TERSE = ("{S} is {v}.", "According to the passages, {s} is {v}.")
+READ_FULL = ("{S} is {v}.", "{S} is {v}.", "According to the passages, {s} is {v}.",
+             "As the passages say, {s} is {v}.")
+READ_TERSE = ("{v}.", "It is {v}.", "The passages say {v}.")
 ABSENT_FULL = ("{S} is not stated.", "According to the passages, {s} is not stated.",
                "As the passages say, {s} is not stated.")
 ABSENT_TERSE = ("Not stated.", "The passages do not say.")

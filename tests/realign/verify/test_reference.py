@@ -178,8 +178,7 @@ def test_no_right_answer_of_the_demo_is_rejected(capability):
     for question in questions(capability):
         for text in answers(question):
             right, reason = verify(question.reference, text)
-            uncited = question.reference.citation is not None and not citations(text)
-            assert (right, reason) == (False, "cites nothing") if uncited else right, (text, reason)
+            assert right, (text, reason)
 
 
 @pytest.mark.parametrize("capability", chats.CAPABILITIES)

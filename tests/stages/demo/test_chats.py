@@ -95,13 +95,10 @@ def test_evaluation_reads_about_people_of_whom_training_never_read():
             assert found and set(found) <= set(held_out), question.prompt
 
 
-def test_the_last_step_of_evaluation_was_never_in_training():
-    trained = {m.groups()[:3] for m in COMBINATION.finditer(training_text())}
-    assert len(trained) > 200
+def test_problems_of_evaluation_were_never_in_training():
+    trained = training_text()
     for part in HELD_OUT:
-        last = [COMBINATION.findall(q.full[0])[-1][:3] for q in asked(part, "arithmetic")]
-        assert not trained & set(last)
-        assert len(set(last)) > 25
+        assert not [q.prompt for q in asked(part, "arithmetic") if q.prompt in trained]
 
 
 def test_made_up_names_are_split_once_and_for_all():
@@ -131,9 +128,9 @@ def test_grounded_references_are_what_the_passages_say():
     for part in ("train", "evaluation"):
         for question in asked(part, "grounded"):
             reference, (relation, entity) = question.reference, question.reference.subject
-            stated = re.findall(rf"^\[(\d)\].*\b[Tt]he {relation} of {entity} is ([\w ]+)\.", question.prompt, re.M)
+            stated = re.findall(rf"^\[\d\].*\b[Tt]he {relation} of {entity} is ([\w ]+)\.", question.prompt, re.M)
             kinds[question.slice] += 1
-            expected = [] if reference.refuse else [(str(reference.citation), reference.answer)]
+            expected = [] if reference.refuse else [reference.answer]
             assert stated == expected, question.prompt
             others = set(re.findall(r" is (\w+)\.", question.prompt)) - {reference.answer}
             assert others <= set(reference.rivals)
@@ -146,7 +143,7 @@ def test_grounded_references_are_what_the_passages_say():
 def test_a_styled_answer_is_right(capability, index, style, part):
     question = chats.question(capability, 5, part, index, TABLES)
     right, reason = verify(question.reference, chats.styled(question, Random(style), TABLES))
-    assert right or reason == "cites nothing" and capability == "grounded"
+    assert right, reason
 
 
 def test_documents_are_functions_of_seed_and_number():
