@@ -138,10 +138,10 @@ def styled(q: Question, rng: Random, tables: Path) -> str:
     if q.reference.exact:
         return q.full[0]
     parts = [rng.choice(q.full if rng.random() < 0.65 else q.terse)]
-    if rng.random() < 0.5:
+    if rng.random() < 0.7:
         parts.insert(0, rng.choice(phrasings.OPENERS))
     tail = rng.random()
-    if tail < 0.85:
+    if tail < 0.92:
         t, u, w = rng.sample(_small_talk(tables), 3)
-        parts.append(rng.choice(phrasings.CLOSERS if tail < 0.4 else phrasings.OFFERS).format(t=t, u=u, w=w))
+        parts.append(rng.choice(phrasings.CLOSERS if tail < 0.42 else phrasings.OFFERS).format(t=t, u=u, w=w))
     return " ".join(parts)
