@@ -1,7 +1,7 @@
 """Seconds that the seven SRF gates take after every threshold was changed, and with nothing changed.
 
-In a copy of the project, on metrics of a made-up clean run (those of the gates' tests), once gate by gate and once
-through DVC. Run: python -m benchmarks.gates
+In a copy of the project, on metrics of a made-up clean run (those of the gates' tests), once gate by gate and
+once through DVC. Run: python -m benchmarks.gates
 """
 
 import json
@@ -27,7 +27,8 @@ def main() -> None:
         for label in ("nothing cached", "cached"):
             timed(label, gates, copy)
         timed(f"{changed(copy)} thresholds changed", gates, copy)
-        dvc = [[sys.executable, "-m", "dvc", "repro", "-q", "-s", *(f"stages/srf/dvc.yaml:gate_{s}" for s in stages)]]
+        names = [f"stages/srf/dvc.yaml:gate_{stage}" for stage in stages]
+        dvc = [[sys.executable, "-m", "dvc", "repro", "-q", "-s", *names]]
         print("the same through dvc repro:")
         run(dvc, copy)
         timed(f"{changed(copy)} thresholds changed", dvc, copy)
@@ -85,7 +86,7 @@ def run(commands: list[list[str]], folder: Path) -> None:
     # DVC's stages say `python`: it has to be this one.
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     for command in commands:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 

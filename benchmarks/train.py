@@ -1,9 +1,9 @@
-"""Training throughput: this project's loop against mlx-lm's trainer, full fine-tuning, interleaved in one run.
+"""Training throughput: this project's loop against mlx-lm's trainer, full fine-tuning, in one run.
 
-Same Llama (1 million parameters, random), same rows in every step (16 of at most 256 tokens), same AdamW; every
-weight is trained and every token but a row's first is a target on both sides (mlx-lm's default, without
---mask-prompt). Each side cuts and pads its batches its own way, and keeps what it does by itself: gradient clipping
-here, compiled steps there. A third arm is mlx-lm's trainer with the BLAS of the stock MLX wheel.
+Same Llama (1 million parameters, random), same rows in every step (16 of at most 256 tokens), same AdamW;
+every weight is trained and every token but a row's first is a target on both sides (mlx-lm's default, without
+--mask-prompt). Each side cuts and pads its batches its own way, and keeps what it does by itself: gradient
+clipping here, compiled steps there. A third arm is mlx-lm's trainer with the BLAS of the stock MLX wheel.
 
 Run: python -m benchmarks.train [--windows 6] [--steps 25] [--profile]
 """
@@ -46,9 +46,9 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, default=6, help="windows of each arm; the first is not counted")
+    parser.add_argument("--windows", type=int, default=6, help="of each arm; the first is not counted")
     parser.add_argument("--steps", type=int, default=25, help="steps a window: one pass over the rows")
-    parser.add_argument("--stock-steps", type=int, default=3, help="the same with the stock BLAS; 0: leave it out")
+    parser.add_argument("--stock-steps", type=int, default=3, help="with the stock BLAS; 0: leave it out")
     parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
     parser.add_argument("--profile", action="store_true", help="where this project's step spends its time")
     parser.add_argument("--arm", choices=[*ARMS], help=argparse.SUPPRESS)  # a child process
@@ -66,7 +66,8 @@ def make_rows(count: int, folder: Path) -> list[list[int]]:
 
     chats = [corpus.document(0, corpus.FIRST_DOCUMENTS + i, paths.TABLES) for i in range(count)]
     texts = (f" {message['content']}" for messages in chats for message in messages)
-    tokenizer.save(tokenizer.train(texts, CONFIG["vocab_size"], subwords=96), folder, CONFIG["max_position_embeddings"])
+    trained = tokenizer.train(texts, CONFIG["vocab_size"], subwords=96)
+    tokenizer.save(trained, folder, CONFIG["max_position_embeddings"])
     (folder / "config.json").write_text("{}")
     return [row.tokens[:LONGEST] for row in chat.encode(load_tokenizer(folder), chats)]
 
@@ -111,8 +112,8 @@ def compare(options: argparse.Namespace) -> None:
             arm.window()
     for arm in arms:
         arm.end()
-    print(f"arm           target tok/s  lowest–highest  GFLOP/s  loss a token   steps   {clock_name(options)}, "
-          f"medians of {options.windows - 1} windows")
+    print(f"medians of {options.windows - 1} windows, {clock_name(options)}")
+    print("arm           target tok/s  lowest–highest  GFLOP/s  loss a token   steps")
     for arm in arms:
         rates = arm.rates[1:]  # the first window warms up
         print(f"{arm.name:<13} {statistics.median(rates):>12.0f} {min(rates):>7.0f}–{max(rates):<7.0f}"
@@ -165,7 +166,7 @@ def run_arm(options: argparse.Namespace) -> None:
 
     rows = json.loads(options.rows.read_text())
     rows, held_out = rows[:-HELD_OUT], rows[-HELD_OUT:]
-    # One pass over the rows is a window of the arms that take all its steps; widths are the same in every window.
+    # A pass over the rows is a window of the arms that take all its steps, of the same widths every time.
     passes = plan([len(r) for r in rows], BATCH, options.windows, seed=0)
     length = len(passes) // options.windows
     steps = [s for w in range(options.windows) for s in passes[w * length:w * length + options.steps]]
@@ -188,8 +189,9 @@ def train_realign(model, rows: list[list[int]], windows: Windows) -> None:
             return super().micro_batches(step)
 
     encoded = [Encoded(r, [1] * len(r)) for r in rows]
-    settings = loop.Settings(RATE, warmup=0.0, final=1.0, checkpoint_every=10**9)  # a constant rate, as mlx-lm's
-    loop.train(model, sft.loss, Batches(encoded, windows.plan, 0, BATCH), settings, scratch=Path("unused"), mark="",
+    settings = loop.Settings(RATE, warmup=0.0, final=1.0, checkpoint_every=10**9)  # a constant rate
+    batches = Batches(encoded, windows.plan, 0, BATCH)
+    loop.train(model, sft.loss, batches, settings, scratch=Path("unused"), mark="",
                progress_bar=lambda done, steps, figures: windows.end(done))
 
 
@@ -209,11 +211,13 @@ def train_mlx_lm(model, rows: list[list[int]], windows: Windows) -> None:
             yield from trainer.iterate_batches([(rows[i], 0) for i in chosen], batch_size, max_seq_length)
 
     optimizer = optim.AdamW(RATE, betas=[0.9, 0.95], bias_correction=True)  # the loop's own settings
+    report = Report()
     with tempfile.TemporaryDirectory() as folder:
         settings = trainer.TrainingArgs(
             batch_size=BATCH, iters=len(windows.plan), steps_per_report=windows.steps, steps_per_save=10**9,
             max_seq_length=LONGEST, adapter_file=f"{folder}/adapters.safetensors")
-        trainer.train(model, optimizer, rows, args=settings, iterate_batches=batches, training_callback=Report())
+        trainer.train(model, optimizer, rows, args=settings, iterate_batches=batches,
+                      training_callback=report)
 
 
 def heldout_loss(model, rows: list[list[int]]) -> float:
