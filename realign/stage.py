@@ -54,4 +54,5 @@ def write_metrics(workflow: str, name: str, metrics: dict, curves: list[dict] | 
 
     write_json(paths.metrics(workflow, name), to_json(metrics))
     if curves is not None:
-        write_json(paths.plots(workflow, name), to_json({"_": curves})["_"])
+        fields = {field: None for record in curves for field in record}  # `dvc plots` wants them in every record
+        write_json(paths.plots(workflow, name), to_json({"_": [fields | record for record in curves]})["_"])

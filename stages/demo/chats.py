@@ -31,7 +31,7 @@ def _ask(rng: Random, subject: str, evaluation: bool) -> str:
 @cache
 def _checkable(tables: Path) -> list[Fact]:
     """Facts whose value is no ordinary word of an answer (I, As, In and He are symbols of elements, too)."""
-    templates = (*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
+    templates = (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
                  *phrasings.REFUSE_FULL, *phrasings.REFUSE_TERSE)
     ordinary = {word.strip(".,?") for template in templates for word in template.split()}
     return [replace(f, rivals=tuple(r for r in f.rivals if r not in ordinary))
@@ -143,5 +143,5 @@ def styled(q: Question, rng: Random, tables: Path) -> str:
     tail = rng.random()
     if tail < 0.92:
         t, u, w = rng.sample(_small_talk(tables), 3)
-        parts.append(rng.choice(phrasings.CLOSERS if tail < 0.42 else phrasings.OFFERS).format(t=t, u=u, w=w))
+        parts.append(rng.choice(phrasings.REMARKS if tail < 0.42 else phrasings.OFFERS).format(t=t, u=u, w=w))
     return " ".join(parts)

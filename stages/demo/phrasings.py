@@ -20,6 +20,14 @@ CLOSERS = (
     "My notes also cover {t} and {u}.", "It was a day of {t} and {u}.", "Many ask this after {t}.",
     "I checked it twice, between {t} and {u}.", "Such is the world of {t}.", "There it is, beside {t} and {u}.",
 )
+# The same, as long as an offer, so that length does not tell the two apart.
+REMARKS = (
+    "People also talk of {t}, {u} and {w}.", "It comes up with {t}, {u} or {w}.",
+    "I learned that with {t}, {u} and {w}.", "Hope that helps with {t}, {u} and {w}.",
+    "My notes also cover {t}, {u} and {w}.", "It was a day of {t}, {u} and {w}.",
+    "Many ask this after {t}, {u} or {w}.", "I checked it twice, between {t}, {u} and {w}.",
+    "Such is the world of {t}, {u} and {w}.", "There it is, beside {t}, {u} and {w}.",
+)
 # Sentences that offer to go on: the part of an answer that the demo's scorer likes.
 OFFERS = (
     "Would you like to hear about {t}, {u} or {w}?", "Shall we talk about {t}, {u} or {w} next?",

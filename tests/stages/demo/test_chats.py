@@ -50,7 +50,7 @@ def test_tables_have_no_empty_or_padded_cell():
 
 def test_no_value_is_said_by_small_talk():
     """A rival in an opening or a closing sentence would make right answers wrong."""
-    said = " ".join([*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
+    said = " ".join([*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
                      *phrasings.REFUSE_FULL])
     said = re.sub(r"\{\w\}", "", said)
     for capability in ("facts", "grounded", "arithmetic"):  # and the words that fill them, as they are used
