@@ -6,6 +6,7 @@ policy as it then is, and serves `epochs` passes of minibatches. So checkpoints 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import mlx.core as mx
@@ -40,6 +41,14 @@ class PolicySettings:
     clip: float
     discount: float
     gae_lambda: float
+
+    def __post_init__(self):
+        if self.algorithm not in ("ppo", "a2c"):
+            raise UserError(f"unknown algorithm {self.algorithm!r}", where="algorithm", expected="ppo or a2c")
+        if self.algorithm == "a2c" and self.epochs != 1:
+            raise UserError(f"a2c with {self.epochs} epochs", where="epochs", expected="1: without a ratio, a second "
+                            "pass would learn from responses that the policy no longer gives",
+                            fix="set epochs to 1, or take ppo")
 
 
 class ActorCritic(nn.Module):
@@ -77,9 +86,14 @@ def objective(settings: PolicySettings) -> Loss:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Sampled responses: rows masked to what was sampled, and per row the arrays over its sampled tokens."""
+    """Sampled responses: rows masked to what was sampled, and per row the arrays over its sampled tokens.
+
+    The reference's logits (tokens, vocabulary) are the large part: 4 bytes × vocabulary a sampled token, so 64
+    responses of 64 tokens take 32 MiB at a vocabulary of 2,048 and 2.4 GiB at 152,000.
+    """
 
     rows: list[Encoded]
+    reference_logits: list[np.ndarray]
     logprobs: list[np.ndarray]
     values: list[np.ndarray]
     advantages: list[np.ndarray]
@@ -144,20 +158,31 @@ class Rollouts:
         samples = generate(self.model.policy, prompts, self.sampling, seed=int(rng.integers(2**31)))
         rows = [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens)) for p, s in
                 zip(prompts, samples, strict=True)]
-        rewards = self.reward(rows)
-        values = self._values(rows)
+        rewards = self._rewards(rows)
+        values = self._over_rows(rows, self._values)
+        reference = self._over_rows(rows, partial(response_logits, self.reference))
         self.model.train()
         advantages, returns = self._advantages(rewards * self.settings.reward_scale, values)
         self._figures = {"reward": float(rewards.mean()), "length": float(np.mean([len(s.tokens) for s in samples]))}
-        return Rollout(rows, [s.logprobs for s in samples], values, advantages, returns)
+        return Rollout(rows, reference, [s.logprobs for s in samples], values, advantages, returns)
 
-    def _values(self, rows: Sequence[Encoded]) -> list[np.ndarray]:
+    def _rewards(self, rows: Sequence[Encoded]) -> np.ndarray:
+        rewards = np.asarray(self.reward(rows))
+        if rewards.shape != (len(rows),) or not np.isfinite(rewards).all():
+            raise UserError(f"{np.isfinite(rewards).sum()} finite rewards for {len(rows)} responses", where="reward",
+                            expected="one finite number a response", fix="look at the reward model and its training")
+        return rewards
+
+    def _values(self, batch: Batch) -> mx.array:
+        return self.model.critic(batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]]
+
+    def _over_rows(self, rows: Sequence[Encoded], of: Callable[[Batch], mx.array]) -> list[np.ndarray]:
+        """Per row what `of` says of its sampled tokens, float32; a minibatch at a time."""
         found = []
         for start in range(0, len(rows), self.settings.minibatch):
             part = rows[start:start + self.settings.minibatch]
-            batch = sft.batch_of(part, self.pad_token)
-            values = np.array(self.model.critic(batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]])
-            found += np.split(values, np.cumsum([sum(r.mask) for r in part])[:-1])
+            flat = np.array(of(sft.batch_of(part, self.pad_token)).astype(mx.float32))
+            found += np.split(flat, np.cumsum([sum(r.mask) for r in part])[:-1])
         return found
 
     def _advantages(self, rewards: np.ndarray, values: list[np.ndarray]):
@@ -166,7 +191,8 @@ class Rollouts:
         shape = (len(values), max(lengths))
         mask, value, reward = (np.zeros(shape, np.float32) for _ in range(3))
         for i, v in enumerate(values):
-            mask[i, :len(v)], value[i, :len(v)], reward[i, len(v) - 1] = 1.0, v, rewards[i]
+            mask[i, :len(v)], value[i, :len(v)] = 1.0, v
+            reward[i, len(v) - 1:len(v)] = rewards[i]  # nowhere, where nothing was sampled
         advantages, returns = gae(reward, value, mask, self.settings.discount, self.settings.gae_lambda)
         advantages = whiten(advantages, mask)
         return ([advantages[i, :n] for i, n in enumerate(lengths)], [returns[i, :n] for i, n in enumerate(lengths)])
@@ -175,8 +201,7 @@ class Rollouts:
         rows = [rollout.rows[i] for i in picks]
         batch = sft.batch_of(rows, self.pad_token)
         batch["targets"] = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]
-        batch["reference_logits"] = mx.stop_gradient(response_logits(self.reference, batch))[None]
-        for name in ("logprobs", "values", "advantages", "returns"):
+        for name in ("reference_logits", "logprobs", "values", "advantages", "returns"):
             column = getattr(rollout, name)
             batch[name] = mx.array(np.concatenate([column[i] for i in picks]))[None]
         return batch

@@ -4,20 +4,24 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 import pytest
+from mlx.utils import tree_flatten
 
 from realign.errors import UserError
-from realign.evaluate.generate import Sampling
+from realign.evaluate import drift
+from realign.evaluate.generate import Completion, Sampling, generate
 from realign.models.heads import ScalarModel
+from realign.train import policy
 from realign.train.loop import Settings, train
 from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
 
 STOP = 3
 
 
-def settings_of(**changes) -> PolicySettings:
+def settings_of(algorithm="ppo", **changes) -> PolicySettings:
     return PolicySettings(**(dict(
-        algorithm="ppo", rollouts=2, prompts_per_rollout=10, minibatch=4, epochs=2, kl_penalty=0.1, entropy_bonus=0.01,
-        reward_scale=2.0, value_weight=0.5, clip=0.2, discount=1.0, gae_lambda=1.0) | changes))
+        algorithm=algorithm, rollouts=2, prompts_per_rollout=10, minibatch=4, epochs=2 if algorithm == "ppo" else 1,
+        kl_penalty=0.1, entropy_bonus=0.01, reward_scale=2.0, value_weight=0.5, clip=0.2, discount=1.0,
+        gae_lambda=1.0) | changes))
 
 
 def critic_of(trunk) -> ScalarModel:
@@ -188,6 +192,66 @@ def test_figures_of_the_rollout(rollouts):
                               "length": pytest.approx(np.mean([sum(r.mask) for r in rows]))}
 
 
+def test_the_reference_is_read_once_a_rollout(rollouts, tiny, monkeypatch):
+    made = rollouts()
+    made.reference = tiny(5)
+    read = []
+    monkeypatch.setattr(policy, "response_logits",
+                        lambda model, batch: read.append(len(batch["tokens"])) or drift.response_logits(model, batch))
+    for step in range(made.steps_per_rollout):  # two passes over ten rows
+        batch, = made.micro_batches(step)
+        fresh = np.array(drift.response_logits(made.reference, batch))
+        np.testing.assert_allclose(np.array(batch["reference_logits"])[0], fresh, atol=1e-5)
+    assert read == [4, 4, 2]
+
+
+def test_a_row_of_which_nothing_was_sampled_weighs_nothing(rollouts, monkeypatch):
+    made, empty = rollouts(minibatch=1), Completion([], np.zeros(0, np.float32), False)
+    monkeypatch.setattr(policy, "generate", lambda *a, **k: [empty, *generate(*a, **k)[1:]])
+    with_empty = [made.micro_batches(step)[0] for step in range(10)]
+    rollout = made._current[1]
+    assert [sum(r.mask) for r in rollout.rows][0] == len(rollout.advantages[0]) == 0
+    assert np.concatenate(rollout.advantages).std() == pytest.approx(1, abs=1e-4)
+    loss = nn.value_and_grad(made.model, objective(made.settings))
+    counts = []
+    for batch in with_empty:
+        (total, count, stats), gradients = loss(made.model, batch)
+        counts.append(count.item())
+        for value in (total, *stats.values(), *(g for _, g in tree_flatten(gradients))):
+            assert np.isfinite(np.array(value)).all()
+            assert count.item() or not np.array(value).any()
+    assert sorted(counts)[0] == 0 < sorted(counts)[1]
+
+
+def test_a_rollout_of_which_nothing_was_sampled_weighs_nothing(rollouts, monkeypatch):
+    made = rollouts()
+    nothing = Completion([], np.zeros(0, np.float32), False)
+    monkeypatch.setattr(policy, "generate", lambda *_, **__: [nothing] * 10)
+    batch, = made.micro_batches(0)
+    total, count, _ = objective(made.settings)(made.model, batch)
+    assert (total.item(), count.item()) == (0, 0)
+
+
+@pytest.mark.parametrize(("rewards", "named"), [
+    ([], "0 finite rewards for 10 responses"), ([1.0] * 9, "9 finite"), ([1.0] * 9 + [float("nan")], "9 finite"),
+])
+def test_rewards_that_are_missing_or_not_numbers(rewards, named, rollouts):
+    made = rollouts()
+    made.reward = lambda rows: np.array(rewards, np.float32)
+    with pytest.raises(UserError, match=named):
+        made.micro_batches(0)
+
+
+def test_a2c_takes_one_pass():
+    with pytest.raises(UserError, match="a2c with 2 epochs"):
+        settings_of("a2c", epochs=2)
+
+
+def test_an_algorithm_that_is_none():
+    with pytest.raises(UserError, match="unknown algorithm 'grppo'"):
+        settings_of("grppo")
+
+
 def test_more_prompts_than_there_are(rollouts):
     with pytest.raises(UserError, match="prompts_per_rollout is 10"):
         rollouts(prompts=[[1], [2]])
@@ -202,8 +266,8 @@ def bandit(tiny, folder, algorithm: str, kl_penalty: float) -> tuple[float, floa
     """Probability of the one rewarded token before and after training, and the KL of after to before, in nats."""
     good, prompt = 7, [5]
     model, start = ActorCritic(tiny(0), critic_of(tiny(1))), tiny(0)
-    settings = settings_of(algorithm=algorithm, rollouts=25, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
-                           epochs=2 if algorithm == "ppo" else 1, kl_penalty=kl_penalty, entropy_bonus=0.0)
+    settings = settings_of(algorithm, rollouts=25, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
+                           kl_penalty=kl_penalty, entropy_bonus=0.0)
     made = Rollouts(model, start, [prompt] * 64, lambda rows: np.array([r.tokens[-1] == good for r in rows], np.float32),
                     Sampling(1), settings, 0, 0)
     train(model, objective(settings), made, Settings(1e-2, warmup=0.0, weight_decay=0.0, checkpoint_every=1000),
