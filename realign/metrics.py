@@ -47,6 +47,21 @@ def mean(values: Sequence[float]) -> Metric:
     return Metric(m, int(x.size), m - half, m + half)
 
 
+def mean_of(metrics: Sequence[Metric]) -> Metric:
+    """Mean of independent metrics, each counting alike; `n` is the sum of theirs, NaN where there is none.
+
+    The distances to their lower ends add up in squares, and so do those to the upper ends (the method of variance
+    estimates recovery: Zou and Donner 2008, Construction of confidence limits about effect measures).
+    """
+    k = len(metrics)
+    if k == 0:
+        return Metric(math.nan, 0, math.nan, math.nan)
+    value = sum(m.value for m in metrics) / k
+    below = sum((m.value - m.low) ** 2 for m in metrics) ** 0.5 / k
+    above = sum((m.high - m.value) ** 2 for m in metrics) ** 0.5 / k
+    return Metric(value, sum(m.n for m in metrics), value - below, value + above)
+
+
 def bootstrap(statistic, *columns: Sequence[float], seed: int = 0, draws: int = 1000) -> Metric:
     """`statistic(*columns)` with the percentile bootstrap interval (Efron 1979), rows resampled together.
 

@@ -14,10 +14,14 @@ def ranking_accuracy(chosen: Sequence[float], rejected: Sequence[float]) -> Metr
     return proportion(int(right.sum()), right.size)
 
 
-def win_rate(new: Sequence[float], old: Sequence[float]) -> Metric:
-    """Share of prompts on which the new answer scores higher; ties count half."""
-    difference = np.asarray(new) - np.asarray(old)
-    return mean(np.where(difference > 0, 1.0, np.where(difference < 0, 0.0, 0.5)))
+def win_rate(new: Sequence, old: Sequence) -> Metric:
+    """Share of prompts on which the new answer scores higher; ties count half.
+
+    Scores of prompts, or of prompts × samples, sample against sample. Samples of one prompt are not independent:
+    their mean counts once, so that `n` is the number of prompts and the interval that of as many clusters.
+    """
+    won = (np.sign(np.subtract(new, old)) + 1) / 2
+    return mean(won.reshape(len(won), -1).mean(axis=1) if won.size else [])
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:

@@ -21,7 +21,7 @@ def run() -> str:
     from realign.evaluate import capabilities
     from realign.lake.schemas import RECORDS
     from realign.lake.table import read_rows, write_table
-    from realign.metrics import REGRESSION, exact
+    from realign.metrics import REGRESSION, exact, mean_of
     from realign.models import build
 
     p, data = params.load("srf.evaluate", Evaluate), source.settings()
@@ -34,7 +34,7 @@ def run() -> str:
     worst = min(retained, key=lambda name: retained[name].value)
     metrics = {
         "capability": capabilities.accuracy(after), "retention": retained, "retention_worst": retained[worst],
-        "retention_mean": _mean(list(retained.values())),
+        "retention_mean": mean_of(list(retained.values())),
         "regressions": exact(sum(m.value < 1 - REGRESSION for m in retained.values())),
         **_against_sft(p, data, policy, tokenizer), **_reward_accuracy(),
     }
@@ -56,22 +56,13 @@ def _retention(before: Sequence[dict], after: Sequence[dict]) -> dict:
     return found
 
 
-def _mean(retained: list):
-    """Mean retention; the half-widths of independent intervals add up in squares."""
-    from realign.metrics import Metric
-
-    k = len(retained)
-    value = sum(m.value for m in retained) / k
-    low = sum((m.value - m.low) ** 2 for m in retained) ** 0.5 / k
-    high = sum((m.high - m.value) ** 2 for m in retained) ** 0.5 / k
-    return Metric(value, sum(m.n for m in retained), value - low, value + high)
-
-
 def _against_sft(p: Evaluate, data: source.Data, policy, tokenizer) -> dict:
     """Win rate on held-out prompts by the scorer, and drift, from samples of both models with the same seeds."""
     import numpy as np
 
     from realign.evaluate import drift, scorers
+    from realign.evaluate.preferences import win_rate
+    from realign.metrics import mean
     from realign.models import build
     from stages.srf import policies
 
@@ -86,11 +77,8 @@ def _against_sft(p: Evaluate, data: source.Data, policy, tokenizer) -> dict:
             scores.append([s.value for s in named(chats, policies.texts(tokenizer, sampled))])
             rows += sampled if model is policy else []
     kl, entropy = drift.drift(policy, reference, rows, build.pad_token(tokenizer))
-    # A prompt's samples are averaged before they count, so that n is the number of prompts.
-    wins = np.mean([np.sign(np.subtract(a, b)) / 2 + 0.5 for a, b in zip(new, old, strict=True)], axis=0)
-    from realign.metrics import mean
-
-    return {"win_rate": mean(wins), "score_before": mean(np.mean(old, axis=0)), "score_after": mean(np.mean(new, axis=0)),
+    new, old = np.transpose(new), np.transpose(old)  # prompts × samples
+    return {"win_rate": win_rate(new, old), "score_before": mean(old.mean(axis=1)), "score_after": mean(new.mean(axis=1)),
             "kl": kl, "entropy": entropy}
 
 

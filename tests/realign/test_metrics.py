@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realign.metrics import Metric, bootstrap, exact, flatten, mean, proportion, read_metrics, to_json
+from realign.metrics import Metric, bootstrap, exact, flatten, mean, mean_of, proportion, read_metrics, to_json
 
 
 def close(metric: Metric, value: float, low: float, high: float, digits: int = 4) -> bool:
@@ -52,6 +52,23 @@ def test_no_examples_give_no_number_and_one_gives_no_interval():
         assert found.n == 0 and all(map(math.isnan, (found.value, found.low, found.high)))
     for found in (mean([3.0]), bootstrap(np.mean, [3.0])):
         assert (found.value, found.n) == (3.0, 1) and math.isnan(found.low) and math.isnan(found.high)
+
+
+def test_a_mean_of_metrics_by_hand():
+    """Below they reach 3 and 4, above 6 and 8: together 5 and 10, halved."""
+    found = mean_of([Metric(10, 7, 10 - 3, 10 + 6), Metric(20, 5, 20 - 4, 20 + 8)])
+    assert close(found, 15, 15 - 2.5, 15 + 5) and found.n == 12
+    assert mean_of([Metric(10, 7, 7, 16)]) == Metric(10, 7, 7, 16)
+    nothing = mean_of([])
+    assert nothing.n == 0 and math.isnan(nothing.value) and math.isnan(nothing.low)
+
+
+def test_a_mean_of_metrics_covers_the_truth():
+    """Three shares of few examples, far from one half, so that their intervals are lopsided: the truth is 0.8."""
+    rng = np.random.default_rng(3)
+    drawn = [mean_of([proportion(int(rng.binomial(n, p)), n) for n, p in ((20, 0.9), (30, 0.95), (25, 0.55))])
+             for _ in range(400)]
+    assert 0.93 <= np.mean([m.low <= 0.8 <= m.high for m in drawn]) <= 0.99
 
 
 def test_a_missing_value_shows():

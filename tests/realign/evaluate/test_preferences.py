@@ -54,6 +54,25 @@ def test_win_rate_interval_covers_the_truth():
     assert 0.91 <= covered / 400 <= 0.985
 
 
+def test_win_rate_of_several_samples_counts_prompts():
+    new, old = [[1, 0, 3], [2, 2, 2]], [[0, 1, 3], [1, 1, 2]]  # (win, loss, tie) and (win, win, tie)
+    found = win_rate(new, old)
+    assert found.n == 2 and found.value == pytest.approx((0.5 + 2.5 / 3) / 2)
+    assert win_rate([[1], [2]], [[0], [3]]) == win_rate([1, 2], [0, 3])
+
+
+def test_samples_that_say_the_same_make_no_interval_narrower():
+    once = np.random.default_rng(0).integers(0, 3, (60, 1))
+    again = np.repeat(once, 8, axis=1)
+    found, single = win_rate(again, np.ones_like(again)), win_rate(once, np.ones_like(once))
+    assert (found.n, found.value) == (60, single.value)
+    assert found.low == pytest.approx(single.low) and found.high == pytest.approx(single.high)
+
+
+def test_a_score_that_is_missing_is_no_tie():
+    assert math.isnan(win_rate([math.nan, 1], [0, 0]).value)
+
+
 def planted(length_weight: float, quality_weight: float, seed: int = 0):
     """Rewards, lengths and qualities, where better answers are also longer."""
     rng = np.random.default_rng(seed)
