@@ -56,14 +56,18 @@ def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = Fal
 
 def prompt_tokens(tokenizer, messages: Sequence[Message]) -> list[int]:
     """Token ids of the conversation with the assistant's turn opened."""
-    return _hf(tokenizer).encode(render(tokenizer, messages, True), add_special_tokens=False)
+    text = render(tokenizer, messages, True)
+    batch = _hf(tokenizer)(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = _spans(tokenizer, messages, text, True)
+    pieces = _typed(_controls(tokenizer, _roles(messages)), tokenizer, text, batch, spans)
+    return [token for piece in pieces for token in piece]
 
 
 @lru_cache(maxsize=256)
-def _skeleton(tokenizer, roles: tuple[str, ...]) -> tuple[list[str], list[int]]:
+def _skeleton(tokenizer, roles: tuple[str, ...], opened: bool = False) -> tuple[list[str], list[int]]:
     """What the template writes around the contents, and the turns in the order in which it shows them."""
     marks = [{"role": role, "content": f"\x01{i}\x02"} for i, role in enumerate(roles)]
-    pieces = re.split("\x01([0-9]+)\x02", render(tokenizer, marks))
+    pieces = re.split("\x01([0-9]+)\x02", render(tokenizer, marks, opened))
     shown = [int(i) for i in pieces[1::2]]
     for i, role in enumerate(roles):
         if shown.count(i) != 1:
@@ -96,9 +100,13 @@ def _placed(text: str, position: int, before: str, message: Message, behind: str
     return None
 
 
-def _spans(tokenizer, messages: Sequence[Message], text: str) -> list[tuple[int, int]]:
-    """Character spans of the assistant's contents in the rendered text."""
-    around, shown = _skeleton(tokenizer, tuple(m["role"] for m in messages))
+def _roles(messages: Sequence[Message]) -> tuple[str, ...]:
+    return tuple(message["role"] for message in messages)
+
+
+def _spans(tokenizer, messages: Sequence[Message], text: str, opened: bool = False) -> list[tuple[int, int, str]]:
+    """Character spans of the contents in the rendered text, in its order, each with its role."""
+    around, shown = _skeleton(tokenizer, _roles(messages), opened)
     spans, position = [], 0
     for before, turn, behind in zip(around, shown, around[1:], strict=False):
         span = _placed(text, position, before, messages[turn], behind)
@@ -106,10 +114,45 @@ def _spans(tokenizer, messages: Sequence[Message], text: str) -> list[tuple[int,
             raise UserError("the chat template rewrites the content in a way that is not known",
                             where=f"turn {turn + 1}", expected="the content as it is, or trimmed",
                             fix="leave the conversation out, or choose another base")
-        if messages[turn]["role"] == "assistant":
-            spans.append(span)
+        spans.append((*span, messages[turn]["role"]))
         position = span[1]
     return spans
+
+
+@lru_cache(maxsize=256)
+def _controls(tokenizer, roles: tuple[str, ...]) -> frozenset[int]:
+    """Ids that no content may hold: special tokens, and added ones that the template writes around the contents."""
+    hf = _hf(tokenizer)
+    added = hf.added_tokens_decoder
+    parts, _ = _skeleton(tokenizer, roles, roles[-1] != "assistant")
+    around = [part.replace(NO_THOUGHT, "") for part in parts]
+    written = {token for ids in hf(around, add_special_tokens=False)["input_ids"] for token in ids}
+    return frozenset(i for i, token in added.items() if token.special or i in written) | frozenset(hf.all_special_ids)
+
+
+def _typed(controls: frozenset[int], tokenizer, text: str, batch: dict, spans: Sequence[tuple]) -> list[list[int]]:
+    """For every token of a rendered text itself, or the ids of its letters where a content holds a control token."""
+    found = []
+    for token, (start, end) in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
+        if token in controls:
+            name = text[start:end]  # with white space around it that the token takes in
+            first, last = start + len(name) - len(name.lstrip()), start + len(name.rstrip())
+            if any(first < stop and begin < last for begin, stop, _ in spans):
+                found.append(_letters(_hf(tokenizer).backend_tokenizer, name, controls))
+                continue
+        found.append([token])
+    return found
+
+
+def _letters(backend, text: str, controls: frozenset[int]) -> list[int]:
+    """Ids of a text as if no token had a name; one character at a time where the vocabulary itself holds such a name."""
+    def ids(part: str) -> list[int]:
+        shown = backend.normalizer.normalize_str(part) if backend.normalizer else part
+        words = backend.pre_tokenizer.pre_tokenize_str(shown) if backend.pre_tokenizer else [(shown, None)]
+        return [piece.id for word, _ in words for piece in backend.model.tokenize(word)]
+
+    whole = ids(text)
+    return whole if controls.isdisjoint(whole) else [token for character in text for token in ids(character)]
 
 
 def encode(tokenizer, conversations: Sequence[Sequence[Message]]) -> list[Encoded]:
@@ -118,21 +161,31 @@ def encode(tokenizer, conversations: Sequence[Sequence[Message]]) -> list[Encode
     texts = [render(tokenizer, messages) for messages in conversations]
     batch = hf(texts, add_special_tokens=False, return_offsets_mapping=True)
     stops = {hf.eos_token, *(t.content for t in hf.added_tokens_decoder.values() if t.special)}
-    return [_masked(tokenizer, messages, text, ids, offsets, stops) for messages, text, ids, offsets in
+    return [_encoded(tokenizer, messages, text, {"input_ids": ids, "offset_mapping": offsets}, stops)
+            for messages, text, ids, offsets in
             zip(conversations, texts, batch["input_ids"], batch["offset_mapping"], strict=True)]
 
 
-def _masked(tokenizer, messages, text, ids, offsets, stops) -> Encoded:
-    mask = [0] * len(ids)
+def _encoded(tokenizer, messages, text: str, row: dict, stops: set) -> Encoded:
+    spans = _spans(tokenizer, messages, text)
+    mask = _mask(text, row["offset_mapping"], [span[:2] for span in spans if span[2] == "assistant"], stops)
+    pieces = _typed(_controls(tokenizer, _roles(messages)), tokenizer, text, row, spans)
+    return Encoded([token for piece in pieces for token in piece],
+                   [target for target, piece in zip(mask, pieces, strict=True) for _ in piece])
+
+
+def _mask(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], stops: set) -> list[int]:
+    """For every token whether it is a target: of the spans, or the end of the turn behind one."""
+    mask = [0] * len(offsets)
     position = 0
-    for start, end in _spans(tokenizer, messages, text):
-        while position < len(ids) and offsets[position][1] <= start:
+    for start, end in spans:
+        while position < len(offsets) and offsets[position][1] <= start:
             position += 1
-        while position < len(ids) and offsets[position][0] < end:
+        while position < len(offsets) and offsets[position][0] < end:
             mask[position] = 1
             position += 1
         # The end of the turn: the first special token behind the content, past white space at most.
-        for following in range(position, min(position + 3, len(ids))):
+        for following in range(position, min(position + 3, len(offsets))):
             piece = text[offsets[following][0]:offsets[following][1]]
             if piece in stops:
                 mask[position:following + 1] = [1] * (following + 1 - position)
@@ -140,4 +193,4 @@ def _masked(tokenizer, messages, text, ids, offsets, stops) -> Encoded:
                 break
             if piece.strip():
                 break
-    return Encoded(list(ids), mask)
+    return mask
