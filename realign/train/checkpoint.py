@@ -1,12 +1,15 @@
 """A training run on disk, whole: weights, optimiser, random state, position, history.
 
 A checkpoint is one directory that appears by rename, so a kill leaves the old one or the new one. It carries the
-fingerprint of what the run was made from; one that does not match is not resumed.
+fingerprint of what the run was made from; one that does not match is not resumed. A snapshot is bytes of its own,
+so that it can be written while training changes the arrays that it was taken from.
 """
 
 import hashlib
+import io
 import json
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,8 +17,6 @@ import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
 from realign.lake.atomic import atomic_directory
-from realign.models.build import write_arrays
-
 
 CODE = ("train", "models", "evaluate")  # rooms whose edit makes a half-finished run another one
 
@@ -43,11 +44,67 @@ def fingerprint(*parts) -> str:
     return digest.hexdigest()
 
 
-def save(folder: Path, arrays: dict, progress: Progress, mark: str) -> None:
-    """Replace the checkpoint in `folder`; `arrays` is a tree of named groups of arrays."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint as it will stand on disk: safetensors and JSON."""
+
+    arrays: memoryview
+    progress: str
+
+
+def snapshot(arrays: dict, progress: Progress, mark: str) -> Snapshot:
+    """Evaluate a tree of named groups of arrays and copy it to host memory, which needs room for it a second time."""
+    buffer = io.BytesIO()
+    mx.save_safetensors(buffer, dict(sorted(tree_flatten(arrays))), metadata={"format": "mlx"})
+    return Snapshot(buffer.getbuffer(), json.dumps({"fingerprint": mark, **asdict(progress)}))
+
+
+def write(folder: Path, taken: Snapshot) -> None:
+    """Replace the checkpoint in `folder`; UserError where the disk is full, and then the old one stays."""
     with atomic_directory(folder) as new:
-        write_arrays(new / "state.safetensors", dict(tree_flatten(arrays)))
-        (new / "progress.json").write_text(json.dumps({"fingerprint": mark, **asdict(progress)}), encoding="utf-8")
+        write_bytes(new / "state.safetensors", taken.arrays)
+        (new / "progress.json").write_text(taken.progress, encoding="utf-8")
+
+
+def write_bytes(path: Path, content: memoryview) -> None:
+    """Write a file."""
+    path.write_bytes(content)
+
+
+class Writer:
+    """Writes the checkpoints of a run one at a time, while training goes on.
+
+    An error of writing is raised at the next call, or at the end of the `with` block, which waits for the last one.
+    """
+
+    def __init__(self, folder: Path, mark: str):
+        self.folder, self.mark = folder, mark
+        self._pool = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future | None = None
+
+    def save(self, arrays: dict, progress: Progress) -> None:
+        """Take a snapshot and begin to write it, when the one before is on disk."""
+        self._wait()
+        self._writing = self._pool.submit(write, self.folder, snapshot(arrays, progress, self.mark))
+
+    def check(self) -> None:
+        """Raise the error of a writing that has failed since the last call."""
+        if self._writing is not None and self._writing.done():
+            self._wait()
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        try:
+            self._wait()
+        finally:
+            self._pool.shutdown()
 
 
 def restore(folder: Path, mark: str) -> tuple[dict, Progress] | None:

@@ -4,6 +4,7 @@ A batch is a pure function of the step number, so the data position is the step.
 that they are sums over, so accumulated micro-batches add up to exactly the whole batch.
 """
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from mlx.utils import tree_flatten, tree_map
 from realign.train import checkpoint
 from realign.train.checkpoint import Progress
 from realign.train.schedule import learning_rate, with_cooldown
+from realign.train.tripwires import Wire, not_finite
 
 Batch = dict[str, mx.array]
 # (model, batch) to the loss summed over its targets, their number, and named statistics, sums likewise.
@@ -60,20 +62,16 @@ class Stopped(Exception):
         self.progress = progress
 
 
-def not_finite(figures: dict[str, float]) -> str | None:
-    """The tripwire of every run: a loss that is not a number."""
-    return None if math.isfinite(figures["loss"]) else f"the loss became {figures['loss']}"
-
-
 def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *, scratch: Path, mark: str,
           validate: Callable[[nn.Module], dict[str, float]] | None = None,
-          wire: Callable[[dict[str, float]], str | None] = not_finite,
+          wire: Wire = not_finite,
           progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
     """Train `model` in place and leave it at its best validation (the last step where nothing validates).
 
     `validate` returns figures of which `objective` is better when lower. Killed and called again with the same
-    `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. `wire` looks at the
-    figures of every step and names what must stop the run; then Stopped is raised.
+    `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. `wire` looks at every
+    step, after those of the history, and names what must stop the run; then Stopped is raised. Checkpoints are
+    written behind the training, and all of them before this returns; one that cannot be written stops it.
     """
     steps = len(batches)
     optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, settings.beta2], eps=1e-8,
@@ -89,25 +87,27 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     value_and_grad = nn.value_and_grad(model, loss)
     model.train()
     started = time.perf_counter()
-    while state.step < steps and not _finished(state, settings, validate):
-        optimizer.learning_rate = _rate(state.step, steps, settings)
-        mx.random.seed(_seed(mark, state.step))
-        figures = _step(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
-        figures |= batches.figures()
-        state.step += 1
-        if (touched := wire(figures)) is not None:
-            _put_back(model, good if best is None else best)
-            raise Stopped(f"{touched} at step {state.step} of {steps}", state)
-        last = state.step == steps
-        if state.step % settings.log_every == 0 or last:
-            state.history.append({"step": state.step, **figures})
-        if progress_bar:
-            progress_bar(state.step, steps, figures)
-        if validate and (last or settings.evaluate_every and state.step % settings.evaluate_every == 0):
-            best = _evaluate(model, validate, state, best)
-        if not last and state.step % settings.checkpoint_every == 0:
-            _save(scratch, model, optimizer, best, state, mark)
-            good = model.trainable_parameters()
+    with checkpoint.Writer(scratch, mark) as writer:
+        while state.step < steps and not _finished(state, settings, validate):
+            optimizer.learning_rate = _rate(state.step, steps, settings)
+            mx.random.seed(_seed(mark, state.step))
+            figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
+            figures |= batches.figures()
+            writer.check()
+            state.step += 1
+            if (touched := wire([*state.history, {"step": state.step, **figures}])) is not None:
+                _put_back(model, good if best is None else best)
+                raise Stopped(f"{touched} at step {state.step} of {steps}", state)
+            last = state.step == steps
+            if state.step % settings.log_every == 0 or last:
+                state.history.append({"step": state.step, **figures})
+            if progress_bar:
+                progress_bar(state.step, steps, figures)
+            if validate and (last or settings.evaluate_every and state.step % settings.evaluate_every == 0):
+                best = _evaluate(model, validate, state, best)
+            if not last and state.step % settings.checkpoint_every == 0:
+                writer.save(_arrays(model, optimizer, best), state)
+                good = model.trainable_parameters()
     state.extra["seconds"] = state.extra.get("seconds", 0.0) + time.perf_counter() - started
     if best is not None:
         _put_back(model, best)
@@ -117,7 +117,7 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
 
 def _seed(mark: str, step: int) -> int:
     """Seed of a step's random numbers (dropout), so that a resumed run draws what an unbroken one does."""
-    return int(checkpoint.fingerprint(mark, step)[:15], 16)
+    return int(hashlib.sha256(f"{mark} {step}".encode()).hexdigest()[:15], 16)
 
 
 def _rate(step: int, steps: int, settings: Settings) -> float:
@@ -129,7 +129,7 @@ def _rate(step: int, steps: int, settings: Settings) -> float:
     return with_cooldown(step, steps, cosine, settings.cooldown, settings.final * peak)
 
 
-def _step(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:
+def update(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:
     """One update; the figures of the whole batch, each a mean over its targets."""
     totals, weight, grads = {}, mx.array(0.0), None
     for batch in micro_batches:
@@ -173,8 +173,7 @@ def _put_back(model, weights: dict) -> None:
     model.eval()
 
 
-def _save(scratch: Path, model, optimizer, best, state: Progress, mark: str) -> None:
+def _arrays(model, optimizer, best: dict | None) -> dict:
+    """What a checkpoint holds."""
     arrays = {"model": model.trainable_parameters(), "optimizer": optimizer.state}
-    if best is not None:
-        arrays["best"] = best
-    checkpoint.save(scratch, arrays, state, mark)
+    return arrays if best is None else arrays | {"best": best}

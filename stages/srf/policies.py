@@ -15,7 +15,7 @@ from realign.evaluate.drift import drift
 from realign.evaluate.generate import Sampling, generate
 from realign.metrics import Metric, exact
 from realign.models.chat import Encoded, prompt_tokens
-from realign.train import checkpoint, loop, reward
+from realign.train import checkpoint, loop, reward, tripwires
 from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
 from realign.train.progress import bar
 
@@ -129,18 +129,10 @@ def fault_of(kl: float, entropy: float, limits: Limits) -> str | None:
     return "entropy_high" if entropy > limits.entropy_high else None
 
 
-def wire(limits: Limits) -> Callable[[dict[str, float]], str | None]:
+def wire(limits: Limits) -> tripwires.Wire:
     """Stops a run in the middle that is far outside its limits: twice the KL, or half the least entropy."""
-    def touched(figures: dict[str, float]) -> str | None:
-        if (reason := loop.not_finite(figures)) is not None:
-            return reason
-        if figures["kl"] > 2 * limits.kl:
-            return f"kl {figures['kl']:.3f}"
-        if figures["entropy"] < limits.entropy_low / 2:
-            return f"entropy_low {figures['entropy']:.3f}"
-        return None
-
-    return touched
+    return tripwires.first_of(tripwires.not_finite, tripwires.kl(2 * limits.kl),
+                              tripwires.entropy(limits.entropy_low / 2))
 
 
 def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict], knobs: Knobs, limits: Limits,

@@ -82,17 +82,17 @@ def die() -> None:
 
 def main(objective: str, folder: str, how: str = "", at: str = "0") -> None:
     model, loss, batches, settings, validate = OBJECTIVES[objective]()
-    write, written = checkpoint.write_arrays, []
+    write, written = checkpoint.write_bytes, []
 
-    def interrupted(path: Path, arrays: dict) -> None:
-        write(path, arrays)
+    def interrupted(path: Path, content: memoryview) -> None:
+        write(path, content)
         written.append(path)
         if len(written) == int(at):
             path.write_bytes(path.read_bytes()[:1000])
             die()
 
     if how == "save":
-        checkpoint.write_arrays = interrupted
+        checkpoint.write_bytes = interrupted
     state = loop.train(model, loss, batches, settings, scratch=Path(folder), mark=objective, validate=validate,
                        progress_bar=lambda step, *_: die() if how == "step" and step == int(at) else None)
     weights = sorted(tree_flatten(model.parameters()))

@@ -11,7 +11,6 @@ import pytest
 from mlx.utils import tree_flatten
 
 from realign.errors import UserError
-from realign.models.build import write_arrays
 from realign.models.chat import Encoded
 from realign.train import checkpoint, loop, sft
 from realign.train.loop import Settings, Stopped, train
@@ -112,7 +111,7 @@ def test_a_loss_that_is_not_a_number_stops_and_restores_the_best(tmp_path):
     watch = Watch(1.0)
     settings = Settings(0.1, warmup=0.0, evaluate_every=2, patience=9)
     model = Point()
-    with pytest.raises(Stopped, match="the loss became nan at step 8 of 20") as caught:
+    with pytest.raises(Stopped, match="loss nan, limit: a finite number at step 8 of 20") as caught:
         train(model, distance, Targets([1.0] * 7 + [math.nan] * 13), settings, scratch=tmp_path / "run", mark="a",
               validate=watch)
     assert model.at.item() == watch.seen[-1] and len(watch.seen) == 3
@@ -130,7 +129,20 @@ def test_without_validation_it_returns_to_the_last_checkpoint(fault, kept, tmp_p
 
 def test_a_tripwire_of_ones_own(tmp_path):
     with pytest.raises(Stopped, match="too near at step"):
-        run(tmp_path, Targets([1.0] * 60), wire=lambda figures: "too near" if figures["loss"] < 0.25 else None)
+        run(tmp_path, Targets([1.0] * 60), wire=lambda history: "too near" if history[-1]["loss"] < 0.25 else None)
+
+
+def test_a_tripwire_sees_the_history_and_the_present_step_after_a_resume_too(tmp_path):
+    def watched(seen, **rest):
+        def wire(history):
+            seen.append([record["step"] for record in history])
+        run(tmp_path, Targets([1.0] * 8), Settings(0.1, log_every=3, checkpoint_every=4), wire=wire, **rest)
+
+    with pytest.raises(Killed):
+        watched([], progress_bar=dying(7))
+    resumed = []
+    watched(resumed)
+    assert resumed == [[3, 5], [3, 6], [3, 6, 7], [3, 6, 8]]
 
 
 class Killed(Exception):
@@ -168,7 +180,8 @@ def test_a_full_disk_is_one_message_and_the_last_checkpoint_stays(tmp_path, monk
     with pytest.raises(Killed):
         run(tmp_path, Targets([1.0] * 12), progress_bar=dying(5))
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_arrays", lambda path, arrays: write_arrays(Path("/dev/full"), arrays))
+        write = checkpoint.write_bytes
+        patch.setattr(checkpoint, "write_bytes", lambda path, content: write(Path("/dev/full"), content))
         with pytest.raises(UserError, match="the disk is full; nothing was changed"):
             run(tmp_path, Targets([1.0] * 12))
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -214,7 +227,7 @@ class Recorder:
 
 def gradients_of(model, micro_batches, clip=1e9):
     recorder = Recorder()
-    figures = loop._step(model, recorder, nn.value_and_grad(model, sft.loss), micro_batches, Settings(0.1, clip=clip))
+    figures = loop.update(model, recorder, nn.value_and_grad(model, sft.loss), micro_batches, Settings(0.1, clip=clip))
     return figures, recorder.gradients
 
 
