@@ -99,12 +99,24 @@ def grpo_loss(
     if kl is not None:
         stats["kl"] = masked(kl, mask)
         loss = loss + settings.kl_weight * stats["kl"]
-    lengths = mask.astype(mx.bool_).sum(axis=1).astype(mx.float32)
+    stats = {name: weighted(x, mask, settings.aggregate) for name, x in stats.items()}
     if settings.aggregate == "token":
-        return loss.sum(), lengths.sum(), {name: x.sum() for name, x in stats.items()}
-    per_answer = {name: (x.sum(axis=1) / mx.maximum(lengths, 1.0)).sum() for name, x in stats.items()}
-    divisor = mx.maximum(lengths, 1.0) if settings.aggregate == "sequence" else settings.max_tokens
-    return (loss.sum(axis=1) / divisor).sum(), count(lengths > 0), per_answer
+        return loss.sum(), count(mask), stats
+    answers = count(_lengths(mask) > 0)
+    if settings.aggregate == "sequence":
+        return weighted(loss, mask, settings.aggregate), answers, stats
+    return loss.sum() / settings.max_tokens, answers, stats
+
+
+def weighted(x: mx.array, mask: mx.array, aggregate: str) -> mx.array:
+    """`x` (B, T) summed so that over the weight of `grpo_loss` it is a mean: over tokens where they weigh alike, else
+    over answers the mean of each."""
+    x = masked(x, mask)
+    return x.sum() if aggregate == "token" else (x.sum(axis=1) / mx.maximum(_lengths(mask), 1.0)).sum()
+
+
+def _lengths(mask: mx.array) -> mx.array:
+    return mask.astype(mx.bool_).sum(axis=1).astype(mx.float32)
 
 
 def kl_estimate(logprobs: mx.array, ref_logprobs: mx.array, mask: mx.array) -> mx.array:

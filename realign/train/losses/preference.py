@@ -52,6 +52,11 @@ class Preference:
             raise UserError(f"{self.variant} has no label smoothing", where="dpo.label_smoothing",
                             fix="set it to 0, or take the variant sigmoid or simpo")
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss reads the reference's log-probabilities."""
+        return self.variant in ("sigmoid", "ipo")
+
 
 class _Scores(NamedTuple):
     """Per pair, each (B,): the loss, and the implicit rewards by which the policy ranks the answers."""

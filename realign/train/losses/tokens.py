@@ -25,6 +25,11 @@ def count(mask: mx.array) -> mx.array:
     return mask.astype(mx.bool_).astype(mx.float32).sum()
 
 
+def place(x: mx.array, positions: mx.array, shape: tuple[int, int]) -> mx.array:
+    """`x` (N,) at the flat `positions` (N,) of a matrix of that shape, 0 elsewhere."""
+    return mx.zeros((shape[0] * shape[1],), x.dtype).at[positions].add(x).reshape(shape)
+
+
 def token_logprobs(logits: mx.array, targets: mx.array) -> mx.array:
     """Log-probability (B, T), nats, that `logits` (B, T, V) give to `targets` (B, T)."""
     logits = logits.astype(mx.float32)
