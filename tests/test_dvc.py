@@ -139,6 +139,13 @@ def test_what_a_stage_reads_is_made_by_another_or_kept_in_git(stage):
         assert around & made or any(k == dep or k.startswith(f"{dep}/") for k in kept), dep
 
 
+@pytest.mark.parametrize("code, users", [
+    ("realign/ingest/", {"sft"}), ("realign/curate/quality.py", {"preference_data"}),
+    ("realign/train/policy.py", {"rl", "iterate"}), ("stages/srf/sft.py", {"sft"})])
+def test_a_stage_depends_on_no_code_that_it_has_no_use_for(code, users):
+    assert {name for name, stage in of("srf").items() if any(d.startswith(code) for d in stage.deps)} == users
+
+
 @cache
 def sections(path):
     return [section for section, _ in check.loads(ROOT / path)]

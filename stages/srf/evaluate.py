@@ -64,7 +64,7 @@ def _against_sft(p: Evaluate, data: source.Data, policy, tokenizer) -> dict:
     from realign.evaluate.preferences import win_rate
     from realign.metrics import mean
     from realign.models import build
-    from stages.srf import policies
+    from stages.srf import measure
 
     reference, _, _ = build.load(str(paths.checkpoint("srf", "sft")))
     chats = source.prompts(data, "test")[:p.prompts]
@@ -73,8 +73,8 @@ def _against_sft(p: Evaluate, data: source.Data, policy, tokenizer) -> dict:
     new, old, rows = [], [], []
     for sample in range(p.samples):
         for model, scores in ((policy, new), (reference, old)):
-            sampled = policies.sampled(model, tokenizer, chats, p.max_tokens, p.seed + sample)
-            scores.append([s.value for s in named(chats, policies.texts(tokenizer, sampled))])
+            sampled = measure.sampled(model, tokenizer, chats, p.max_tokens, p.seed + sample)
+            scores.append([s.value for s in named(chats, measure.texts(tokenizer, sampled))])
             rows += sampled if model is policy else []
     kl, entropy = drift.drift(policy, reference, rows, build.pad_token(tokenizer))
     new, old = np.transpose(new), np.transpose(old)  # prompts × samples

@@ -26,7 +26,7 @@ class Round:
 
     policy: Path
     reward_model: Path
-    measured: object
+    measured: object  # stages.srf.measure.Measured
     worth: Sequence[float]  # of each held-out prompt, by the scorer (by the reward model where labels were given)
 
 
@@ -38,7 +38,7 @@ def run() -> str:
 
     p, data = params.load("srf.iterate", Iterate), source.settings()
     scratch = paths.run_log("srf", "iterate")
-    rounds = [_measure(paths.checkpoint("srf", "rl"), paths.checkpoint("srf", "reward_model"), data)]
+    rounds = [_first(data)]
     best, curve = 0, []
     for number in range(1, p.rounds + 1):
         rounds.append(_round(number, rounds[best], p, data, scratch))
@@ -55,7 +55,7 @@ def run() -> str:
     final = rounds[best]
     metrics = {"rounds": exact(len(rounds) - 1), "best_round": exact(best), "rolled_back": exact(len(rounds) - 1 - best),
                "score_gain": _gain(final, rounds[0]), "score": mean(final.worth),
-               "reward_gain": mean(final.measured.rewards - _same_judge(final, rounds[0], data)),
+               "reward_gain": mean(final.measured.rewards - _same_judge(final, rounds[0])),
                "kl": final.measured.kl, "entropy": final.measured.entropy}
     stage.write_metrics("srf", "iterate", metrics, curve)
     return f"round {best} of {len(rounds) - 1} is best, score {metrics['score'].value:.3f}"
@@ -75,25 +75,38 @@ def _within_limits(found: Round) -> bool:
     return policies.fault_of(found.measured.kl.value, found.measured.entropy.value, limits) is None
 
 
-def _measure(policy: Path, reward_model: Path, data: source.Data) -> Round:
-    from realign.evaluate.scorers import scorer
+def _first(data: source.Data) -> Round:
+    """The policy of `rl` as it comes."""
     from realign.models import build
-    from stages.srf import policies
+    from stages.srf.measure import measure
     from stages.srf.rl import Rl, load_models
 
     p = params.load("srf.rl", Rl)
-    models, _ = load_models(reward_model)
-    held_out = source.prompts(data, "validation")[:p.heldout_prompts]
-    measured = policies.measure(build.load(str(policy))[0], models, held_out, p.max_tokens, p.seed)
+    policy, reward_model = paths.checkpoint("srf", "rl"), paths.checkpoint("srf", "reward_model")
+    measured = measure(build.load(str(policy))[0], load_models(reward_model)[0], _held_out(data), p.max_tokens, p.seed)
+    return Round(policy, reward_model, measured, _worth(measured, data))
+
+
+def _held_out(data: source.Data) -> list[dict]:
+    from stages.srf.rl import Rl
+
+    return source.prompts(data, "validation")[:params.load("srf.rl", Rl).heldout_prompts]
+
+
+def _worth(measured, data: source.Data) -> list[float]:
+    from realign.evaluate.scorers import scorer
+
     if not source.is_world(data):
-        return Round(policy, reward_model, measured, list(map(float, measured.rewards)))
-    scores = scorer(params.load("srf.scorer", str))(held_out, measured.texts)
-    return Round(policy, reward_model, measured, [s.value for s in scores])
+        return list(map(float, measured.rewards))
+    return [s.value for s in scorer(params.load("srf.scorer", str))(_held_out(data), measured.texts)]
 
 
-def _same_judge(final: Round, first: Round, data: source.Data):
-    """Rewards of the first round's policy by the final round's reward model."""
-    return _measure(first.policy, final.reward_model, data).measured.rewards
+def _same_judge(final: Round, first: Round):
+    """Rewards of what the first round's policy sampled, by the final round's reward model."""
+    from stages.srf.measure import rewarder
+    from stages.srf.rl import load_models
+
+    return rewarder(load_models(final.reward_model)[0])(first.measured.rows)
 
 
 def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: Path) -> Round:
@@ -103,22 +116,23 @@ def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: P
     from realign.lake.atomic import atomic_directory
     from realign.models import build
     from stages.srf import policies
+    from stages.srf.measure import measure
     from stages.srf.rl import Rl, knobs, load_models, start
 
     rl = params.load("srf.rl", Rl)
     reward_folder = _retrain(number, before, p, data, scratch)
     models, config = load_models(reward_folder)
     turned, limits = knobs(replace(rl, rollouts=p.rollouts, seed=rl.seed + 1000 * number))
-    held_out = source.prompts(data, "validation")[:rl.heldout_prompts]
-    policy, _, _, _ = policies.optimise(
+    held_out = _held_out(data)
+    policy, measured, _, _ = policies.optimise(
         start(before.policy, reward_folder), models, source.prompts(data, "prompts"), turned, limits,
-        lambda tuned: policies.measure(tuned, models, held_out, rl.max_tokens, rl.seed), max_tokens=rl.max_tokens,
+        lambda tuned: measure(tuned, models, held_out, rl.max_tokens, rl.seed), max_tokens=rl.max_tokens,
         seed=rl.seed + 1000 * number, scratch=scratch / f"policy_checkpoint_{number}",
         origin=build.fingerprint(str(before.policy)) + build.fingerprint(str(reward_folder)))
     folder = scratch / f"policy_{number}"
     with atomic_directory(folder) as made:
         build.save(policy, config, before.policy, made)
-    return _measure(folder, reward_folder, data)
+    return Round(folder, reward_folder, measured, _worth(measured, data))
 
 
 def _retrain(number: int, before: Round, p: Iterate, data: source.Data, scratch: Path) -> Path:
@@ -126,15 +140,14 @@ def _retrain(number: int, before: Round, p: Iterate, data: source.Data, scratch:
 
     from realign.lake.atomic import atomic_directory
     from realign.models import build, heads
-    from stages.srf import rewards
-    from stages.srf.reward_model import RewardModel
+    from stages.srf.reward_model import RewardModel, fit
 
     settings = params.load("srf.reward_model", RewardModel)
     model, tokenizer = heads.load_scalar(before.reward_model)
     config = build.load(str(before.reward_model))[2]
-    rewards.fit(model, tokenizer, _pairs(number, before, p, data),
-                replace(settings, epochs=p.reward_epochs, seed=settings.seed + number),
-                build.fingerprint(str(before.reward_model)), scratch / f"reward_checkpoint_{number}")
+    fit(model, tokenizer, _pairs(number, before, p, data),
+        replace(settings, epochs=p.reward_epochs, seed=settings.seed + number),
+        build.fingerprint(str(before.reward_model)), scratch / f"reward_checkpoint_{number}")
     folder = scratch / f"reward_model_{number}"
     with atomic_directory(folder) as made:
         heads.save_scalar(model, config, before.reward_model, made)
@@ -144,27 +157,19 @@ def _retrain(number: int, before: Round, p: Iterate, data: source.Data, scratch:
 def _pairs(number: int, before: Round, p: Iterate, data: source.Data) -> list[dict]:
     """The pairs so far and fresh ones from the policy (labelled data has no scorer for fresh ones)."""
     from realign.curate.splits import with_splits
-    from realign.evaluate.scorers import scorer
     from realign.lake.schemas import PAIRS
     from realign.lake.table import read_rows
-    from realign.models import build
-    from stages.srf import pairs
-    from stages.srf.preference_data import PreferenceData
+    from stages.srf import fresh
 
     old = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
     if not source.is_world(data):
         return old
-    settings = params.load("srf.preference_data", PreferenceData)
-    policy, tokenizer, _ = build.load(str(before.policy))
+    settings = fresh.settings()
     known = {row["prompt_id"] for row in old}
     chats = [chat for chat in source.prompts(data, "prompts") if chat["row_id"] not in known]
     chats = chats[(number - 1) * p.prompts:number * p.prompts]
-    responses = pairs.sample(policy, tokenizer, chats, settings.temperatures, settings.max_tokens,
-                             settings.seed + 100 * number)
-    fresh = pairs.build(chats, responses, scorer(params.load("srf.scorer", str)), settings.least_gap,
-                        settings.pairs_per_prompt)
-    shares = {"train": 1 - settings.validation, "validation": settings.validation}
-    return old + with_splits(fresh, lambda row: row["prompt_id"], shares, settings.seed)
+    made = fresh.pairs_of(before.policy, chats, settings, settings.seed + 100 * number)
+    return old + with_splits(made, lambda row: row["prompt_id"], settings.shares, settings.seed)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,8 @@
 """Stage 2 of SRF: several responses a prompt, scored into pairs; or the pairs of a file, checked row by row."""
 
-from dataclasses import dataclass
-
-from realign import params, paths, stage
+from realign import paths, stage
 from realign.errors import UserError
-from stages.srf import source
-
-
-@dataclass(frozen=True)
-class PreferenceData:
-    """`srf.preference_data` in params.yaml."""
-
-    seed: int
-    prompts: int
-    temperatures: tuple[float, ...]
-    max_tokens: int
-    least_gap: float
-    pairs_per_prompt: int
-    validation: float
+from stages.srf import fresh, source
 
 
 def run() -> str:
@@ -29,13 +14,12 @@ def run() -> str:
     from realign.lake.table import write_table
     from realign.metrics import exact, mean
 
-    p, data = params.load("srf.preference_data", PreferenceData), source.settings()
+    p, data = fresh.settings(), source.settings()
     found = _sampled(p, data) if source.is_world(data) else _given()
     index = index_evaluation((row["row_id"], row["messages"][-1]["content"]) for row in source.evaluation_rows())
     kept, rejected = check_rows(found, pair_texts, PAIRS, index=index)
     if source.is_world(data):
-        kept = with_splits(kept, lambda row: row["prompt_id"], {"train": 1 - p.validation, "validation": p.validation},
-                           p.seed)
+        kept = with_splits(kept, lambda row: row["prompt_id"], p.shares, p.seed)
     write_table(kept, paths.dataset("srf", "preference_data", "pairs"), PAIRS)
     write_table(rejected, paths.dataset("srf", "preference_data", "rejected"), REJECTED)
     dirty = sum(row["reason"] == "contaminated" for row in rejected)
@@ -51,16 +35,9 @@ def run() -> str:
     return f"{len(kept)} pairs, gap {metrics['preference_gap'].value:.2f}, {len(rejected)} rejected"
 
 
-def _sampled(p: PreferenceData, data: source.Data) -> list[dict]:
-    from realign.evaluate.scorers import scorer
-    from realign.models import build
-    from stages.srf import pairs
-
-    model, tokenizer, _ = build.load(str(paths.checkpoint("srf", "sft")))
+def _sampled(p: fresh.PreferenceData, data: source.Data) -> list[dict]:
     chats = source.prompts(data, "prompts")[:p.prompts]
-    responses = pairs.sample(model, tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
-    named = scorer(params.load("srf.scorer", str))
-    rows = pairs.build(chats, responses, named, p.least_gap, p.pairs_per_prompt)
+    rows = fresh.pairs_of(paths.checkpoint("srf", "sft"), chats, p, p.seed)
     if not rows:
         raise UserError(f"no two responses to any of {len(chats)} prompts differ by {p.least_gap} in score",
                         where="srf.preference_data", expected="responses of which some are better than others",

@@ -1,6 +1,8 @@
 """Stage 3 of SRF: a reward model on the pairs, its best checkpoint by validation accuracy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from realign import params, paths, stage
 
@@ -34,8 +36,8 @@ def run() -> str:
     trunk, tokenizer, config = build.load(p.trunk)
     rows = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
     model = heads.ScalarModel(trunk)
-    state = rewards.fit(model, tokenizer, rows, p, build.fingerprint(p.trunk),
-                        paths.run_log("srf", "reward_model") / "checkpoint")
+    state = fit(model, tokenizer, rows, p, build.fingerprint(p.trunk),
+                paths.run_log("srf", "reward_model") / "checkpoint")
     with atomic_directory(paths.checkpoint("srf", "reward_model")) as folder:
         heads.save_scalar(model, config, build.folder(p.trunk), folder)
     pairs, pad = rewards.encode(tokenizer, rows), build.pad_token(tokenizer)
@@ -45,6 +47,32 @@ def run() -> str:
                "best_step": exact(state.best_step), "pairs": {s: exact(len(pairs[s])) for s in pairs}}
     stage.write_metrics("srf", "reward_model", metrics, state.history)
     return f"validation accuracy {accuracy['validation'].value:.3f}, train {accuracy['train'].value:.3f}"
+
+
+def fit(model, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str, scratch: Path):
+    """Train in place and leave the model at its best validation accuracy, ties by the lower loss; the run's progress.
+
+    The chosen side must lead by `p.margin` × the pair's gap, so that being wrong weighs more than being plain.
+    """
+    from realign.models.build import pad_token
+    from realign.train import checkpoint, loop, reward
+    from realign.train.progress import bar
+    from stages.srf import rewards
+
+    pairs, pad = rewards.encode(tokenizer, rows), pad_token(tokenizer)
+
+    def validate(tuned) -> dict[str, float]:
+        right = rewards.accuracy(tuned, pairs["validation"], pad).value
+        loss = rewards.loss_of(tuned, pairs["validation"], pad).value
+        return {"objective": (1 - right) + 1e-3 * loss, "accuracy": right, "loss": loss}
+
+    margins = [p.margin * (row["chosen_score"] - row["rejected_score"]) for row in rows if row["split"] == "train"]
+    batches = reward.PairBatches.of(pairs["train"], p.batch_size, p.epochs, p.seed, pad, margins)
+    settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
+                             evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
+    mark = checkpoint.fingerprint(vars(p), origin, margins, [[c.tokens, r.tokens] for c, r in pairs["train"]])
+    return loop.train(model, reward.loss, batches, settings, scratch=scratch, mark=mark, validate=validate,
+                      progress_bar=bar("reward model"))
 
 
 if __name__ == "__main__":

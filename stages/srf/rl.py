@@ -48,7 +48,7 @@ def knobs(p: Rl):
 def load_models(reward_model):
     """The SFT model as reference, and the reward model of a directory."""
     from realign.models import build, heads
-    from stages.srf.policies import Models
+    from stages.srf.measure import Models
 
     reference, tokenizer, config = build.load(str(paths.checkpoint("srf", "sft")))
     scored, reward_tokenizer = heads.load_scalar(reward_model)
@@ -68,14 +68,15 @@ def run() -> str:
     from realign.metrics import mean
     from realign.models import build
     from stages.srf import policies
+    from stages.srf.measure import Measured, measure
 
     p, data = params.load("srf.rl", Rl), source.settings()
     sft, reward_folder = paths.checkpoint("srf", "sft"), paths.checkpoint("srf", "reward_model")
     models, config = load_models(reward_folder)
     held_out = source.prompts(data, "validation")[:p.heldout_prompts]
 
-    def judge(policy) -> policies.Measured:
-        return policies.measure(policy, models, held_out, p.max_tokens, p.seed)
+    def judge(policy) -> Measured:
+        return measure(policy, models, held_out, p.max_tokens, p.seed)
 
     before = judge(models.reference)
     policy, after, history, attempts = policies.optimise(

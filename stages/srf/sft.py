@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from realign import params, paths, stage
 from realign.errors import UserError
 from stages.model import base as chosen_base
-from stages.srf import source
+from stages.srf import given, source
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def _chats(p: Sft, data: source.Data, tokenizer) -> tuple[int, list[dict], list[
     if source.is_world(data):
         chats = read_rows(paths.WORLD / "sft.parquet", CHATS)
         return len(chats), chats, []
-    pairs, rejected = source.pairs(data, p.seed)
-    fitting, too_long = source.fitting(pairs, tokenizer, p.window)
+    pairs, rejected = given.pairs(data, p.seed)
+    fitting, too_long = given.fitting(pairs, tokenizer, p.window)
     write_table(fitting, paths.dataset("srf", "sft", "pairs"), PAIRS)
-    return len(pairs) + len(rejected), source.chosen_chats(fitting), rejected + too_long
+    return len(pairs) + len(rejected), given.chosen_chats(fitting), rejected + too_long
 
 
 def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list], list[dict]]:
@@ -84,7 +84,7 @@ def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list],
     encoded = chat.encode(tokenizer, [c["messages"] for c in chats])
     for position, (row, tokens) in enumerate(zip(chats, encoded, strict=True), 1):
         if len(tokens.tokens) > window:
-            rejected.append(source.too_long(row, position, len(tokens.tokens), window))
+            rejected.append(given.too_long(row, position, len(tokens.tokens), window))
         else:
             rows[row["split"]].append(tokens)
     if missing := [split for split, found in rows.items() if not found]:
