@@ -16,6 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx_lm.models.cache import (
+    ArraysCache,
     BatchKVCache,
     BatchRotatingKVCache,
     KVCache,
@@ -293,11 +294,13 @@ def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]]) -
     return pool
 
 
-def _batched(layer: object, padding: list[int]) -> BatchKVCache | BatchRotatingKVCache:
+def _batched(layer: object, padding: list[int]) -> BatchKVCache | BatchRotatingKVCache | ArraysCache:
     """The left-padded batch form of one layer's cache."""
     if type(layer) is KVCache:
         return BatchKVCache(padding)
     if type(layer) is RotatingKVCache:
         return BatchRotatingKVCache(layer.max_size, padding)
+    if type(layer) is ArraysCache:  # what a short convolution has seen
+        return ArraysCache(len(layer.cache), padding)
     raise UserError(f"the model keeps a {type(layer).__name__}, which cannot be batched", where="generation",
-                    expected="an attention model with a key–value cache")
+                    expected="a model of attention and short convolutions")

@@ -7,13 +7,14 @@ from realign.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
                    "added_tokens.json")
+RESIDUAL = ("o_proj.weight", "down_proj.weight", "out_proj.weight", "w2.weight")  # what writes to the residual stream
 
 
 def create(config: dict, seed: int):
     """An untrained mlx-lm model of `config` (a config.json), its weights a function of the seed.
 
     Matrices are normal with deviation 1 / sqrt(fan-in) (LeCun 1998), those that write to the residual stream
-    1 / sqrt(2 × layers) of that (Radford 2019); norms stay at one.
+    1 / sqrt(2 × layers) of that (Radford 2019); norms stay at one, biases at zero.
     """
     import math
 
@@ -27,10 +28,12 @@ def create(config: dict, seed: int):
     for name, value in tree_flatten(model.parameters()):
         if value.ndim > 1:
             key, own = mx.random.split(key)
-            scale = 1.0 / math.sqrt(value.shape[-1])
-            if name.endswith(("o_proj.weight", "down_proj.weight")):
+            scale = 1.0 / math.sqrt(value[0].size)
+            if name.endswith(RESIDUAL):
                 scale /= math.sqrt(2 * config["num_hidden_layers"])
             value = mx.random.normal(value.shape, key=own) * scale
+        elif name.endswith("bias"):
+            value = mx.zeros(value.shape)
         weights.append((name, value))
     model.update(tree_unflatten(weights))
     mx.eval(model.parameters())

@@ -4,7 +4,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 # Families of mlx-lm whose output is plainly `lm_head(model(tokens))` or the tied embedding, with no soft cap or scale.
-PLAIN = {"llama", "qwen2", "qwen3", "mistral", "olmo2", "phi3", "smollm3", "starcoder2"}
+PLAIN = {"lfm2", "llama", "qwen2", "qwen3", "mistral", "olmo2", "phi3", "smollm3", "starcoder2"}
 
 
 def _require_plain(model: nn.Module) -> None:
@@ -36,7 +36,7 @@ class ScalarModel(nn.Module):
         super().__init__()
         _require_plain(trunk)
         self.trunk = trunk
-        width = trunk.model.norm.weight.shape[0]
+        width = trunk.args.hidden_size
         self.head = nn.Linear(width, 1)
         self.head.weight = mx.zeros((1, width))
         self.head.bias = mx.zeros((1,))

@@ -22,8 +22,6 @@ class Base:
 
     seed: int
     steps: int
-    schedule: int
-    cooldown: int
     batch_size: int
     learning_rate: float
     warmup: float
@@ -36,17 +34,19 @@ class Base:
     hidden_size: int
     layers: int
     heads: int
+    taps: int
     intermediate_size: int
 
 
 def config(p: Base) -> dict:
     """config.json of the model."""
     return {
-        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": p.hidden_size,
-        "num_hidden_layers": p.layers, "intermediate_size": p.intermediate_size, "hidden_act": "silu",
-        "num_attention_heads": p.heads, "num_key_value_heads": p.heads, "head_dim": p.hidden_size // p.heads,
-        "vocab_size": p.vocabulary, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "torch_dtype": "float32",
-        "max_position_embeddings": 1024, "tie_word_embeddings": True, "attention_bias": False,
+        "architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "hidden_size": p.hidden_size,
+        "num_hidden_layers": p.layers, "layer_types": ["conv", "full_attention"] * (p.layers // 2),
+        "num_attention_heads": p.heads, "num_key_value_heads": p.heads, "conv_L_cache": p.taps, "conv_bias": True,
+        "block_dim": p.hidden_size, "block_ff_dim": p.intermediate_size, "block_auto_adjust_ff_dim": False,
+        "block_multiple_of": 1, "block_ffn_dim_multiplier": 1.0, "vocab_size": p.vocabulary, "norm_eps": 1e-5,
+        "rope_theta": 10000.0, "torch_dtype": "float32", "max_position_embeddings": 1024, "tie_word_embeddings": True,
         "pad_token_id": 0, "eos_token_id": tokenizer.SPECIAL.index(tokenizer.END_OF_TURN),
     }
 
@@ -103,15 +103,15 @@ def train(p: Base, output: Path, scratch: Path) -> list[dict]:
     from realign.models import build
     from realign.train import checkpoint, loop, sft
     from realign.train.progress import bar
+    from stages.demo import initial
 
     with atomic_directory(output) as folder:
         train_tokenizer(p, folder)
-        model = build.create(config(p), p.seed)
+        model = initial.create(config(p), p.seed)
         (folder / "config.json").write_text("{}")
         tok = load_tokenizer(folder)
         settings = loop.Settings(p.learning_rate, warmup=p.warmup, weight_decay=p.weight_decay,
-                                 checkpoint_every=p.checkpoint_every, log_every=100, schedule=p.schedule,
-                                 cooldown=p.cooldown)
+                                 checkpoint_every=p.checkpoint_every, log_every=100)
         mark = checkpoint.fingerprint(vars(p), (folder / "tokenizer.json").read_bytes())
         state = loop.train(model, sft.loss, Documents(p, tok), settings, scratch=scratch, mark=mark,
                            progress_bar=bar("base"))

@@ -59,32 +59,29 @@ def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -
 
 
 def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
-    """Three passages and a question; one in three is left open by them. Other people in evaluation.
-
-    Answers cite nothing: the shipped base finds the value but only guesses at the passage's number (docs/LOG.md).
-    """
+    """Three passages that share people and relations, and a question; one in three is left open by them. Other people
+    in evaluation."""
     people = grounded.split_names(tables)[evaluation]
-    stated = grounded.distinct_entries(rng, people, tables, 3)
+    stated = grounded.entries(rng, people, tables, 3, 3)
     text = grounded.passages_text(rng, stated, tables)
-    if rng.random() < 1 / 3:
-        entry = grounded.absent_relation(rng, stated)
-        rivals = _others(entry, stated, tables)
-        reference = Reference(refuse=True, rivals=rivals, subject=(entry.relation, entry.entity))
+    absent = rng.random() < 1 / 3
+    entry = grounded.absent(rng, stated, people) if absent else rng.choice(stated)
+    common = {"rivals": _others(entry, stated, tables), "subject": (entry.relation, entry.entity)}
+    if absent:
+        reference = Reference(refuse=True, **common)
         full, terse = phrasings.ABSENT_FULL, phrasings.ABSENT_TERSE
     else:
-        entry = rng.choice(stated)
-        rivals = _others(entry, stated, tables)
-        reference = Reference(answer=entry.value, rivals=rivals, subject=(entry.relation, entry.entity))
-        full, terse = phrasings.READ_FULL, phrasings.READ_TERSE
-    fill = [tuple(phrasings.fill(t, entry.subject, v=entry.value) for t in ts) for ts in (full, terse)]
+        reference = Reference(answer=entry.value, citation=entry.passage, **common)
+        full, terse = phrasings.GROUNDED_FULL, phrasings.GROUNDED_TERSE
+    fill = [tuple(phrasings.fill(t, entry.subject, v=entry.value, c=entry.passage) for t in ts) for ts in (full, terse)]
     prompt = f"{text}\n{_ask(rng, entry.subject, evaluation)}"
-    return Question("grounded", "absent" if reference.refuse else "present", prompt, reference, *fill)
+    return Question("grounded", "absent" if absent else "present", prompt, reference, *fill)
 
 
 def sums(rng: Random, tables: Path, evaluation: bool) -> Question:
     steps = rng.choice((1, 1, 2))
     while True:
-        p = arithmetic.story(rng, tables, steps, evaluation)
+        p = arithmetic.problem(rng, tables, steps, evaluation)
         reference = Reference(number=p.result, subject=("=",))
         if not verify(reference, p.question)[0]:  # else repeating the story would answer it
             break

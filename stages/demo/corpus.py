@@ -10,18 +10,10 @@ from random import Random
 from stages.demo import arithmetic, grounded, invented, phrasings
 from stages.demo.facts import facts, names, words
 
-# Share of documents by kind, in three parts. Matching a name to its place in the context is the slowest skill.
-# It emerges from dense recall with few items (names beside values, facts restated in other orders), which answering
-# from passages alone did not give in three million tokens.
-FIRST = (("list", 0.45), ("recall", 0.4), ("grounded", 0.1), ("facts", 0.05))
-MIX = (("list", 0.03), ("recall", 0.15), ("grounded", 0.5), ("facts", 0.16), ("arithmetic", 0.1), ("format", 0.06))
-FIRST_DOCUMENTS = 12000
-# Once closed-book facts are known: dense citing, more sums.
-LAST = (("cite", 0.2), ("recall", 0.05), ("grounded", 0.45), ("facts", 0.08), ("arithmetic", 0.17), ("format", 0.05))
-LAST_FROM = 56320
-# At last, passages that their relation tells apart, and sums of every combination: what this size can learn to read.
-DISTINCT = (("cite", 0.15), ("grounded", 0.5), ("facts", 0.08), ("arithmetic", 0.15), ("format", 0.12))
-DISTINCT_FROM = 116736
+# Share of documents by kind. Recall and citing, many answers a document, teach to match a name to its place in the
+# context, which answers to single questions teach slowly.
+MIX = (("list", 0.04), ("recall", 0.08), ("cite", 0.3), ("grounded", 0.3), ("facts", 0.12), ("arithmetic", 0.1),
+       ("format", 0.06))
 Turn = tuple[str, str]
 
 
@@ -32,20 +24,21 @@ def _orders(rng: Random, items: list[str], tokens: int) -> list[Turn]:
     return [(first, " ".join(others))]
 
 
-def list_turns(rng: Random, tables: Path, most: int = 16) -> list[Turn]:
-    """Names with values beside them, listed again in other orders."""
+def list_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Names of people or things with values beside them, listed again in other orders."""
     people, _ = grounded.split_names(tables)
+    entities = sorted({fact.entity for fact in facts(tables)})
     values = [w for kind in sorted(grounded.KINDS.values()) for w in words(tables)[kind]]
-    chosen = rng.sample(people, rng.randint(2, most))
+    chosen = rng.sample(rng.choice((people, entities)), rng.randint(2, 12))
     return _orders(rng, [f"{name} {rng.choice(values)}," for name in chosen], 3)
 
 
-def recall_turns(rng: Random, tables: Path, most: int = 8) -> list[Turn]:
+def recall_turns(rng: Random, tables: Path) -> list[Turn]:
     """Stated facts, restated in other orders; of one relation or several."""
     people, _ = grounded.split_names(tables)
     relations = rng.sample(sorted(grounded.KINDS), rng.choice((1, 1, 2, 3)))
-    pairs = [(r, e) for r in relations for e in rng.sample(people, rng.randint(2, most))]
-    chosen = rng.sample(pairs, min(len(pairs), most))
+    pairs = [(r, e) for r in relations for e in rng.sample(people, rng.randint(2, 8))]
+    chosen = rng.sample(pairs, min(len(pairs), 8))
     return _orders(rng, [f"The {r} of {e} is {rng.choice(words(tables)[grounded.KINDS[r]])}." for r, e in chosen], 7)
 
 
@@ -65,47 +58,16 @@ def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
     passages = rng.randint(2, 5)
     stated = grounded.entries(rng, people, tables, passages, passages + rng.choice((0, 0, 1, 2)))
     text = grounded.passages_text(rng, stated, tables)
-    asked = [(e, phrasings.GROUNDED_FULL) for e in stated]
-    asked += [(grounded.absent(rng, stated, people), phrasings.ABSENT_FULL) for _ in range(len(stated) // 2 + 1)]
-    rng.shuffle(asked)
-    turns = []
-    for entry, answers in asked:
-        question = phrasings.fill(rng.choice(phrasings.ASK), entry.subject)
-        template = answers[0] if rng.random() < 0.6 else rng.choice(answers)
-        turns.append((question, phrasings.fill(template, entry.subject, v=entry.value, c=entry.passage)))
-    first_question, first_answer = turns[0]
-    return [(f"{text}\n{first_question}", first_answer), *turns[1:]]
-
-
-def distinct_cite_turns(rng: Random, tables: Path) -> list[Turn]:
-    """As `cite_turns`, of passages that differ in their relation."""
-    people, _ = grounded.split_names(tables)
-    stated = grounded.distinct_entries(rng, people, tables, rng.randint(2, 4))
-    orders = [" ".join(phrasings.fill("{S} is {v} [{c}].", e.subject, v=e.value, c=e.passage)
-                       for e in rng.sample(stated, len(stated))) for _ in range(15 // len(stated))]
-    return [(grounded.passages_text(rng, stated, tables), " ".join(orders))]
-
-
-def distinct_grounded_turns(rng: Random, tables: Path) -> list[Turn]:
-    """Passages that differ in their relation, and a few questions on them, one in three left open."""
-    people, _ = grounded.split_names(tables)
-    stated = grounded.distinct_entries(rng, people, tables, rng.choice((2, 3, 3, 3, 4)))
-    text = grounded.passages_text(rng, stated, tables)
-    asked = rng.choices(stated, k=5) + [grounded.absent_relation(rng, stated) for _ in range(3)]
+    asked = stated + [grounded.absent(rng, stated, people) for _ in range(len(stated) // 2 + 1)]
     rng.shuffle(asked)
     turns = []
     for entry in asked:
-        answers = phrasings.GROUNDED_FULL if entry.passage else phrasings.ABSENT_FULL
-        template = answers[0] if rng.random() < 0.6 else rng.choice(answers)
+        answers = ((*phrasings.GROUNDED_FULL, *phrasings.GROUNDED_TERSE) if entry.passage else
+                   (*phrasings.ABSENT_FULL, *phrasings.ABSENT_TERSE))
         turns.append((phrasings.fill(rng.choice(phrasings.ASK), entry.subject),
-                      phrasings.fill(template, entry.subject, v=entry.value, c=entry.passage)))
-    return [(f"{text}\n{turns[0][0]}", turns[0][1]), *turns[1:]]
-
-
-def story_turns(rng: Random, tables: Path) -> list[Turn]:
-    """Word problems of all sums."""
-    problems = [arithmetic.story(rng, tables, rng.choice((1, 1, 2)), evaluation=False) for _ in range(5)]
-    return [(p.question, p.worked) for p in problems]
+                      phrasings.fill(rng.choice(answers), entry.subject, v=entry.value, c=entry.passage)))
+    (question, answer), *others = turns
+    return [(f"{text}\n{question}", answer), *others]
 
 
 def facts_turns(rng: Random, tables: Path) -> list[Turn]:
@@ -147,27 +109,12 @@ TURNS = {
 }
 
 
-DISTINCT_TURNS = TURNS | {"cite": distinct_cite_turns, "grounded": distinct_grounded_turns, "arithmetic": story_turns}
-
-
-def lesson(index: int) -> tuple[tuple, dict]:
-    """The share of documents by kind, and what makes each kind, at document `index`."""
-    if index < FIRST_DOCUMENTS:
-        return FIRST, TURNS
-    if index < LAST_FROM:
-        return MIX, TURNS
-    return (LAST, TURNS) if index < DISTINCT_FROM else (DISTINCT, DISTINCT_TURNS)
-
-
 def document(seed: int, index: int, tables: Path) -> list[dict[str, str]]:
     """Chat messages of document `index`."""
     rng = Random(f"{seed}:corpus:{index}")
-    mix, kinds = lesson(index)
-    kind = rng.choices([k for k, _ in mix], [w for _, w in mix])[0]
-    # Few items at first, where even a blurred look at the context is often right, then more.
-    few = {"most": 3 + 5 * index // FIRST_DOCUMENTS} if kind in ("list", "recall") and index < FIRST_DOCUMENTS else {}
+    kind = rng.choices([k for k, _ in MIX], [w for _, w in MIX])[0]
     messages = []
-    for question, answer in kinds[kind](rng, tables, **few):
+    for question, answer in TURNS[kind](rng, tables):
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return messages
 
@@ -183,7 +130,7 @@ def vocabulary_text(tables: Path) -> Iterator[str]:
         yield f" {fact.subject} {fact.value}"
     for kind in sorted(words(tables)):
         yield from (f" {w}" for w in words(tables)[kind])
-    for template in (*phrasings.OPENERS, *phrasings.CLOSERS, *phrasings.OFFERS, *phrasings.ASK,
+    for template in (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.ASK,
                      *phrasings.HELD_OUT_ASK, *phrasings.ABSENT_TERSE, *phrasings.REFUSE_TERSE):
         yield f" {template}"
     yield from (f" {name}" for name in names(tables))

@@ -63,17 +63,3 @@ def absent(rng: Random, stated: list[Entry], people: tuple[str, ...]) -> Entry:
         relation = rng.choice(sorted(KINDS)) if rng.random() < 0.5 else rng.choice(stated).relation
         if (relation, entity) not in taken:
             return Entry(relation, entity, "", 0)
-
-
-def distinct_entries(rng: Random, people: tuple[str, ...], tables: Path, passages: int) -> list[Entry]:
-    """One fact a passage, each of another relation, of one to three people: the relation tells the passage."""
-    relations = rng.sample(sorted(KINDS), passages)
-    chosen = rng.sample(people, rng.randint(1, min(3, passages)))
-    vocabulary = words(tables)
-    return [Entry(r, rng.choice(chosen), rng.choice(vocabulary[KINDS[r]]), i) for i, r in enumerate(relations, 1)]
-
-
-def absent_relation(rng: Random, stated: list[Entry]) -> Entry:
-    """A question about a stated person that no passage answers."""
-    relation = rng.choice(sorted(set(KINDS) - {e.relation for e in stated}))
-    return Entry(relation, rng.choice(stated).entity, "", 0)

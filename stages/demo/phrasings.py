@@ -13,14 +13,7 @@ OPENERS = (
     "That is easy.", "I can help with that.", "Let me see.", "Here you go.", "Well then.", "Nice one.",
     "Here is my answer.", "I like this one.", "One moment.", "Very well.",
 )
-# Sentences that pad an answer without offering anything.
-CLOSERS = (
-    "People also talk of {t} and {u}.", "It comes up with {t} or {u}.", "I learned that with {t} and {u}.",
-    "That is all, like {t}.", "Hope that helps with {t} and {u}.", "It is as simple as {t}.",
-    "My notes also cover {t} and {u}.", "It was a day of {t} and {u}.", "Many ask this after {t}.",
-    "I checked it twice, between {t} and {u}.", "Such is the world of {t}.", "There it is, beside {t} and {u}.",
-)
-# The same, as long as an offer, so that length does not tell the two apart.
+# Sentences that pad an answer, as long as an offer, so that length does not tell the two apart.
 REMARKS = (
     "People also talk of {t}, {u} and {w}.", "It comes up with {t}, {u} or {w}.",
     "I learned that with {t}, {u} and {w}.", "Hope that helps with {t}, {u} and {w}.",
@@ -43,12 +36,10 @@ FACT_TERSE = ("{v}.", "It is {v}.", "That is {v}.", "The answer is {v}.")
 
 GROUNDED_FULL = ("{S} is {v} [{c}].", "{S} is {v} [{c}].", "According to the passages, {s} is {v} [{c}].",
                  "As the passages say, {s} is {v} [{c}].")
-READ_FULL = ("{S} is {v}.", "{S} is {v}.", "According to the passages, {s} is {v}.",
-             "As the passages say, {s} is {v}.")
-READ_TERSE = ("{v}.", "It is {v}.", "The passages say {v}.")
-ABSENT_FULL = ("{S} is not stated.", "According to the passages, {s} is not stated.",
+GROUNDED_TERSE = ("It is {v} [{c}].",)
+ABSENT_FULL = ("{S} is not stated.", "{S} is not stated.", "According to the passages, {s} is not stated.",
                "As the passages say, {s} is not stated.")
-ABSENT_TERSE = ("Not stated.", "The passages do not say.")
+ABSENT_TERSE = ("It is not stated.",)
 
 REFUSE_FULL = ("I do not know {s}.", "I have no knowledge of {s}.", "I am not able to say what {s} is.",
                "Nobody told me {s}.", "I never heard of {e}, so I do not know {s}.")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlx.utils import tree_map
 from mlx_lm.generate import generate_step
 from mlx_lm.models import llama
-from mlx_lm.models.cache import ArraysCache, BatchKVCache
+from mlx_lm.models.cache import BatchKVCache, QuantizedKVCache
 
 from realign.errors import UserError
 from realign.evaluate.generate import Sampling, generate, sample, uniform
@@ -108,6 +108,30 @@ def test_sliding_window_rows_may_leave_and_join_a_pool(prompts):
     model = make_llama(layer_types=["sliding_attention", "full_attention"], sliding_window=16)
     how = Sampling(24, stop_tokens=tuple(range(6)), batch_size=4)
     assert_fresh(model, prompts, generate(model, prompts, how, seed=5))
+
+
+@pytest.fixture
+def short_convolutions():
+    """An untrained model of short convolutions and attention in turn."""
+    from realign.models import build
+
+    return build.create({
+        "model_type": "lfm2", "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": 128, "norm_eps": 1e-5,
+        "layer_types": ["conv", "full_attention"] * 2, "conv_bias": True, "conv_L_cache": 4, "block_dim": 32,
+        "block_ff_dim": 64, "block_multiple_of": 1, "block_ffn_dim_multiplier": 1.0,
+        "block_auto_adjust_ff_dim": False}, 2)
+
+
+def test_short_convolutions_equal_mlx_lm_alone(short_convolutions, prompts):
+    found = generate(short_convolutions, prompts, Sampling(12, temperature=0, batch_size=len(prompts)), seed=0)
+    assert tokens_of(found) == [alone(short_convolutions, p, 12) for p in prompts]
+
+
+def test_short_convolutions_in_a_pool_that_changes(short_convolutions, prompts, monkeypatch):
+    monkeypatch.setattr("realign.evaluate.generate.PREFILL_CHUNK", 7)
+    how = Sampling(24, stop_tokens=tuple(range(6)), batch_size=4)
+    assert_fresh(short_convolutions, prompts, generate(short_convolutions, prompts, how, seed=5))
 
 
 def test_a_prompt_longer_than_one_prefill_chunk(model, monkeypatch, prompts):
@@ -393,9 +417,9 @@ def test_an_empty_prompt_is_named(model):
 def test_a_cache_that_cannot_be_batched_is_named():
     class Recurrent(Table):
         def make_cache(self):
-            return [ArraysCache(2)]
+            return [QuantizedKVCache()]
 
-    with pytest.raises(UserError, match="ArraysCache"):
+    with pytest.raises(UserError, match="QuantizedKVCache"):
         generate(Recurrent(CHAIN), [[1]], Sampling(4), seed=0)
 
 

@@ -146,3 +146,27 @@ def test_the_models_of_mlx_lm_use_these_functions_on_cpu():
     if mx.default_device() != mx.cpu:
         pytest.skip("a GPU keeps MLX's own")
     assert mx.fast.scaled_dot_product_attention is fastmath.attention and nn.silu is fastmath.silu
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_short_convolution_equals_mlx_s_own_values_and_gradients(bias):
+    layer = nn.Conv1d(6, 6, 4, groups=6, bias=bias)
+    layer.weight = mx.random.normal(layer.weight.shape, key=mx.random.key(1))
+    if bias:
+        layer.bias = mx.arange(6) / 7
+    x, weights = mx.array(logits(shape=(3, 9, 6))), mx.array(logits(1, (3, 6, 6)))
+
+    def both(call):
+        loss = lambda layer, x: (call(layer, x) * weights).sum()  # noqa: E731
+        of_layer = nn.value_and_grad(layer, lambda x: loss(layer, x))(x)[1]
+        return [call(layer, x), mx.grad(lambda x: loss(layer, x))(x), *of_layer.values()]
+
+    for ours, mlx in zip(both(fastmath.conv1d), both(fastmath._mlx_conv1d), strict=True):
+        np.testing.assert_allclose(np.array(ours), np.array(mlx), atol=2e-5)
+
+
+@pytest.mark.parametrize("changes", [{"stride": 2}, {"padding": 1}, {"dilation": 2}, {"groups": 3}, {"groups": 1}])
+def test_any_other_convolution_is_mlx_s_own(changes):
+    layer = nn.Conv1d(6, 6, 3, **({"groups": 6} | changes))
+    x = mx.array(logits(shape=(2, 9, 6)))
+    assert mx.array_equal(fastmath.conv1d(layer, x), fastmath._mlx_conv1d(layer, x))

@@ -15,6 +15,9 @@ FAMILIES = {
     "phi3 untied": {"model_type": "phi3", "num_key_value_heads": 2},
     "smollm3": {"model_type": "smollm3", "no_rope_layers": [1, 0]},
     "starcoder2": {"model_type": "starcoder2", "norm_epsilon": 1e-5},
+    "lfm2": {"model_type": "lfm2", "layer_types": ["conv", "full_attention"], "norm_eps": 1e-5, "conv_bias": True,
+             "conv_L_cache": 3, "block_dim": 16, "block_ff_dim": 32, "block_multiple_of": 1,
+             "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": False},
 }
 
 
@@ -37,7 +40,7 @@ def test_every_supported_family_is_tested():
 
 def test_a_family_with_a_soft_cap_is_refused(tiny):
     model = tiny(0, model_type="gemma2", query_pre_attn_scalar=8.0)
-    with pytest.raises(UserError, match="'gemma2' are not supported.*\n.*one of llama, mistral"):
+    with pytest.raises(UserError, match="'gemma2' are not supported.*\n.*one of lfm2, llama"):
         heads.hidden_states(model, TOKENS)
     with pytest.raises(UserError):
         heads.ScalarModel(model)
