@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -52,15 +53,17 @@ def options(entries):
     return {k: v for e in entries for k, v in (e if isinstance(e, dict) else {e: {}}).items()}
 
 
+def parameter(key):
+    value = read("params.yaml")
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
 @cache
 def pipeline():
-    params = {"model.files": read("params.yaml")["model"]["files"],
-              "srf.data.pairs": read("params.yaml")["srf"]["data"]["pairs"]}
-
     def filled(text):
-        for name, value in params.items():
-            text = text.replace(f"${{{name}}}", value)
-        return text
+        return re.sub(r"\$\{([\w.]+)\}", lambda found: parameter(found[1]), text)
 
     return [Declared(file, name, e["cmd"], e.get("wdir", "."), [filled(d) for d in e.get("deps", [])],
                      e.get("params", []), options(e.get("outs", [])), options(e.get("metrics", [])),
@@ -172,9 +175,7 @@ def test_a_stage_declares_the_parameters_that_it_loads(stage):
 @each_stage
 def test_declared_parameters_exist(stage):
     for section in stage.params:
-        value = read("params.yaml")
-        for key in section.split("."):
-            value = value[key]
+        parameter(section)
 
 
 def test_every_key_of_the_parameters_is_read():

@@ -10,6 +10,7 @@ from pathlib import Path
 from realign.errors import UserError
 from realign.verify.reference import Reference, Score, score
 
+REWARD = "reward:"  # and the directory of a reward model
 # (chats, one text for each) to one Score for each.
 Scorer = Callable[[Sequence[dict], Sequence[str]], list[Score]]
 
@@ -47,7 +48,7 @@ def scorer(name: str) -> Scorer:
     """The scorer that `srf.scorer` names. Raises UserError for a name that is none."""
     if name == "reference":
         return by_reference
-    if name.startswith("reward:"):
-        return by_reward_model(Path(name.removeprefix("reward:")))
+    if name.startswith(REWARD):
+        return by_reward_model(Path(name.removeprefix(REWARD)))
     raise UserError(f"unknown scorer {name!r}", where="params.yaml: srf.scorer",
                     expected="reference, or reward:<directory of a reward model>")

@@ -64,12 +64,11 @@ def _against_sft(p: Evaluate, data: source.Data, policy, tokenizer) -> dict:
     from realign.evaluate.preferences import win_rate
     from realign.metrics import mean
     from realign.models import build
-    from stages.srf import measure
+    from stages.srf import judge, measure
 
     reference, _, _ = build.load(str(paths.checkpoint("srf", "sft")))
     chats = source.prompts(data, "test")[:p.prompts]
-    named = (scorers.scorer(params.load("srf.scorer", str)) if source.is_world(data)
-             else scorers.by_reward_model(paths.checkpoint("srf", "reward_model")))
+    named = (judge.scorer() if source.is_world(data) else scorers.by_reward_model(paths.checkpoint("srf", "reward_model")))
     new, old, rows = [], [], []
     for sample in range(p.samples):
         for model, scores in ((policy, new), (reference, old)):

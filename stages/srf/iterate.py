@@ -94,11 +94,11 @@ def _held_out(data: source.Data) -> list[dict]:
 
 
 def _worth(measured, data: source.Data) -> list[float]:
-    from realign.evaluate.scorers import scorer
+    from stages.srf import judge
 
     if not source.is_world(data):
         return list(map(float, measured.rewards))
-    return [s.value for s in scorer(params.load("srf.scorer", str))(_held_out(data), measured.texts)]
+    return [s.value for s in judge.scorer()(_held_out(data), measured.texts)]
 
 
 def _same_judge(final: Round, first: Round):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realign import params, paths, stage
+from stages import watched
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class RewardModel:
 
     seed: int
     trunk: str
+    files: str
     epochs: int
     batch_size: int
     learning_rate: float
@@ -22,6 +24,9 @@ class RewardModel:
     evaluate_every: int
     checkpoint_every: int
     patience: int
+
+    def __post_init__(self):
+        watched.require(self.trunk, self.files, ("srf.reward_model.trunk", self.trunk), "srf.reward_model.files")
 
 
 def run() -> str:

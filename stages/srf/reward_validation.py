@@ -103,14 +103,14 @@ def _rewards(model, tokenizer, pad: int, messages: Sequence[list[dict]]) -> np.n
 
 def _answered(p: RewardValidation, data: source.Data, model, tokenizer, pad: int) -> list[Answered]:
     """Fresh responses of the SFT model to prompts with held-out phrasings, people, combinations and names."""
-    from realign.evaluate.scorers import scorer, with_answer
+    from realign.evaluate.scorers import with_answer
     from realign.models import build
-    from stages.srf import pairs
+    from stages.srf import judge, pairs
 
     sft, sft_tokenizer, _ = build.load(str(paths.checkpoint("srf", "sft")))
     chats = source.prompts(data, "test")[:p.prompts]
     found = pairs.sample(sft, sft_tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
-    named = scorer(params.load("srf.scorer", str))
+    named = judge.scorer()
     return [Answered(chat, texts, named([chat] * len(texts), texts),
                      _rewards(model, tokenizer, pad, [with_answer(chat, t) for t in texts]))
             for chat, texts in zip(chats, found, strict=True)]

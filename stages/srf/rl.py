@@ -63,11 +63,10 @@ def start(policy_folder, reward_folder):
 
 
 def run() -> str:
-    from realign.evaluate.scorers import scorer
     from realign.lake.atomic import atomic_directory
     from realign.metrics import mean
     from realign.models import build
-    from stages.srf import policies
+    from stages.srf import judge, policies
     from stages.srf.measure import Measured, measure
 
     p, data = params.load("srf.rl", Rl), source.settings()
@@ -89,7 +88,7 @@ def run() -> str:
                "reward_before": mean(before.rewards), "reward_after": mean(after.rewards),
                "reward_gain": mean(after.rewards - before.rewards), **policies.tried(attempts)}
     if source.is_world(data):
-        named = scorer(params.load("srf.scorer", str))
+        named = judge.scorer()
         gains = [a.value - b.value for a, b in zip(named(held_out, after.texts), named(held_out, before.texts))]
         metrics["score_gain"] = mean(gains)
     stage.write_metrics("srf", "rl", metrics, history)
