@@ -1,6 +1,7 @@
 """Stage 5 of SRF: optimise the policy against the frozen reward model, close to the SFT model."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from realign import params, paths, stage
 from stages.srf import source
@@ -8,10 +9,13 @@ from stages.srf import source
 
 @dataclass(frozen=True)
 class Rl:
-    """`srf.rl` in params.yaml."""
+    """`srf.rl` in params.yaml: flat, so that `-S srf.rl.kl_penalty=…` sets what it names.
+
+    Repeats the fields of realign.train.policy.PolicySettings, whose module imports MLX: the backend comes first.
+    """
 
     seed: int
-    algorithm: str
+    algorithm: Literal["ppo", "a2c"]
     rollouts: int
     prompts_per_rollout: int
     minibatch: int
