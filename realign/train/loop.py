@@ -64,8 +64,7 @@ class Stopped(Exception):
 
 def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *, scratch: Path, mark: str,
           validate: Callable[[nn.Module], dict[str, float]] | None = None,
-          wire: Wire = not_finite,
-          progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
+          wire: Wire = not_finite, progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
     """Train `model` in place and leave it at its best validation (the last step where nothing validates).
 
     `validate` returns figures of which `objective` is better when lower. Killed and called again with the same
@@ -74,9 +73,7 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     written behind the training, and all of them before this returns; one that cannot be written stops it.
     """
     steps = len(batches)
-    optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, settings.beta2], eps=1e-8,
-                            weight_decay=settings.weight_decay, bias_correction=True)
-    optimizer.init(model.trainable_parameters())
+    optimizer = adamw(model, settings)
     state, best = Progress(), None
     if (found := checkpoint.restore(scratch, mark)) is not None:
         arrays, state = found
@@ -113,6 +110,14 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
         _put_back(model, best)
     model.eval()
     return state
+
+
+def adamw(model: nn.Module, settings: Settings) -> optim.Optimizer:
+    """The optimiser at the start of a run."""
+    optimizer = optim.AdamW(settings.learning_rate, betas=[0.9, settings.beta2], eps=1e-8,
+                            weight_decay=settings.weight_decay, bias_correction=True)
+    optimizer.init(model.trainable_parameters())
+    return optimizer
 
 
 def _seed(mark: str, step: int) -> int:

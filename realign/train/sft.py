@@ -1,6 +1,6 @@
 """Supervised fine-tuning: rows of tokens with target masks, and the loss on the targets alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -19,6 +19,22 @@ def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
     tokens = pad([r.tokens for r in rows], pad_token)
     mask = pad([r.mask for r in rows], 0)
     return {"tokens": mx.array(tokens), "positions": mx.array(np.flatnonzero(mask[:, 1:]).astype(np.uint32))}
+
+
+def heaviest(rows: Sequence[Encoded], pad_token: int) -> Callable[[int], list[Batch]]:
+    """For `memory.fit`: so many rows to the micro-batches of the most memory, which are the longest rows and, where
+    those are others, the rows with most targets."""
+    sizes = [(len(r.tokens), sum(r.mask)) for r in rows]
+    longest = sorted(range(len(rows)), key=lambda i: sizes[i], reverse=True)
+    fullest = sorted(range(len(rows)), key=lambda i: sizes[i][::-1], reverse=True)
+
+    def batches(count: int) -> list[Batch]:
+        picks = [longest[:count]]
+        if sum(sizes[i][1] for i in fullest[:count]) > sum(sizes[i][1] for i in longest[:count]):
+            picks.append(fullest[:count])
+        return [batch_of([rows[i] for i in picked], pad_token) for picked in picks]
+
+    return batches
 
 
 def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, dict[str, mx.array]]:

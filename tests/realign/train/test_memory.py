@@ -1,0 +1,174 @@
+"""The search on functions of which everything is known; measurements on models whose activations outweigh them."""
+
+import hashlib
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlx.utils import tree_flatten
+
+from realign.errors import UserError
+from realign.models.chat import Encoded
+from realign.train import loop, memory, sft
+
+WIDE = {"hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 128, "head_dim": 32, "vocab_size": 512}
+
+
+def peak_of(lines):
+    """The most of several lines `(at no row, per row)`."""
+    return lambda rows: max(fixed + slope * rows for fixed, slope in lines)
+
+
+@given(st.integers(0, 1000), st.integers(1, 500), st.integers(1, 64), st.integers(0, 40_000))
+def test_of_a_straight_line_it_finds_the_very_most(fixed, slope, most, limit):
+    peak = peak_of([(fixed, slope)])
+    rows, predicted, _ = memory.search(peak, most, limit, fixed)
+    assert rows == max([r for r in range(1, most + 1) if peak(r) <= limit], default=0)
+    assert rows == 0 or predicted == pytest.approx(peak(rows), abs=1)
+
+
+@given(st.lists(st.tuples(st.integers(100, 5000), st.integers(0, 500)), min_size=1, max_size=4), st.integers(0, 100),
+       st.integers(1, 64), st.integers(0, 40_000))
+def test_what_it_chooses_fits_whatever_the_moments_of_an_update(lines, held, most, limit):
+    peak, asked = peak_of(lines), []
+
+    def measure(rows):
+        asked.append(rows)
+        return peak(rows)
+
+    rows, predicted, measured = memory.search(measure, most, limit, held)
+    assert (rows == 0) == (peak(1) > limit)
+    if rows:
+        assert peak(rows) <= predicted + 1 and predicted <= limit + 1 and rows <= most
+        assert rows == most or peak(2 * rows + 1) > limit  # never far from what would fit
+    assert measured == {r: peak(r) for r in asked} and asked == sorted(set(asked))
+    # Not even a probe goes further than what the one before it allows for.
+    for before, after in zip(asked, asked[1:], strict=False):
+        assert peak(after) <= 2 * peak(before) - held
+
+
+def rows(n=24, longest=96, seed=0):
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(longest // 4, longest + 1, n)
+    return [Encoded(rng.integers(1, 512, k).tolist(), [0] * (k // 3) + [1] * (k - k // 3)) for k in lengths]
+
+
+def digest(model):
+    return hashlib.sha256(b"".join(np.array(v).tobytes() for _, v in sorted(tree_flatten(model.parameters())))).digest()
+
+
+@pytest.mark.parametrize("share, batch_size", [(0.4, 16), (2.0, 8)])
+def test_the_run_takes_what_was_predicted(share, batch_size, tiny, tmp_path):
+    model, data = tiny(1, **WIDE), rows()
+    heaviest = sft.heaviest(data, 0)
+    before, held = digest(model), mx.get_active_memory()
+    whole = memory.fit(model, sft.loss, heaviest, batch_size, limit=2**40, validates=False)
+    assert whole.micro == batch_size and not whole.recomputed
+    limit = held + int((whole.predicted - held) * share)
+    fitted = memory.fit(model, sft.loss, heaviest, batch_size, limit=limit, validates=False)
+    assert (fitted.micro < batch_size) == (share < 1) and fitted.micro > 1
+    assert digest(model) == before and mx.get_active_memory() == pytest.approx(held, rel=0.01)
+
+    batches = sft.SftBatches.of(data, batch_size, 2, 0, 0, micro=fitted.micro)
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    loop.train(model, sft.loss, batches, loop.Settings(1e-3, checkpoint_every=2), scratch=tmp_path / "run", mark="a")
+    assert fitted.predicted == pytest.approx(mx.get_peak_memory(), rel=0.1)
+
+
+def gradients(model, batch):
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    (total, _, _), found = nn.value_and_grad(model, sft.loss)(model, batch)
+    mx.eval(total, found)
+    return dict(tree_flatten(found)), mx.get_peak_memory()
+
+
+def test_recomputed_layers_take_less_memory_and_give_the_same_gradients(tiny):
+    model, other, batch = tiny(1, **WIDE), tiny(2, **WIDE), sft.batch_of(rows(6), 0)
+    model.train()
+    plain, peak = gradients(model, batch)
+    kind = type(model.layers[0])
+    memory.recompute_layers(model)
+    memory.recompute_layers(model)  # twice is once
+    recomputed, lower = gradients(model, batch)
+    assert lower < 0.85 * peak
+    assert set(plain) == set(recomputed) and float(mx.abs(plain["model.layers.0.mlp.up_proj.weight"]).max()) > 0.1
+    for name, gradient in plain.items():
+        np.testing.assert_allclose(np.array(recomputed[name]), np.array(gradient), atol=1e-5, err_msg=name)
+    assert isinstance(model.layers[0], kind) and type(other.layers[0]) is kind
+
+
+def test_a_row_that_fits_no_other_way_is_recomputed_and_one_that_fits_in_no_way_is_an_error(tiny):
+    data = [Encoded([1 + i % 500 for i in range(400)], [0, *[1] * 20, *[0] * 379])]
+    heaviest, held = sft.heaviest(data, 0), mx.get_active_memory()
+    plain, small = tiny(1, **WIDE), tiny(1, **WIDE)
+    memory.recompute_layers(small)
+    most, least = (memory.fit(model, sft.loss, heaviest, 1, limit=2**40, validates=False).predicted
+                   for model in (plain, small))
+    assert held < least < 0.8 * most
+    fitted = memory.fit(plain, sft.loss, heaviest, 1, limit=(least + most) // 2, validates=False)
+    assert (fitted.micro, fitted.recomputed) == (1, True)
+    assert fitted.predicted == pytest.approx(least, rel=0.1)
+    with pytest.raises(UserError, match="one row needs .* GiB of memory in training") as caught:
+        memory.fit(plain, sft.loss, heaviest, 1, limit=least // 2, validates=False)
+    assert "shorten the window" in str(caught.value)
+
+
+def test_a_large_model_is_recomputed_by_rule(tiny, monkeypatch):
+    model, heaviest = tiny(1), sft.heaviest(rows(4, 16), 0)
+    for model_parameters, expected in [(7_000_000_000, False), (7_000_000_001, True)]:
+        monkeypatch.setattr(memory, "parameters", lambda _, count=model_parameters: count)
+        assert memory.fit(model, lambda m, b: (m.model.norm.weight.sum(), mx.array(1.0), {}), heaviest, 2,
+                          limit=2**40).recomputed == expected
+
+
+def test_quantised_parameters_count_one_by_one(tiny):
+    model = tiny(1, hidden_size=64, head_dim=32, intermediate_size=64)
+    before = memory.parameters(model)
+    nn.quantize(model, group_size=32, bits=4)
+    assert memory.parameters(model) == before
+
+
+def test_the_best_weights_are_counted_where_there_will_be_any(tiny):
+    model, heaviest = tiny(1, **WIDE), sft.heaviest(rows(4, 16), 0)
+    kept = sum(v.nbytes for _, v in tree_flatten(model.trainable_parameters()))
+    with_best, without = (memory.fit(model, sft.loss, heaviest, 1, limit=2**40, validates=v).predicted
+                          for v in (True, False))
+    assert with_best - without == pytest.approx(kept, rel=0.1)
+
+
+def test_the_heaviest_rows_are_the_longest_and_those_with_most_targets():
+    data = [Encoded([1, 1, 1], [0, 1, 1]), Encoded([2] * 9, [0] * 8 + [1]), Encoded([3] * 5, [0] + [1] * 4)]
+    longest, fullest = sft.heaviest(data, 0)(1)
+    assert (longest["tokens"][0, 0].item(), fullest["tokens"][0, 0].item()) == (2, 3)
+    longest, fullest = sft.heaviest(data, 0)(2)
+    assert longest["tokens"][:, 0].tolist() == [2, 3] and fullest["tokens"][:, 0].tolist() == [3, 1]
+    assert len(sft.heaviest(data, 0)(3)) == 1  # all of them, whichever way
+
+
+def machine(root, **files):
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_free_memory(tmp_path):
+    meminfo = "MemTotal:       2000 kB\nMemAvailable:   1000 kB\nHugePages_Total:   0\n"
+    assert memory.free_memory(tmp_path) is None
+    assert memory.free_memory(machine(tmp_path, proc__meminfo=meminfo)) == 1_024_000
+    group = {"sys__fs__cgroup__memory_dot_current": "500000\n",
+             "sys__fs__cgroup__memory_dot_stat": "anon 400000\ninactive_file 90000\n"}
+    for top, free in [("max", 1_024_000), ("700000", 290_000), ("9000000", 1_024_000)]:
+        machine(tmp_path, sys__fs__cgroup__memory_dot_max=top + "\n", **group)
+        assert memory.free_memory(tmp_path) == free
+
+
+def test_the_room_of_this_machine_leaves_some_over(tiny):
+    model = tiny(1)
+    assert 0 < memory.room(model) < memory.available() <= mx.get_memory_limit()
