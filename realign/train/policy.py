@@ -1,4 +1,4 @@
-"""On-policy training: roll out, score, estimate advantages, update.
+"""On-policy training: roll out, score, estimate advantages, update. With a critic here, without one in `group`.
 
 A policy with its critic is one model to the loop; a rollout is made when the loop asks for its first batch, from the
 policy as it then is, and serves `epochs` passes of minibatches. So checkpoints fall between rollouts.
@@ -7,7 +7,7 @@ policy as it then is, and serves `epochs` passes of minibatches. So checkpoints 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -22,12 +22,28 @@ from realign.train import sft
 from realign.train.advantages import gae, whiten
 from realign.train.loop import Batch, Loss
 from realign.train.losses.policy import a2c_loss, ppo_loss, value_loss
-from realign.train.losses.tokens import masked_sum, policy_terms
+from realign.train.losses.tokens import masked_sum, policy_terms, token_logprobs
+
+Columns = dict[str, list[np.ndarray]]  # per row an array over its sampled tokens
+
+
+class RolloutSettings(Protocol):
+    """What rolling out reads of an algorithm's settings."""
+
+    rollouts: int
+    prompts_per_rollout: int
+    samples: int  # responses a prompt
+    minibatch: int  # responses
+    epochs: int
+    kl: str  # to the reference: "exact" over the vocabulary, or "sampled" from the tokens alone
 
 
 @dataclass(frozen=True)
 class PolicySettings:
     """How the policy is updated; see params.yaml for units and sources."""
+
+    samples: ClassVar[int] = 1
+    kl: ClassVar[str] = "exact"
 
     algorithm: Literal["ppo", "a2c"]
     rollouts: int
@@ -86,32 +102,62 @@ def objective(settings: PolicySettings) -> Loss:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Sampled responses: rows masked to what was sampled, and per row the arrays over its sampled tokens.
+    """Sampled responses: rows masked to what was sampled, and the columns over their sampled tokens.
 
-    The reference's logits (tokens, vocabulary) are the large part: 4 bytes × vocabulary a sampled token, so 64
-    responses of 64 tokens take 32 MiB at a vocabulary of 2,048 and 2.4 GiB at 152,000.
+    For the exact KL the reference's logits are the large part: 4 bytes × vocabulary a sampled token, so 64 responses
+    of 64 tokens take 32 MiB at a vocabulary of 2,048 and 2.4 GiB at 152,000. The sampled KL keeps one number a token.
     """
 
     rows: list[Encoded]
-    reference_logits: list[np.ndarray]
-    logprobs: list[np.ndarray]
-    values: list[np.ndarray]
-    advantages: list[np.ndarray]
-    returns: list[np.ndarray]
+    columns: Columns
+
+
+def over_rows(rows: Sequence[Encoded], size: int, pad_token: int, of: Callable[[Batch], mx.array]) -> list[np.ndarray]:
+    """Per row what `of` says of its sampled tokens, float32; `size` rows at a time."""
+    found = []
+    for start in range(0, len(rows), size):
+        part = rows[start:start + size]
+        flat = np.array(of(_with_targets(part, pad_token)).astype(mx.float32))
+        found += np.split(flat, np.cumsum([sum(r.mask) for r in part])[:-1])
+    return found
+
+
+def _with_targets(rows: Sequence[Encoded], pad_token: int) -> Batch:
+    batch = sft.batch_of(rows, pad_token)
+    return batch | {"targets": batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]}
+
+
+def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
+    """Values, whitened GAE advantages and returns; the reward stands on the last sampled token."""
+    s = made.settings
+    values = over_rows(rows, s.minibatch, made.pad_token, lambda batch: made.model.critic(
+        batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]])
+    lengths = [len(v) for v in values]
+    shape = (len(values), max(lengths))
+    mask, value, reward = (np.zeros(shape, np.float32) for _ in range(3))
+    for i, v in enumerate(values):
+        mask[i, :len(v)], value[i, :len(v)] = 1.0, v
+        reward[i, len(v) - 1:len(v)] = rewards[i] * s.reward_scale  # nowhere, where nothing was sampled
+    advantages, returns = gae(reward, value, mask, s.discount, s.gae_lambda)
+    advantages = whiten(advantages, mask)
+    return {"values": values, "advantages": [advantages[i, :n] for i, n in enumerate(lengths)],
+            "returns": [returns[i, :n] for i, n in enumerate(lengths)]}
 
 
 @dataclass
 class Rollouts:
-    """The loop's batches. `reward` maps rows to rewards; `reference` is the frozen model of the KL penalty."""
+    """The loop's batches. `model` is what the loop trains: an ActorCritic, or the policy alone where `estimate` asks
+    no critic. `reward` maps rows to rewards; `reference` is the frozen model of the KL penalty."""
 
-    model: ActorCritic
+    model: nn.Module
     reference: nn.Module
     prompts: Sequence[list[int]]
     reward: Callable[[Sequence[Encoded]], np.ndarray]
     sampling: Sampling
-    settings: PolicySettings
+    settings: RolloutSettings
     seed: int
     pad_token: int
+    estimate: Callable[["Rollouts", Sequence[Encoded], np.ndarray], Columns] = critic_estimate
     _current: tuple[int, Rollout, list[np.ndarray]] | None = None
     _figures: dict = field(default_factory=dict)
 
@@ -123,7 +169,8 @@ class Rollouts:
 
     @property
     def steps_per_rollout(self) -> int:
-        return self.settings.epochs * -(-self.settings.prompts_per_rollout // self.settings.minibatch)
+        responses = self.settings.prompts_per_rollout * self.settings.samples
+        return self.settings.epochs * -(-responses // self.settings.minibatch)
 
     def __len__(self) -> int:
         return self.settings.rollouts * self.steps_per_rollout
@@ -140,7 +187,8 @@ class Rollouts:
         return [self._batch(rollout, order[place])]
 
     def figures(self) -> dict[str, float]:
-        """Means over the last rollout: reward, response length."""
+        """Means over the last rollout: reward, response length; with several samples a prompt also `alike`, the share
+        of prompts whose samples all earned the same."""
         return self._figures
 
     def _order(self, number: int, rows: int) -> list[np.ndarray]:
@@ -150,21 +198,24 @@ class Rollouts:
                 for part in np.split(order, range(size, rows, size))]
 
     def _collect(self, number: int) -> Rollout:
-        """Roll out, score, advantage."""
+        """Roll out, score, advantage. A prompt's samples stand side by side."""
         rng = np.random.default_rng([self.seed, number, 0])
         picks = rng.choice(len(self.prompts), self.settings.prompts_per_rollout, replace=False)
-        prompts = [self.prompts[i] for i in picks]
+        prompts = [self.prompts[i] for i in picks for _ in range(self.settings.samples)]
         self.model.eval()
-        samples = generate(self.model.policy, prompts, self.sampling, seed=int(rng.integers(2**31)))
+        policy = self.model.policy if isinstance(self.model, ActorCritic) else self.model
+        samples = generate(policy, prompts, self.sampling, seed=int(rng.integers(2**31)))
         rows = [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens)) for p, s in
                 zip(prompts, samples, strict=True)]
         rewards = self._rewards(rows)
-        values = self._over_rows(rows, self._values)
-        reference = self._over_rows(rows, partial(response_logits, self.reference))
+        columns = {"logprobs": [s.logprobs for s in samples], **self.estimate(self, rows, rewards),
+                   **self._reference(rows)}
         self.model.train()
-        advantages, returns = self._advantages(rewards * self.settings.reward_scale, values)
         self._figures = {"reward": float(rewards.mean()), "length": float(np.mean([len(s.tokens) for s in samples]))}
-        return Rollout(rows, reference, [s.logprobs for s in samples], values, advantages, returns)
+        if self.settings.samples > 1:
+            groups = rewards.reshape(-1, self.settings.samples)
+            self._figures["alike"] = float((groups == groups[:, :1]).all(axis=1).mean())
+        return Rollout(rows, columns)
 
     def _rewards(self, rows: Sequence[Encoded]) -> np.ndarray:
         rewards = np.asarray(self.reward(rows))
@@ -173,35 +224,17 @@ class Rollouts:
                             expected="one finite number a response", fix="look at the reward model and its training")
         return rewards
 
-    def _values(self, batch: Batch) -> mx.array:
-        return self.model.critic(batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]]
-
-    def _over_rows(self, rows: Sequence[Encoded], of: Callable[[Batch], mx.array]) -> list[np.ndarray]:
-        """Per row what `of` says of its sampled tokens, float32; a minibatch at a time."""
-        found = []
-        for start in range(0, len(rows), self.settings.minibatch):
-            part = rows[start:start + self.settings.minibatch]
-            flat = np.array(of(sft.batch_of(part, self.pad_token)).astype(mx.float32))
-            found += np.split(flat, np.cumsum([sum(r.mask) for r in part])[:-1])
-        return found
-
-    def _advantages(self, rewards: np.ndarray, values: list[np.ndarray]):
-        """Whitened GAE advantages and returns, per row; the reward stands on the last sampled token."""
-        lengths = [len(v) for v in values]
-        shape = (len(values), max(lengths))
-        mask, value, reward = (np.zeros(shape, np.float32) for _ in range(3))
-        for i, v in enumerate(values):
-            mask[i, :len(v)], value[i, :len(v)] = 1.0, v
-            reward[i, len(v) - 1:len(v)] = rewards[i]  # nowhere, where nothing was sampled
-        advantages, returns = gae(reward, value, mask, self.settings.discount, self.settings.gae_lambda)
-        advantages = whiten(advantages, mask)
-        return ([advantages[i, :n] for i, n in enumerate(lengths)], [returns[i, :n] for i, n in enumerate(lengths)])
+    def _reference(self, rows: Sequence[Encoded]) -> Columns:
+        """What the KL needs of the reference, once for all passes over the rollout."""
+        if self.settings.kl == "exact":
+            name, of = "reference_logits", partial(response_logits, self.reference)
+        else:
+            name, of = "reference_logprobs", lambda batch: token_logprobs(
+                response_logits(self.reference, batch)[None], batch["targets"])[0]
+        return {name: over_rows(rows, self.settings.minibatch, self.pad_token, of)}
 
     def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
-        rows = [rollout.rows[i] for i in picks]
-        batch = sft.batch_of(rows, self.pad_token)
-        batch["targets"] = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]
-        for name in ("reference_logits", "logprobs", "values", "advantages", "returns"):
-            column = getattr(rollout, name)
+        batch = _with_targets([rollout.rows[i] for i in picks], self.pad_token)
+        for name, column in rollout.columns.items():
             batch[name] = mx.array(np.concatenate([column[i] for i in picks]))[None]
         return batch

@@ -23,7 +23,9 @@ from realign.evaluate.generate import Sampling  # noqa: E402
 from realign.models import build  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
-from realign.train import checkpoint, loop, policy, reward, sft  # noqa: E402
+from realign.train import checkpoint, group, loop, policy, preference, reward, sft  # noqa: E402
+from realign.train.losses.policy import Grpo  # noqa: E402
+from realign.train.losses.preference import Preference  # noqa: E402
 
 CONFIG = {
     "model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32, "head_dim": 8,
@@ -73,7 +75,27 @@ def on_policy(algorithm: str):
     return batches.model, policy.objective(settings), batches, loop.Settings(1e-2, checkpoint_every=every, log_every=1), None
 
 
-OBJECTIVES = {"sft": supervised, "reward": rewards, "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c")}
+def direct():
+    pairs = list(zip(rows(40, 2), rows(40, 3), strict=True))
+    reference = preference.reference_logprobs(build.create(CONFIG, 1), pairs, 0)
+    batches = preference.PreferenceBatches.of(pairs, reference, 8, 4, 0, 0, micro=3)
+    return (build.create(CONFIG, 0), preference.objective(Preference()), batches,
+            loop.Settings(1e-2, checkpoint_every=3, log_every=1), None)
+
+
+def grouped():
+    settings = group.GroupSettings(6, 3, 4, 6, 2, "std", "sampled", Grpo())
+    rng = np.random.default_rng(4)
+    prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
+    batches = policy.Rollouts(
+        build.create(CONFIG, 0), build.create(CONFIG, 1), prompts,
+        lambda found: np.array([sum(t < 20 for t in r.tokens) / len(r.tokens) for r in found], np.float32),
+        Sampling(6, stop_tokens=(3,)), settings, 0, 0, group.estimate)
+    return batches.model, group.objective(settings), batches, loop.Settings(1e-2, checkpoint_every=4, log_every=1), None
+
+
+OBJECTIVES = {"sft": supervised, "reward": rewards, "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c"),
+              "dpo": direct, "grpo": grouped}
 
 
 def die() -> None:

@@ -68,15 +68,14 @@ def test_every_row_is_a_prompt_and_what_was_sampled_the_stop_token_too(rollouts)
         assert not set(sampled[:-1]) & set(made.sampling.stop_tokens)
         stopped += sampled[-1] in made.sampling.stop_tokens
         assert sampled[-1] in made.sampling.stop_tokens or len(sampled) == 9
-        for column in (rollout.logprobs, rollout.values, rollout.advantages, rollout.returns):
-            assert len(column[i]) == len(sampled)
+        assert {len(column[i]) for column in rollout.columns.values()} == {len(sampled)}
     assert 0 < stopped < 10
 
 
 def test_values_stand_where_the_token_is_emitted(rollouts):
     made = rollouts()
     rollout = made._collect(0)
-    for row, values in zip(rollout.rows, rollout.values, strict=True):
+    for row, values in zip(rollout.rows, rollout.columns["values"], strict=True):
         start = row.mask.index(1)
         alone = np.array(made.model.critic(mx.array([row.tokens])))[0]
         np.testing.assert_allclose(values, alone[start - 1:-1], atol=1e-5)
@@ -86,7 +85,7 @@ def test_values_stand_where_the_token_is_emitted(rollouts):
 def test_old_logprobs_are_those_of_a_fresh_pass(rollouts):
     made = rollouts()
     rollout = made._collect(0)
-    for row, logprobs in zip(rollout.rows, rollout.logprobs, strict=True):
+    for row, logprobs in zip(rollout.rows, rollout.columns["logprobs"], strict=True):
         np.testing.assert_allclose(logprobs, logprobs_of(made.model.policy, row, row.mask.index(1)), atol=1e-4)
 
 
@@ -94,17 +93,17 @@ def test_advantages_are_white_and_returns_are_the_reward(rollouts):
     made = rollouts()
     rollout = made._collect(0)
     scaled = reward_of(rollout.rows) * 2.0
-    for returns, reward in zip(rollout.returns, scaled, strict=True):  # discount 1, lambda 1: the reward to come
+    for returns, reward in zip(rollout.columns["returns"], scaled, strict=True):  # discount 1, lambda 1: the reward to come
         np.testing.assert_allclose(returns, reward, atol=1e-5)
-    everything = np.concatenate(rollout.advantages)
+    everything = np.concatenate(rollout.columns["advantages"])
     assert everything.mean() == pytest.approx(0, abs=1e-5) and everything.std() == pytest.approx(1, abs=1e-4)
-    raw = np.concatenate([reward - v for reward, v in zip(scaled, rollout.values, strict=True)])
+    raw = np.concatenate([reward - v for reward, v in zip(scaled, rollout.columns["values"], strict=True)])
     np.testing.assert_allclose(everything, (raw - raw.mean()) / raw.std(), atol=1e-4)
 
 
 def test_discounted_the_reward_is_worth_less_earlier(rollouts):
     rollout = rollouts(discount=0.5)._collect(0)
-    for returns, reward in zip(rollout.returns, reward_of(rollout.rows) * 2.0, strict=True):
+    for returns, reward in zip(rollout.columns["returns"], reward_of(rollout.rows) * 2.0, strict=True):
         np.testing.assert_allclose(returns, reward * 0.5 ** np.arange(len(returns))[::-1], atol=1e-5)
 
 
@@ -125,7 +124,7 @@ def test_a_batch_holds_its_rows_in_order(rollouts):
     expected = [t for i in order[1] for t, m in zip(rollout.rows[i].tokens, rollout.rows[i].mask, strict=True) if m]
     assert np.array(batch["targets"])[0].tolist() == expected
     for name in ("logprobs", "values", "advantages", "returns"):
-        column = np.concatenate([getattr(rollout, name)[i] for i in order[1]])
+        column = np.concatenate([rollout.columns[name][i] for i in order[1]])
         np.testing.assert_array_equal(np.array(batch[name])[0], column)
 
 
@@ -210,8 +209,8 @@ def test_a_row_of_which_nothing_was_sampled_weighs_nothing(rollouts, monkeypatch
     monkeypatch.setattr(policy, "generate", lambda *a, **k: [empty, *generate(*a, **k)[1:]])
     with_empty = [made.micro_batches(step)[0] for step in range(10)]
     rollout = made._current[1]
-    assert [sum(r.mask) for r in rollout.rows][0] == len(rollout.advantages[0]) == 0
-    assert np.concatenate(rollout.advantages).std() == pytest.approx(1, abs=1e-4)
+    assert [sum(r.mask) for r in rollout.rows][0] == len(rollout.columns["advantages"][0]) == 0
+    assert np.concatenate(rollout.columns["advantages"]).std() == pytest.approx(1, abs=1e-4)
     loss = nn.value_and_grad(made.model, objective(made.settings))
     counts = []
     for batch in with_empty:

@@ -1,0 +1,84 @@
+"""GRPO and its kin: several responses a prompt are judged against each other, without a critic.
+
+The settings choose among them: GRPO (Shao et al. 2024) by scale "std" and aggregate "sequence"; Dr. GRPO (Liu et al.
+2025) by scale "none" and aggregate "constant"; DAPO's loss (Yu et al. 2025) by aggregate "token" and clip_high 0.28.
+Rolling out is `policy.Rollouts`, with the policy itself for its model and `estimate` for its estimate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+from realign.errors import UserError
+from realign.evaluate.drift import response_logits
+from realign.models.chat import Encoded
+from realign.train.advantages import group_relative
+from realign.train.loop import Batch, Loss
+from realign.train.losses.policy import Grpo, grpo_loss, kl_estimate, weighted
+from realign.train.losses.tokens import entropy, place, policy_terms, token_logprobs
+from realign.train.policy import Columns, Rollouts
+
+
+@dataclass(frozen=True)
+class GroupSettings:
+    """How the policy is updated from groups of responses."""
+
+    rollouts: int
+    prompts_per_rollout: int
+    samples: int  # responses a prompt
+    minibatch: int  # responses
+    epochs: int  # passes over a rollout
+    scale: Literal["std", "none"]  # of the advantages in a group
+    kl: Literal["exact", "sampled"]  # over the vocabulary, or estimated from the sampled tokens
+    loss: Grpo
+
+    def __post_init__(self):
+        for name, good, expected in (
+            ("samples", self.samples >= 2, "2 or more: a response is judged against the others of its prompt"),
+            ("scale", self.scale in ("std", "none"), "std or none"),
+            ("kl", self.kl in ("exact", "sampled"), "exact or sampled"),
+        ):
+            if not good:
+                raise UserError(f"{name} is {getattr(self, name)!r}", where=f"grpo.{name}", expected=expected)
+
+
+def objective(settings: GroupSettings) -> Loss:
+    """The clipped surrogate and the KL penalty, aggregated as the settings say; the weight is answers, or tokens.
+
+    Statistics, means over the same: those of `grpo_loss`, and the policy's `entropy` in nats.
+    """
+    def loss(model: nn.Module, batch: Batch):
+        def by_row(flat: mx.array) -> mx.array:
+            rows, width = batch["tokens"].shape
+            return place(flat[0], batch["positions"], (rows, width - 1))
+
+        logprobs, kl, spread = map(by_row, _terms(model, batch, settings.kl))
+        old, advantages = by_row(batch["logprobs"]), by_row(batch["advantages"])
+        mask = by_row(mx.ones(batch["targets"].shape))
+        total, weight, stats = grpo_loss(logprobs, old, advantages, mask, kl, settings.loss)
+        return total, weight, {**stats, "entropy": weighted(spread, mask, settings.loss.aggregate)}
+
+    return loss
+
+
+def _terms(model: nn.Module, batch: Batch, kl: str) -> tuple[mx.array, mx.array, mx.array]:
+    """Log-probability, KL to the reference and entropy of the sampled tokens, each (1, N), nats."""
+    logits, targets = response_logits(model, batch)[None], batch["targets"]
+    if kl == "exact":
+        logprobs, spread, divergence = policy_terms(logits, targets, batch["reference_logits"])
+        return logprobs, divergence, spread
+    logprobs = token_logprobs(logits, targets)
+    divergence = kl_estimate(logprobs, batch["reference_logprobs"], mx.ones(targets.shape))
+    return logprobs, divergence, entropy(mx.stop_gradient(logits))
+
+
+def estimate(made: Rollouts, rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
+    """The advantage of each row over its group, at each of its sampled tokens; 0 in a group that earned alike."""
+    groups = rewards.astype(np.float64).reshape(-1, made.settings.samples)
+    # Relative to the first of the group, so that equal rewards leave exactly 0 and no rounding of their mean.
+    advantages = group_relative(groups - groups[:, :1], made.settings.scale).reshape(-1)
+    return {"advantages": [np.full(sum(row.mask), a, np.float32) for row, a in zip(rows, advantages, strict=True)]}
