@@ -29,7 +29,7 @@ def training_text() -> str:
     """Prompts and answers of every training part, and documents of the base corpus from its start to its end."""
     texts = [text for part in TRAINING for c in chats.CAPABILITIES for q in asked(part, c)
              for text in (q.prompt, *q.full, *q.terse)]
-    texts += [m["content"] for i in (*range(600), *range(12000, 13500), *range(170000, 171000))
+    texts += [m["content"] for i in (*range(1500), *range(60000, 61500))
               for m in corpus.document(0, i, TABLES)]
     return "\n".join(texts)
 
