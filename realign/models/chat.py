@@ -34,6 +34,12 @@ def _hf(tokenizer):
     return tokenizer._tokenizer if isinstance(tokenizer, TokenizerWrapper) else tokenizer
 
 
+def alike(tokenizer, other) -> bool:
+    """Whether two tokenizers write every chat in the same tokens."""
+    a, b = _hf(tokenizer), _hf(other)
+    return a.chat_template == b.chat_template and a.backend_tokenizer.to_str() == b.backend_tokenizer.to_str()
+
+
 def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = False) -> str:
     """The conversation as the model's chat template writes it; a template that knows reasoning opens no thought.
 

@@ -55,7 +55,7 @@ def run() -> str:
     final = rounds[best]
     metrics = {"rounds": exact(len(rounds) - 1), "best_round": exact(best), "rolled_back": exact(len(rounds) - 1 - best),
                "score_gain": _gain(final, rounds[0]), "score": mean(final.worth),
-               "reward_gain": mean(final.measured.rewards - _same_judge(final, rounds[0])),
+               "reward_gain": mean(final.measured.rewards - _same_judge(final, rounds[0], _held_out(data))),
                "kl": final.measured.kl, "entropy": final.measured.entropy}
     stage.write_metrics("srf", "iterate", metrics, curve)
     return f"round {best} of {len(rounds) - 1} is best, score {metrics['score'].value:.3f}"
@@ -101,12 +101,12 @@ def _worth(measured, data: source.Data) -> list[float]:
     return [s.value for s in judge.scorer()(_held_out(data), measured.texts)]
 
 
-def _same_judge(final: Round, first: Round):
+def _same_judge(final: Round, first: Round, held_out: Sequence[dict]):
     """Rewards of what the first round's policy sampled, by the final round's reward model."""
     from stages.srf.measure import rewarder
     from stages.srf.rl import load_models
 
-    return rewarder(load_models(final.reward_model)[0])(first.measured.rows)
+    return rewarder(load_models(final.reward_model)[0], held_out)(first.measured.rows)
 
 
 def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: Path) -> Round:
@@ -125,7 +125,7 @@ def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: P
     turned, limits = knobs(replace(rl, rollouts=p.rollouts, seed=rl.seed + 1000 * number))
     held_out = _held_out(data)
     policy, measured, _, _ = policies.optimise(
-        start(before.policy, reward_folder), models, source.prompts(data, "prompts"), turned, limits,
+        start(before.policy, reward_folder, models), models, source.prompts(data, "prompts"), turned, limits,
         lambda tuned: measure(tuned, models, held_out, rl.max_tokens, rl.seed), max_tokens=rl.max_tokens,
         seed=rl.seed + 1000 * number, scratch=scratch / f"policy_checkpoint_{number}",
         origin=build.fingerprint(str(before.policy)) + build.fingerprint(str(reward_folder)))

@@ -91,7 +91,7 @@ def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict]
     while True:
         pair = ActorCritic(*start())
         sampling = Sampling(max_tokens, 1.0, stop_tokens=capabilities.stop_tokens(models.tokenizer))
-        rollouts = Rollouts(pair, models.reference, tokens, rewarder(models), sampling, knobs.policy, seed, models.pad)
+        rollouts = Rollouts(pair, models.reference, tokens, rewarder(models, prompts), sampling, knobs.policy, seed, models.pad)
         settings = loop.Settings(knobs.learning_rate, knobs.warmup, weight_decay=0.0,
                                  log_every=rollouts.steps_per_rollout, checkpoint_every=5 * rollouts.steps_per_rollout)
         mark = checkpoint.fingerprint(asdict(knobs), origin, seed, tokens)

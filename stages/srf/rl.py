@@ -51,19 +51,26 @@ def knobs(p: Rl):
 
 def load_models(reward_model):
     """The SFT model as reference, and the reward model of a directory."""
-    from realign.models import build, heads
+    from realign.models import build, chat, heads
     from stages.srf.measure import Models
 
     reference, tokenizer, config = build.load(str(paths.checkpoint("srf", "sft")))
     scored, reward_tokenizer = heads.load_scalar(reward_model)
-    return Models(tokenizer, reference, scored, reward_tokenizer, build.pad_token(tokenizer)), config
+    own = None if chat.alike(tokenizer, reward_tokenizer) else reward_tokenizer
+    return Models(tokenizer, reference, scored, own, build.pad_token(tokenizer)), config
 
 
-def start(policy_folder, reward_folder):
-    """A maker of fresh `(policy, critic)`; the critic begins as the reward model."""
+def start(policy_folder, reward_folder, models):
+    """A maker of fresh `(policy, critic)`. The critic begins as the reward model; where that has a tokenizer of its
+    own, it begins as the policy with a new head, since it reads the policy's tokens."""
     from realign.models import build, heads
 
-    return lambda: (build.load(str(policy_folder))[0], heads.load_scalar(reward_folder)[0])
+    def policy():
+        return build.load(str(policy_folder))[0]
+
+    if models.reward_tokenizer is None:
+        return lambda: (policy(), heads.load_scalar(reward_folder)[0])
+    return lambda: (policy(), heads.ScalarModel(policy()))
 
 
 def run() -> str:
@@ -83,7 +90,7 @@ def run() -> str:
 
     before = judge(models.reference)
     policy, after, history, attempts = policies.optimise(
-        start(sft, reward_folder), models, source.prompts(data, "prompts"), *knobs(p), judge, max_tokens=p.max_tokens,
+        start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judge, max_tokens=p.max_tokens,
         seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
         origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)))
     with atomic_directory(paths.checkpoint("srf", "rl")) as folder:

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from realign import paths
-from realign.models import build, heads
+from realign.evaluate.scorers import with_answer
+from realign.models import build, chat, heads, tokenizer
+from realign.train import reward
 from stages.srf import iterate
 from stages.srf.measure import measure
-from stages.srf.rl import load_models
+from stages.srf.rl import load_models, start
 
 CHATS = [{"messages": [{"role": "user", "content": text}]} for text in ("What is gold?", "Peru?", "3 apples and 14")]
 
@@ -36,6 +38,27 @@ def test_the_first_policy_is_judged_again_by_what_it_sampled(folders):
 
     first = iterate.Round(folders["policy"], folders["judge"], measured("judge"), [])
     final = iterate.Round(folders["policy"], folders["other"], None, [])
-    found = iterate._same_judge(final, first)
+    found = iterate._same_judge(final, first, CHATS)
     assert np.array_equal(found, measured("other").rewards)
     assert not np.allclose(found, first.measured.rewards)
+
+
+def test_a_reward_model_with_a_tokenizer_of_its_own_reads_the_text(folders):
+    own = folders["other"]
+    tokenizer.save(tokenizer.train(["Gold and Peru, apples or lemons"] * 3, 340, 20), own, 128)
+    models, _ = load_models(own)
+    found = measure(build.load(str(folders["policy"]))[0], models, CHATS, 8, seed=3)
+    scored, its = heads.load_scalar(own)
+    rows = chat.encode(its, [with_answer(c, t) for c, t in zip(CHATS, found.texts, strict=True)])
+    assert np.array_equal(found.rewards, reward.score(scored, rows, build.pad_token(its)))
+    assert not np.allclose(found.rewards, reward.score(scored, found.rows, models.pad))  # the policy's own tokens
+    _, critic = start(folders["policy"], own, models)()  # reads the policy's tokens
+    assert mx.array_equal(critic.trunk.model.embed_tokens.weight,
+                          build.load(str(folders["policy"]))[0].model.embed_tokens.weight)
+
+
+def test_a_reward_model_with_the_same_tokenizer_is_the_critic_too(folders):
+    models, _ = load_models(folders["judge"])
+    assert models.reward_tokenizer is None
+    _, critic = start(folders["policy"], folders["judge"], models)()
+    assert mx.array_equal(critic.head.weight, heads.load_scalar(folders["judge"])[0].head.weight)
