@@ -1,0 +1,266 @@
+"""Settings and files that cannot be right are refused; adapters start, add up and resume as they should.
+
+Run as a script it is one training for the test of resuming: `test_adapter_settings.py METHOD FOLDER [step N | save N]`.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from realign.models import backend
+
+backend.start()
+
+import mlx.core as mx  # noqa: E402
+import mlx.nn as nn  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from mlx.utils import tree_flatten  # noqa: E402
+from mlx_lm.utils import dequantize_model, quantize_model  # noqa: E402
+
+from realign import params  # noqa: E402
+from realign.errors import UserError  # noqa: E402
+from realign.models import adapters, build  # noqa: E402
+from realign.models.adapters import Method  # noqa: E402
+from realign.models.chat import Encoded  # noqa: E402
+from realign.models.heads import ScalarModel  # noqa: E402
+from realign.train import loop, reward, sft  # noqa: E402
+
+ROOT = Path(__file__).parents[3]
+CONFIG = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "head_dim": 32,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48, "rope_theta": 1e4,
+    "max_position_embeddings": 64, "tie_word_embeddings": True,
+}
+TOKENS = mx.array([[1, 5, 9, 2, 7, 30]])
+RESUMED = {"lora": Method("lora", rank=4, dropout=0.3, layers=1), "qdora": Method("dora", rank=4, bits=4, group=32)}
+
+
+def model_of(method=None, seed=7, config=CONFIG):
+    model = build.create(config, 0)
+    return model if method is None else (model, adapters.prepare(model, config, method, seed))
+
+
+def rows(n=24, seed=0, **last):
+    rng = np.random.default_rng(seed)
+    tokens = [rng.integers(1, 40, k).tolist() + list(last.values()) for k in rng.integers(3, 14, n)]
+    return [Encoded(t, [0] + [1] * (len(t) - 1)) for t in tokens]
+
+
+def adapted(model):
+    return [(name, layer) for name, layer in model.named_modules() if hasattr(layer, "fuse")]
+
+
+def moved(model):
+    """The model with adapters as training may leave them."""
+    for name, layer in adapted(model):
+        layer.lora_b = mx.random.normal(layer.lora_b.shape, key=mx.random.key(len(name))) * 0.05
+        if "m" in layer:
+            layer.m = layer.m * 1.5
+    return model
+
+
+@pytest.mark.parametrize("changes, says", [
+    ({"kind": "full", "bits": 4}, "kind is full.*\n.*null for bits"),
+    ({"kind": "full", "layers": 1, "targets": ("lm_head",)}, "null for layers and targets"),
+    ({"rank": 0}, "rank is 0"), ({"scale": 0.0}, "scale is 0.0"), ({"dropout": 1.0}, "dropout is 1.0"),
+    ({"dropout": -0.1}, "dropout is -0.1"), ({"layers": 0}, "layers is 0"), ({"layers": 3}, "layers is 3\n.*at most 2"),
+    ({"bits": 7}, "bits is 7"), ({"bits": 4, "group": 48}, "group is 48"),
+    ({"bits": 4, "group": 128}, "is 64 wide\n.*a multiple of the group, 128"),
+    ({"targets": ("mlp.up_proj", "mlp.upproj")},
+     "'mlp.upproj', which the model has not\n.*mlp.up_proj, .*model.embed_tokens"),
+    ({"targets": ()}, "no layer to adapt"),
+    ({"kind": "dora", "bits": 6, "group": 32}, "DoRA on model.layers.*6 bits\n.*whole or of 2, 4, 8 bits"),
+    ({"kind": "dora", "bits": 4, "group": 32, "targets": ("model.embed_tokens",)}, "DoRA on model.embed_tokens"),
+])
+def test_settings_that_cannot_be_are_refused(changes, says):
+    with pytest.raises(UserError, match=says):
+        model_of(replace(Method("lora"), **changes))
+
+
+@pytest.mark.parametrize("method, says", [(Method("full"), "cannot be trained in full"),
+                                          (Method("lora", bits=4, group=32), "quantised already")])
+def test_a_quantised_base_takes_adapters_alone(method, says):
+    model, config = quantize_model(model_of(), CONFIG, 32, 8)
+    with pytest.raises(UserError, match=says):
+        adapters.prepare(model, config, method, 0)
+    assert adapters.prepare(model, config, Method("lora"), 0) == config and adapted(model)
+
+
+def test_a_method_is_a_section_of_the_parameters(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("a:\n  kind: dora\n  targets: [mlp.up_proj]\n  layers: null\n  bits: 4\nb: {}\n")
+    assert params.load("a", Method, file) == Method("dora", targets=("mlp.up_proj",), bits=4)
+    assert params.load("b", Method, file) == Method("full")
+
+
+@pytest.mark.parametrize("method", [Method("lora", rank=4), Method("dora", rank=4), RESUMED["qdora"]], ids=str)
+def test_adapters_are_a_function_of_the_seed_and_say_nothing_at_first(method, tmp_path):
+    found = []
+    for seed, drawn in ((7, 0), (7, 3), (8, 0)):
+        mx.random.normal((drawn + 1,))
+        model, config = model_of(method, seed)
+        (tmp_path / f"{seed}{drawn}").mkdir()
+        (tmp_path / "config.json").write_text("{}")
+        adapters.save(model, config, method, str(tmp_path), tmp_path / f"{seed}{drawn}")
+        found.append({str(f.relative_to(tmp_path / f"{seed}{drawn}")): f.read_bytes()
+                      for f in (tmp_path / f"{seed}{drawn}").rglob("*") if f.is_file()})
+        after = np.array(model(TOKENS))
+        with adapters.bare(model):
+            np.testing.assert_allclose(after, np.array(model(TOKENS)), atol=1e-4)
+    assert found[0] == found[1] and found[0]["adapters.safetensors"] != found[2]["adapters.safetensors"]
+
+
+@pytest.mark.parametrize("method", [Method("lora", rank=4, scale=3.0), Method("dora", rank=4, scale=3.0),
+                                    Method("dora", rank=4, bits=8, group=32)], ids=str)
+def test_fused_weights_are_those_of_the_papers(method):
+    """W + s·BA (Hu et al. 2021), and m · (W + s·BA) / ‖W + s·BA‖ by rows (Liu et al. 2024), in float64."""
+    model, config = model_of(method)
+    moved(model)
+    before = np.array(model(TOKENS))
+    expected = {}
+    for name, layer in adapted(model):
+        below = layer.linear
+        weight = below.weight if "scales" not in below else mx.dequantize(
+            below.weight, below.scales, below.biases, below.group_size, below.bits)
+        low, up, weight = (np.array(a, np.float64) for a in (layer.lora_a, layer.lora_b, weight))
+        weight = weight + method.scale * (low @ up).T
+        if method.kind == "dora":
+            weight = np.array(layer.m, np.float64)[:, None] * weight / np.linalg.norm(weight, axis=1, keepdims=True)
+        expected[f"{name}.weight"] = weight
+    assert "quantization" not in adapters.fuse(model, config)
+    found = dict(tree_flatten(model.parameters()))
+    assert len(expected) == 14 and not adapted(model)
+    for name, weight in expected.items():
+        np.testing.assert_allclose(np.array(found[name]), weight, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(np.array(model(TOKENS)), before, atol=1e-4)
+
+
+def test_fused_weights_keep_the_precision_of_the_base():
+    for kind in ("lora", "dora"):
+        model = model_of()
+        model.set_dtype(mx.bfloat16)
+        adapters.fuse(model, adapters.prepare(model, CONFIG, Method(kind), 0))
+        assert {value.dtype for _, value in tree_flatten(model.parameters())} == {mx.bfloat16}
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_a_microscaled_base_can_be_adapted_and_fused(kind):
+    model, config = quantize_model(model_of(), CONFIG, None, None, mode="mxfp8")
+    config = adapters.prepare(model, config, Method(kind), 0)
+    before = np.array(moved(model)(TOKENS))
+    assert "quantization" not in adapters.fuse(model, config)
+    after = np.array(model(TOKENS).astype(mx.float32))
+    np.testing.assert_allclose(after, before, atol=adapters.TIE_16 * before.std())  # unpacked to sixteen bits
+
+
+@pytest.mark.parametrize("bits", adapters.BITS)
+def test_gradients_through_a_quantised_base_are_those_of_its_weights(bits):
+    """MLX's product with packed weights has its own gradient on each back end."""
+    found, batch = [], sft.batch_of(rows(4), 0)
+    for whole in (False, True):
+        model, config = quantize_model(model_of(), CONFIG, 32, bits)
+        if whole:
+            dequantize_model(model)
+        adapters.prepare(model, config, Method("lora", rank=4), 0)
+        found.append(dict(tree_flatten(nn.value_and_grad(moved(model), sft.loss)(model, batch)[1])))
+    assert found[0] and set(found[0]) == set(found[1])
+    for name, expected in found[1].items():
+        expected = np.array(expected)
+        np.testing.assert_allclose(np.array(found[0][name]), expected, atol=1e-4 * np.abs(expected).max(), err_msg=name)
+
+
+def test_a_reward_model_trains_its_head_and_the_adapters_of_its_trunk(tmp_path):
+    model = ScalarModel(model_of())
+    adapters.prepare(model.trunk, CONFIG, Method("lora", rank=4), 0)
+    before = {name: np.array(value) for name, value in tree_flatten(model.parameters())}
+    pairs = list(zip(rows(seed=1, last=41), rows(seed=2, last=42), strict=True))
+    state = loop.train(model, reward.loss, reward.PairBatches.of(pairs, 8, 4, 0, 0), loop.Settings(1e-2, log_every=1),
+                       scratch=tmp_path / "run", mark="m")
+    assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
+    changed = {name.rsplit(".", 1)[1] for name, value in tree_flatten(model.parameters())
+               if (np.array(value) != before[name]).any() and not name.startswith("head")}
+    assert changed == {"lora_a", "lora_b"} and (np.array(model.head.weight) != 0).any()
+
+
+@pytest.fixture
+def saved(tiny_folder, tmp_path):
+    model, _, config = build.load(str(tiny_folder))
+    method = Method("lora", rank=4)
+    config = adapters.prepare(model, config, method, 0)
+    adapters.save(model, config, method, str(tiny_folder), tmp_path)
+    return str(tiny_folder), tmp_path
+
+
+@pytest.mark.parametrize("fault, says", [
+    ("adapters.safetensors", "no adapters.safetensors"), ("adapter_config.json", "no adapter_config.json"),
+    ("cut", "could not be loaded"), ("no JSON", "could not be loaded"), ("no scale", "missing required key 'scale'"),
+    ("other rank", "does not match"), ("other base", "not an adapter parameter")])
+def test_a_broken_adapter_is_named(fault, says, saved):
+    base, folder = saved
+    weights, settings = folder / "adapters.safetensors", folder / "adapter_config.json"
+    found = json.loads(settings.read_text())
+    match fault:
+        case "cut":
+            weights.write_bytes(weights.read_bytes()[:1000])
+        case "no JSON":
+            settings.write_text("{")
+        case "no scale":
+            del found["lora_parameters"]["scale"]
+        case "other rank":
+            found["lora_parameters"]["rank"] = 5
+        case "other base":
+            found["lora_parameters"]["keys"] = ["mlp.up_proj"]
+        case _:
+            (folder / fault).unlink()
+    if fault in ("no scale", "other rank", "other base"):
+        settings.write_text(json.dumps(found))
+    with pytest.raises(UserError, match=says) as caught:
+        adapters.load(base, folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_the_files_name_no_default_of_mlx_lm(saved):
+    _, folder = saved
+    assert json.loads((folder / "adapter_config.json").read_text()) | {"model": ""} == {
+        "fine_tune_type": "lora", "model": "", "num_layers": 2, "lora_parameters": {
+            "rank": 4, "scale": 20.0, "dropout": 0.0, "keys": [
+                "mlp.down_proj", "mlp.gate_proj", "mlp.up_proj", "self_attn.k_proj", "self_attn.o_proj",
+                "self_attn.q_proj", "self_attn.v_proj"]}}
+
+
+def run(method: str, folder: Path, *death: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, __file__, method, str(folder), *death], capture_output=True, text=True,
+                          cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("method", sorted(RESUMED))
+def test_killed_and_resumed_it_is_the_unbroken_run(method, tmp_path):
+    unbroken = run(method, tmp_path / "whole")
+    assert unbroken.returncode == 0, unbroken.stderr
+    assert run(method, tmp_path / "run", "step", "5").returncode == -9
+    names = {name.split(".", 1)[1] for name in mx.load(str(tmp_path / "run" / "state.safetensors"))
+             if name.startswith("model.")}
+    assert names == {name for name, _ in tree_flatten(model_of(RESUMED[method])[0].trainable_parameters())}
+    resumed = run(method, tmp_path / "run")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout) == json.loads(unbroken.stdout)
+
+
+def one_training(name: str):
+    """Model, loss, batches, settings and no validation, as interrupted.py wants them."""
+    model, _ = model_of(RESUMED[name])
+    settings = loop.Settings(1e-2, checkpoint_every=3, log_every=1)
+    return model, sft.loss, sft.SftBatches.of(rows(), 8, 3, 0, 0), settings, None
+
+
+if __name__ == "__main__":
+    spec = importlib.util.spec_from_file_location("interrupted", ROOT / "tests/realign/train/interrupted.py")
+    interrupted = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(interrupted)
+    interrupted.OBJECTIVES = {sys.argv[1]: lambda: one_training(sys.argv[1])}
+    interrupted.main(*sys.argv[1:])
