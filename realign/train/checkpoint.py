@@ -1,8 +1,8 @@
 """A training run on disk, whole: weights, optimiser, random state, position, history.
 
-A checkpoint is one directory that appears by rename, so a kill leaves the old one or the new one. It carries the
-fingerprint of what the run was made from; one that does not match is not resumed. A snapshot is bytes of its own,
-so that it can be written while training changes the arrays that it was taken from.
+A checkpoint is one directory that appears by rename, so a kill leaves the old one or the new one. It carries
+the fingerprint of what the run was made from; one that does not match is not resumed. A snapshot is bytes of
+its own, so that it can be written while training changes the arrays that it was taken from.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Snapshot:
 
 
 def snapshot(arrays: dict, progress: Progress, mark: str) -> Snapshot:
-    """Evaluate a tree of named groups of arrays and copy it to host memory, which needs room for it a second time."""
+    """A tree of named groups of arrays, evaluated and copied to host memory, which needs room for both."""
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, dict(sorted(tree_flatten(arrays))), metadata={"format": "mlx"})
     return Snapshot(buffer.getbuffer(), json.dumps({"fingerprint": mark, **asdict(progress)}))
@@ -74,7 +74,8 @@ def write_bytes(path: Path, content: memoryview) -> None:
 class Writer:
     """Writes the checkpoints of a run one at a time, while training goes on.
 
-    An error of writing is raised at the next call, or at the end of the `with` block, which waits for the last one.
+    An error of writing is raised at the next call, or at the end of the `with` block, which waits for the
+    last one.
     """
 
     def __init__(self, folder: Path, mark: str):

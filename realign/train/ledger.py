@@ -1,7 +1,7 @@
-"""What becomes of every row before training: trained, cut to the window, or dropped with a reason; nothing is lost.
+"""What becomes of every row before training: trained, cut to the window, or dropped with a reason.
 
-A row's first token is nobody's next token, so it is never a target. Every row that is kept is used once an epoch
-(`batches.plan`), so the ledger of a dataset is that of each of its epochs.
+A row's first token is nobody's next token, so it is never a target. Every row that is kept is used once an
+epoch (`batches.plan`), so the ledger of a dataset is that of each of its epochs.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ OnLong = Literal["truncate", "drop"]
 
 @dataclass(frozen=True)
 class Fate:
-    """One row: `reason` it was dropped for, if it was; its tokens and targets, and how many of each are kept."""
+    """One row: the `reason` it was dropped for, if it was; its tokens and targets, and how many are kept."""
 
     reason: str | None
     tokens: int
@@ -73,12 +73,12 @@ class Ledger:
 
 LOST = ("truncated", *(f"dropped.{reason}" for reason in (NO_TARGET, NO_TARGET_LEFT, TOO_LONG)))
 # Every name is always there, so that two versions' metrics can be compared.
-NAMES = ("rows.in", "rows.trained", "tokens.in", "tokens.target", "tokens.masked", "targets.in", "targets.trained",
-         *(f"{what}.{lost}" for what in ("rows", "tokens", "targets") for lost in LOST))
+NAMES = ("rows.in", "rows.trained", "tokens.in", "tokens.target", "tokens.masked", "targets.in",
+         "targets.trained", *(f"{what}.{lost}" for what in ("rows", "tokens", "targets") for lost in LOST))
 
 
 def settle(rows: Sequence[Encoded], window: int, on_long: OnLong) -> tuple[list[Encoded], Ledger]:
-    """The rows to train on, in their order, none longer than `window` tokens or without a target; and the ledger.
+    """The rows to train on, in their order, none longer than `window` tokens or without a target; the ledger.
 
     `on_long` says what happens to longer ones: cut at the end, or dropped. UserError where nothing is left.
     """
@@ -89,9 +89,9 @@ def settle(rows: Sequence[Encoded], window: int, on_long: OnLong) -> tuple[list[
     ledger = Ledger(tuple(fate for _, fate in settled))
     if not kept:
         reasons = Counter(reason for _, reason in ledger.dropped())
-        raise UserError(f"none of the {len(rows)} rows can be trained on", expected="a row with a target token",
-                        fix="look at the rows; dropped were " + (", ".join(
-                            f"{count} {reason}" for reason, count in sorted(reasons.items())) or "none"))
+        counted = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "none"
+        raise UserError(f"none of the {len(rows)} rows can be trained on", expected="one with a target token",
+                        fix=f"look at the rows; dropped were {counted}")
     return kept, ledger
 
 

@@ -1,9 +1,10 @@
-"""How many rows fit into memory: measured before the run, on its heaviest rows, with the very update that it makes.
+"""How many rows fit into memory: measured before the run, on its heaviest rows, with the update that it makes.
 
-Peak memory is the highest of several moments of an update (all activations alive; all gradients alive; the optimiser's
-new state beside the old), each of them linear in the rows of a micro-batch and none below what is held anyway. So it
-is convex in the rows: a line through two measurements is too low beyond them and never between them. The search
-therefore goes up in steps of at most twice, measures what it chooses, and never chooses what it has not bounded.
+Peak memory is the highest of several moments of an update (all activations alive; all gradients alive; the
+optimiser's new state beside the old), each of them linear in the rows of a micro-batch and none below what is
+held anyway. So it is convex in the rows: a line through two measurements is too low beyond them and never
+between them. The search therefore goes up in steps of at most twice, measures what it chooses, and never
+chooses what it has not bounded.
 """
 
 from collections.abc import Callable
@@ -26,8 +27,8 @@ SNAPSHOT = 4  # a checkpoint being written, in trained weights: these, two momen
 
 @dataclass(frozen=True)
 class Fit:
-    """`micro` rows a micro-batch; peaks in bytes, `predicted` for those rows and `measured` by rows; `limit` in bytes;
-    whether the layers are `recomputed` in the backward pass."""
+    """`micro` rows a micro-batch; peaks in bytes, `predicted` for those rows and `measured` by rows; `limit`
+    in bytes; whether the layers are `recomputed` in the backward pass."""
 
     micro: int
     recomputed: bool
@@ -40,9 +41,9 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
         limit: int | None = None, validates: bool = True) -> Fit:
     """The largest micro-batch, up to `batch_size` rows, whose peak stays within `limit` (default: `room`).
 
-    `heaviest(rows)` gives the heaviest micro-batches of so many rows. Layers are recomputed where the model is large
-    or one row does not fit otherwise; `model` is then left so, and in all else as it was. With `validates`, the copy
-    of the best weights is counted. UserError where not even one row fits.
+    `heaviest(rows)` gives the heaviest micro-batches of so many rows. Layers are recomputed where the model
+    is large or one row does not fit otherwise; `model` is then left so, and in all else as it was. With
+    `validates`, the copy of the best weights is counted. UserError where not even one row fits.
     """
     limit = room(model) if limit is None else limit
     kept = _trained(model) if validates else 0
@@ -59,14 +60,15 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
         rows, predicted, measured = search(measure, batch_size, limit, held)
         if rows:
             return Fit(rows, recomputed, predicted, limit, measured)
-    raise UserError(f"one row needs {measured[1] / 2**30:.2f} GiB of memory in training, and {limit / 2**30:.2f} GiB "
-                    "may be used", expected="room for one row of the longest",
-                    fix="shorten the window, train adapters (LoRA) on a quantised base, or choose a smaller base")
+    raise UserError(f"one row needs {measured[1] / 2**30:.2f} GiB of memory in training, and "
+                    f"{limit / 2**30:.2f} GiB may be used", expected="room for one row of the longest",
+                    fix="shorten the window, train adapters (LoRA) on a quantised base, or take a smaller one")
 
 
-def search(measure: Callable[[int], int], most: int, limit: int, held: int) -> tuple[int, int, dict[int, int]]:
-    """The most rows up to `most` whose peak, convex in the rows and `held` or more for none, is within `limit`; that
-    peak, measured or from above; and all measurements. 0 rows where one is too many."""
+def search(measure: Callable[[int], int], most: int, limit: int,
+           held: int) -> tuple[int, int, dict[int, int]]:
+    """The most rows up to `most` whose peak, convex in the rows and `held` or more for none, is within
+    `limit`; that peak, measured or from above; and all measurements. 0 rows where one is too many."""
     peaks = {0: held, 1: measure(1)}
     while (top := max(peaks)) < most and peaks[top] <= limit:
         following = min(2 * top, most, _reach(peaks, limit))
@@ -91,8 +93,8 @@ def _reach(peaks: dict[int, int], limit: int) -> int:
 
 
 def _peak(model, loss: Loss, heavy: list[Batch], accumulated: bool) -> int:
-    """Peak memory in bytes of one update, of several micro-batches where gradients are `accumulated`; the weights are
-    put back."""
+    """Peak memory in bytes of one update, of several micro-batches where gradients are `accumulated`; the
+    weights are put back."""
     before, mode = model.trainable_parameters(), model.training
     model.train()
     value_and_grad = nn.value_and_grad(model, loss)
@@ -122,8 +124,9 @@ def _trained(model: nn.Module) -> int:
 
 
 def recompute_layers(model: nn.Module) -> None:
-    """Let every transformer layer of the model keep its input alone in training, and compute the rest again in the
-    backward pass (gradient checkpointing; Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost).
+    """Let every transformer layer of the model keep its input alone in training, and compute the rest again
+    in the backward pass (gradient checkpointing; Chen et al. 2016, Training Deep Nets with Sublinear Memory
+    Cost).
 
     It concerns these layers and no others of their class, and evaluation and sampling not at all.
     """
@@ -145,12 +148,13 @@ def _recomputing(plain: type) -> type:
 
         return mx.checkpoint(inner)(self.trainable_parameters(), *args, **rest)
 
-    return type(plain.__name__, (plain,), {"__call__": call, "__module__": plain.__module__, "recomputed": True})
+    body = {"__call__": call, "__module__": plain.__module__, "recomputed": True}
+    return type(plain.__name__, (plain,), body)
 
 
 def room(model: nn.Module) -> int:
-    """Bytes that training `model` may use at its peak, what MLX holds already among them: what is free, but for a
-    reserve and, where it is the same memory, a checkpoint that is being written."""
+    """Bytes that training `model` may use at its peak, what MLX holds already among them: what is free, but
+    for a reserve and, where it is the same memory, a checkpoint that is being written."""
     separate = mx.default_device() == mx.gpu and not mx.metal.is_available()
     return int(available() * (1 - RESERVE)) - (0 if separate else SNAPSHOT * _trained(model))
 
@@ -169,8 +173,8 @@ def available() -> int:
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that a process may still take on Linux: of the machine, or of its control group where that is less; None
-    on other systems."""
+    """Bytes that a process may still take on Linux: of the machine, or of its control group where that is
+    less; None on other systems."""
     meminfo, group = root / "proc/meminfo", root / "sys/fs/cgroup"
     if not meminfo.exists():
         return None
@@ -180,5 +184,5 @@ def free_memory(root: Path = Path("/")) -> int | None:
     if top == "max":
         return free
     stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    taken = int((group / "memory.current").read_text()) - int(stat["inactive_file"])  # the cache of files can go
-    return min(free, int(top) - taken)
+    cached = int(stat["inactive_file"])  # the cache of files can go
+    return min(free, int(top) - int((group / "memory.current").read_text()) + cached)

@@ -1,7 +1,8 @@
 """What must stop a run: pure functions of its history, each of which names the wire that was touched.
 
-A history is the records of the loop, the present step last. It is part of the checkpoint, so a resumed run touches
-what the unbroken one does. The first word of an answer is the name of the wire; the figure and the limit follow.
+A history is the records of the loop, the present step last. It is part of the checkpoint, so a resumed run
+touches what the unbroken one does. The first word of an answer is the name of the wire; the figure and the
+limit follow.
 """
 
 import math
@@ -39,24 +40,25 @@ def entropy(low: float, high: float = math.inf) -> Wire:
 
 
 def length_drift(factor: float) -> Wire:
-    """Mean response length more than `factor` times that of the first rollouts, or less than one part in `factor`."""
+    """Mean response length over `factor` times that of the first rollouts, or under one part in `factor`."""
     def touched(history: History) -> str | None:
         first, now = history[0]["length"], history[-1]["length"]
         if first / factor <= now <= first * factor:
             return None
-        return f"length_drift {now:.1f} tokens against {first:.1f} of the first rollouts, limit {factor:g} times"
+        return (f"length_drift {now:.1f} tokens against {first:.1f} of the first rollouts, "
+                f"limit {factor:g} times")
 
     return touched
 
 
 def reward_gaming(fall: float, evaluations: int = 2, reward: str = "reward",
                   verifier: str = "validation_verifier") -> Wire:
-    """The reward above, and a held-out verifier more than `fall` below, what they were when the verifier was at its
-    best; in each of the last `evaluations` (Gao, Schulman and Hilton 2023, Scaling Laws for Reward Model
-    Overoptimization: the proxy rises while the gold score falls).
+    """The reward above, and a held-out verifier more than `fall` below, what they were when the verifier was
+    at its best; in each of the last `evaluations` (Gao, Schulman and Hilton 2023, Scaling Laws for Reward
+    Model Overoptimization: the proxy rises while the gold score falls).
 
-    The wire looks at the records that the verifier is in, each with the last reward known by then; as the loop
-    evaluates after a step, it is touched at the step after the evaluation.
+    The wire looks at the records that the verifier is in, each with the last reward known by then; as the
+    loop evaluates after a step, it is touched at the step after the evaluation.
     """
     def touched(history: History) -> str | None:
         seen = _evaluated(history, reward, verifier)
@@ -67,8 +69,8 @@ def reward_gaming(fall: float, evaluations: int = 2, reward: str = "reward",
         if not all(r > best_reward and v < best - fall for r, v in last):
             return None
         now_reward, now = last[-1]
-        return (f"reward_gaming {verifier} {now:.3f} from {best:.3f} while {reward} rose from {best_reward:.3f} to "
-                f"{now_reward:.3f}, limit {fall:g} below in {evaluations} evaluations")
+        return (f"reward_gaming {verifier} {now:.3f} from {best:.3f} while {reward} rose from "
+                f"{best_reward:.3f} to {now_reward:.3f}, limit {fall:g} below in {evaluations} evaluations")
 
     return touched
 

@@ -1,4 +1,4 @@
-"""The search on functions of which everything is known; measurements on models whose activations outweigh them."""
+"""The search on functions of which everything is known; measurements on models that their activations outweigh."""
 
 import hashlib
 
