@@ -85,12 +85,12 @@ def run() -> str:
     models, config = load_models(reward_folder)
     held_out = source.prompts(data, "validation")[:p.heldout_prompts]
 
-    def judge(policy) -> Measured:
+    def judged(policy) -> Measured:
         return measure(policy, models, held_out, p.max_tokens, p.seed)
 
-    before = judge(models.reference)
+    before = judged(models.reference)
     policy, after, history, attempts = policies.optimise(
-        start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judge, max_tokens=p.max_tokens,
+        start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judged, max_tokens=p.max_tokens,
         seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
         origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)))
     with atomic_directory(paths.checkpoint("srf", "rl")) as folder:
