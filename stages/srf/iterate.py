@@ -156,7 +156,7 @@ def _retrain(number: int, before: Round, p: Iterate, data: source.Data, scratch:
 
 def _pairs(number: int, before: Round, p: Iterate, data: source.Data) -> list[dict]:
     """The pairs so far and fresh ones from the policy (labelled data has no scorer for fresh ones)."""
-    from realign.curate.splits import with_splits
+    from realign.curate.splits import split_of
     from realign.lake.schemas import PAIRS
     from realign.lake.table import read_rows
     from stages.srf import fresh
@@ -169,7 +169,8 @@ def _pairs(number: int, before: Round, p: Iterate, data: source.Data) -> list[di
     chats = [chat for chat in source.prompts(data, "prompts") if chat["row_id"] not in known]
     chats = chats[(number - 1) * p.prompts:number * p.prompts]
     made = fresh.pairs_of(before.policy, chats, settings, settings.seed + 100 * number)
-    return old + with_splits(made, lambda row: row["prompt_id"], settings.shares, settings.seed)
+    # The old pairs fill both splits, so that few fresh ones need not.
+    return old + [{**row, "split": split_of(row["prompt_id"], settings.shares, settings.seed)} for row in made]
 
 
 if __name__ == "__main__":

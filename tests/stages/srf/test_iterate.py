@@ -1,16 +1,23 @@
 """Rounds of `iterate` on tiny models, without running a stage."""
 
+import shutil
+
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from realign import paths
+from realign.curate.splits import with_splits
 from realign.evaluate.scorers import with_answer
+from realign.lake.schemas import CHATS as CHAT_ROWS
+from realign.lake.schemas import PAIRS
+from realign.lake.table import write_table
 from realign.models import build, chat, heads, tokenizer
 from realign.train import reward
-from stages.srf import iterate
+from stages.srf import fresh, iterate, source
 from stages.srf.measure import measure
 from stages.srf.rl import load_models, start
+from tests.stages.srf.small import ROOT
 
 CHATS = [{"messages": [{"role": "user", "content": text}]} for text in ("What is gold?", "Peru?", "3 apples and 14")]
 
@@ -62,3 +69,29 @@ def test_a_reward_model_with_the_same_tokenizer_is_the_critic_too(folders):
     assert models.reward_tokenizer is None
     _, critic = start(folders["policy"], folders["judge"], models)()
     assert mx.array_equal(critic.head.weight, heads.load_scalar(folders["judge"])[0].head.weight)
+
+
+def pair(prompt: str, split: str = "") -> dict:
+    return {"row_id": f"row {prompt}", "prompt_id": prompt, "messages": CHATS[0]["messages"], "chosen": "Au.",
+            "rejected": "Ag.", "chosen_score": 1.0, "rejected_score": 0.0, "preference_type": "right", "split": split,
+            "source": "world"}
+
+
+@pytest.mark.parametrize("number", [0, 1, 40])
+def test_fresh_pairs_join_the_old_ones_however_few_they_are(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    old = [pair("old 1", "train"), pair("old 2", "validation")]
+    write_table(old, paths.dataset("srf", "preference_data", "pairs"), PAIRS)
+    chats = [{"row_id": name, "messages": CHATS[0]["messages"], "capability": "facts", "slice": "", "reference": "{}",
+              "split": "prompts", "source": "world"} for name in ("old 1", "new 1", "new 2", "new 3")]
+    write_table(chats, paths.WORLD / "prompts.parquet", CHAT_ROWS)
+    made, asked = [pair(f"new {i}") for i in range(number)], []
+    monkeypatch.setattr(fresh, "pairs_of", lambda model, chats, p, seed: asked.extend(chats) or made)
+    p = iterate.Iterate(rounds=1, prompts=2, rollouts=1, reward_epochs=1, least_gain=0.0)
+    found = iterate._pairs(1, iterate.Round(tmp_path, tmp_path, None, []), p, source.settings())
+    assert found[:2] == old and [row["row_id"] for row in found[2:]] == [row["row_id"] for row in made]
+    assert [chat["row_id"] for chat in asked] == ["new 1", "new 2"]  # not those that have pairs
+    if number == 40:
+        settings = fresh.settings()
+        assert found[2:] == with_splits(made, lambda row: row["prompt_id"], settings.shares, settings.seed)
