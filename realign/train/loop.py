@@ -19,7 +19,7 @@ from mlx.utils import tree_flatten, tree_map
 
 from realign.train import checkpoint
 from realign.train.checkpoint import Progress
-from realign.train.schedule import learning_rate, with_cooldown
+from realign.train.schedule import learning_rate
 from realign.train.tripwires import Wire, not_finite
 
 Batch = dict[str, mx.array]
@@ -49,8 +49,6 @@ class Settings:
     evaluate_every: int = 0  # steps; 0: only at the end
     checkpoint_every: int = 50
     patience: int = 3  # evaluations without a better one
-    schedule: int = 0  # steps that the cosine is laid out for; 0: those of the run
-    cooldown: int = 0  # last steps, in which the rate falls straight to its final value
 
 
 class Stopped(Exception):
@@ -86,7 +84,8 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     started = time.perf_counter()
     with checkpoint.Writer(scratch, mark) as writer:
         while state.step < steps and not _finished(state, settings, validate):
-            optimizer.learning_rate = _rate(state.step, steps, settings)
+            optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
+                                                    settings.final)
             mx.random.seed(_seed(mark, state.step))
             figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
             figures |= batches.figures()
@@ -123,15 +122,6 @@ def adamw(model: nn.Module, settings: Settings) -> optim.Optimizer:
 def _seed(mark: str, step: int) -> int:
     """Seed of a step's random numbers (dropout), so that a resumed run draws what an unbroken one does."""
     return int(hashlib.sha256(f"{mark} {step}".encode()).hexdigest()[:15], 16)
-
-
-def _rate(step: int, steps: int, settings: Settings) -> float:
-    peak = settings.learning_rate
-
-    def cosine(at: int) -> float:
-        return learning_rate(at, settings.schedule or steps, peak, settings.warmup, settings.final)
-
-    return with_cooldown(step, steps, cosine, settings.cooldown, settings.final * peak)
 
 
 def update(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:

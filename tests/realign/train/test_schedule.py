@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from realign.train.schedule import learning_rate, with_cooldown
+from realign.train.schedule import learning_rate
 
 
 def rate(step, steps=100, peak=2.0, warmup=0.1, final=0.1):
@@ -26,14 +26,3 @@ def test_up_then_down():
 def test_short_runs_have_a_rate_at_every_step(steps, warmup):
     assert all(0 < rate(s, steps, warmup=warmup) <= 2.0 and math.isfinite(rate(s, steps, warmup=warmup))
                for s in range(steps))
-
-
-def test_cooldown_is_a_straight_line_at_the_end():
-    rates = [with_cooldown(step, 60, rate, 20, 0.1) for step in range(60)]
-    assert rates[:40] == [rate(step) for step in range(40)]
-    falls = [a - b for a, b in zip(rates[40:], rates[41:])]
-    assert falls == pytest.approx([(rate(40) - 0.1) / 20] * 19) and rates[40] == rate(40)
-
-
-def test_no_cooldown_changes_nothing():
-    assert [with_cooldown(step, 60, rate, 0, 0.1) for step in range(60)] == [rate(step) for step in range(60)]
