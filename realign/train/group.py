@@ -1,8 +1,9 @@
 """GRPO and its kin: several responses a prompt are judged against each other, without a critic.
 
-The settings choose among them: GRPO (Shao et al. 2024) by scale "std" and aggregate "sequence"; Dr. GRPO (Liu et al.
-2025) by scale "none" and aggregate "constant"; DAPO's loss (Yu et al. 2025) by aggregate "token" and clip_high 0.28.
-Rolling out is `policy.Rollouts`, with the policy itself for its model and `estimate` for its estimate.
+The settings choose among them: GRPO (Shao et al. 2024) by scale "std" and aggregate "sequence"; Dr. GRPO (Liu
+et al. 2025) by scale "none" and aggregate "constant"; DAPO's loss (Yu et al. 2025) by aggregate "token" and
+clip_high 0.28. Rolling out is `policy.Rollouts`, with the policy itself for its model and `estimate` for its
+estimate.
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class GroupSettings:
 
     def __post_init__(self):
         for name, good, expected in (
-            ("samples", self.samples >= 2, "2 or more: a response is judged against the others of its prompt"),
+            ("samples", self.samples >= 2, "2 or more: a response is judged against its prompt's others"),
             ("scale", self.scale in ("std", "none"), "std or none"),
             ("kl", self.kl in ("exact", "sampled"), "exact or sampled"),
         ):
@@ -47,7 +48,7 @@ class GroupSettings:
 
 
 def objective(settings: GroupSettings) -> Loss:
-    """The clipped surrogate and the KL penalty, aggregated as the settings say; the weight is answers, or tokens.
+    """The clipped surrogate and the KL penalty, aggregated as the settings say; weight: answers, or tokens.
 
     Statistics, means over the same: those of `grpo_loss`, and the policy's `entropy` in nats.
     """
@@ -77,8 +78,9 @@ def _terms(model: nn.Module, batch: Batch, kl: str) -> tuple[mx.array, mx.array,
 
 
 def estimate(made: Rollouts, rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
-    """The advantage of each row over its group, at each of its sampled tokens; 0 in a group that earned alike."""
+    """Each row's advantage over its group, at each of its sampled tokens; 0 in a group that earned alike."""
     groups = rewards.astype(np.float64).reshape(-1, made.settings.samples)
     # Relative to the first of the group, so that equal rewards leave exactly 0 and no rounding of their mean.
     advantages = group_relative(groups - groups[:, :1], made.settings.scale).reshape(-1)
-    return {"advantages": [np.full(sum(row.mask), a, np.float32) for row, a in zip(rows, advantages, strict=True)]}
+    each = zip(rows, advantages, strict=True)
+    return {"advantages": [np.full(sum(row.mask), advantage, np.float32) for row, advantage in each]}

@@ -1,7 +1,7 @@
-"""On-policy training: roll out, score, estimate advantages, update. With a critic here, without one in `group`.
+"""On-policy training: roll out, score, estimate advantages, update. With a critic here, without in `group`.
 
-A policy with its critic is one model to the loop; a rollout is made when the loop asks for its first batch, from the
-policy as it then is, and serves `epochs` passes of minibatches. So checkpoints fall between rollouts.
+A policy with its critic is one model to the loop; a rollout is made when the loop asks for its first batch,
+from the policy as it then is, and serves `epochs` passes of minibatches. Checkpoints fall between rollouts.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,9 +62,9 @@ class PolicySettings:
         if self.algorithm not in ("ppo", "a2c"):
             raise UserError(f"unknown algorithm {self.algorithm!r}", where="algorithm", expected="ppo or a2c")
         if self.algorithm == "a2c" and self.epochs != 1:
-            raise UserError(f"a2c with {self.epochs} epochs", where="epochs", expected="1: without a ratio, a second "
-                            "pass would learn from responses that the policy no longer gives",
-                            fix="set epochs to 1, or take ppo")
+            raise UserError(f"a2c with {self.epochs} epochs", where="epochs",
+                            expected="1: without a ratio, a second pass would learn from responses that the "
+                            "policy no longer gives", fix="set epochs to 1, or take ppo")
 
 
 class ActorCritic(nn.Module):
@@ -77,7 +77,7 @@ class ActorCritic(nn.Module):
 
 
 def objective(settings: PolicySettings) -> Loss:
-    """Clipped surrogate (or A2C), value loss, exact KL penalty and entropy bonus, summed over response tokens."""
+    """Clipped surrogate (or A2C), value loss, exact KL penalty, entropy bonus, summed over sampled tokens."""
 
     def loss(model: ActorCritic, batch: Batch):
         ones = mx.ones(batch["targets"].shape)
@@ -104,15 +104,18 @@ def objective(settings: PolicySettings) -> Loss:
 class Rollout:
     """Sampled responses: rows masked to what was sampled, and the columns over their sampled tokens.
 
-    For the exact KL the reference's logits are the large part: 4 bytes × vocabulary a sampled token, so 64 responses
-    of 64 tokens take 32 MiB at a vocabulary of 2,048 and 2.4 GiB at 152,000. The sampled KL keeps one number a token.
+    For the exact KL the reference's logits are the large part: 4 bytes × vocabulary a sampled token, so 64
+    responses of 64 tokens take 32 MiB at a vocabulary of 2,048 and 2.3 GiB at 152,000. The sampled KL keeps
+    one number a token.
     """
 
     rows: list[Encoded]
     columns: Columns
 
 
-def over_rows(rows: Sequence[Encoded], size: int, pad_token: int, of: Callable[[Batch], mx.array]) -> list[np.ndarray]:
+def over_rows(
+    rows: Sequence[Encoded], size: int, pad_token: int, of: Callable[[Batch], mx.array],
+) -> list[np.ndarray]:
     """Per row what `of` says of its sampled tokens, float32; `size` rows at a time."""
     found = []
     for start in range(0, len(rows), size):
@@ -146,8 +149,8 @@ def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarr
 
 @dataclass
 class Rollouts:
-    """The loop's batches. `model` is what the loop trains: an ActorCritic, or the policy alone where `estimate` asks
-    no critic. `reward` maps rows to rewards; `reference` is the frozen model of the KL penalty."""
+    """The loop's batches. `model` is what the loop trains: an ActorCritic, or the policy alone where
+    `estimate` asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of the penalty."""
 
     model: nn.Module
     reference: nn.Module
@@ -164,8 +167,8 @@ class Rollouts:
     def __post_init__(self):
         wanted, there = self.settings.prompts_per_rollout, len(self.prompts)
         if not 1 <= wanted <= there:
-            raise UserError(f"prompts_per_rollout is {wanted}", expected=f"from 1 to the {there} prompts that there are",
-                            fix="lower it, or bring more prompts")
+            raise UserError(f"prompts_per_rollout is {wanted}", fix="lower it, or bring more prompts",
+                            expected=f"from 1 to the {there} prompts that there are")
 
     @property
     def steps_per_rollout(self) -> int:
@@ -179,16 +182,16 @@ class Rollouts:
         number, place = divmod(step, self.steps_per_rollout)
         if self._current is None or self._current[0] != number:
             if place:
-                raise RuntimeError(f"step {step} lies inside a rollout, whose samples are gone: checkpoint_every must "
-                                   f"be a multiple of {self.steps_per_rollout} steps")
+                raise RuntimeError(f"step {step} lies inside a rollout, whose samples are gone: "
+                                   f"checkpoint_every must be a multiple of {self.steps_per_rollout} steps")
             rollout = self._collect(number)
             self._current = (number, rollout, self._order(number, len(rollout.rows)))
         _, rollout, order = self._current
         return [self._batch(rollout, order[place])]
 
     def figures(self) -> dict[str, float]:
-        """Means over the last rollout: reward, response length; with several samples a prompt also `alike`, the share
-        of prompts whose samples all earned the same."""
+        """Means over the last rollout: reward, response length; with several samples a prompt also `alike`,
+        the share of prompts whose samples all earned the same."""
         return self._figures
 
     def _order(self, number: int, rows: int) -> list[np.ndarray]:
@@ -211,7 +214,8 @@ class Rollouts:
         columns = {"logprobs": [s.logprobs for s in samples], **self.estimate(self, rows, rewards),
                    **self._reference(rows)}
         self.model.train()
-        self._figures = {"reward": float(rewards.mean()), "length": float(np.mean([len(s.tokens) for s in samples]))}
+        length = float(np.mean([len(s.tokens) for s in samples]))
+        self._figures = {"reward": float(rewards.mean()), "length": length}
         if self.settings.samples > 1:
             groups = rewards.reshape(-1, self.settings.samples)
             self._figures["alike"] = float((groups == groups[:, :1]).all(axis=1).mean())
@@ -220,8 +224,9 @@ class Rollouts:
     def _rewards(self, rows: Sequence[Encoded]) -> np.ndarray:
         rewards = np.asarray(self.reward(rows))
         if rewards.shape != (len(rows),) or not np.isfinite(rewards).all():
-            raise UserError(f"{np.isfinite(rewards).sum()} finite rewards for {len(rows)} responses", where="reward",
-                            expected="one finite number a response", fix="look at the reward model and its training")
+            raise UserError(f"{np.isfinite(rewards).sum()} finite rewards for {len(rows)} responses",
+                            where="reward", expected="one finite number a response",
+                            fix="look at the reward model and its training")
         return rewards
 
     def _reference(self, rows: Sequence[Encoded]) -> Columns:

@@ -1,6 +1,6 @@
 """Direct preference optimisation: pairs to batches, the reference's log-probabilities, and the loss.
 
-Both sides of a pair go through the model in one pass, and only target positions through the output projection.
+Both sides of a pair go through the model in one pass; only target positions through the output projection.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Pair = tuple[Encoded, Encoded]  # chosen, rejected
 
 
 def row_logprobs(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array]:
-    """Per row of an SFT batch, (B,) each: log-probability summed over its target tokens (nats), and their number."""
+    """Per row (B,) of an SFT batch: log-probability summed over its target tokens, nats, and their number."""
     rows, width = batch["tokens"].shape
     targets = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]]
     logprobs = token_logprobs(response_logits(model, batch)[None], targets[None])[0]
@@ -35,7 +35,7 @@ def row_logprobs(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array]:
 
 
 def reference_logprobs(model: nn.Module, pairs: Sequence[Pair], pad_token: int) -> np.ndarray:
-    """Log-probability of both sides of every pair, summed over its target tokens, nats: (pairs, 2), chosen first,
+    """Log-probability of both sides of every pair, summed over target tokens, nats: (pairs, 2), chosen first,
     float32. Made once, by the frozen reference, in evaluation mode."""
     sides = [side for pair in pairs for side in pair]
     sums = np.zeros(len(sides), np.float32)
@@ -50,25 +50,27 @@ def reference_logprobs(model: nn.Module, pairs: Sequence[Pair], pad_token: int) 
 
 
 def objective(settings: Preference) -> Loss:
-    """The variant's loss, summed over pairs. Statistics, sums over pairs: `accuracy`, `margin`, `chosen_reward` and
-    `rejected_reward` of the implicit rewards."""
+    """The variant's loss, summed over pairs. Statistics, sums over pairs: `accuracy`, `margin`,
+    `chosen_reward` and `rejected_reward` of the implicit rewards."""
     def loss(model: nn.Module, batch: Batch):
         if settings.needs_reference and "reference" not in batch:
-            raise UserError(f"{settings.variant} without the reference's log-probabilities", where="dpo.variant",
-                            expected="a number for both sides of every pair", fix="give them, or take simpo or orpo")
+            raise UserError(f"{settings.variant} without the reference's log-probabilities",
+                            where="dpo.variant", expected="a number for both sides of every pair",
+                            fix="give them, or take simpo or orpo")
         sums, counts = row_logprobs(model, batch)
         half = len(sums) // 2
         reference = batch.get("reference", mx.zeros((half, 2)))
-        return dpo_loss(PairLogprobs(sums[:half], sums[half:], reference[:, 0], reference[:, 1], counts[:half],
-                                     counts[half:]), settings)
+        pairs = PairLogprobs(sums[:half], sums[half:], reference[:, 0], reference[:, 1],
+                             counts[:half], counts[half:])
+        return dpo_loss(pairs, settings)
 
     return loss
 
 
 @dataclass(frozen=True)
 class PreferenceBatches:
-    """Pairs in the order of `plan`, a step cut into micro-batches of at most `micro` pairs: the chosen sides, then the
-    rejected; `reference` is what `reference_logprobs` gives, None for the variants that need none."""
+    """Pairs in the order of `plan`, a step cut into micro-batches of at most `micro` pairs: the chosen sides,
+    then the rejected; `reference` is what `reference_logprobs` gives, None for variants that need none."""
 
     pairs: Sequence[Pair]
     reference: np.ndarray | None
@@ -80,8 +82,9 @@ class PreferenceBatches:
     def of(cls, pairs: Sequence[Pair], reference: np.ndarray | None, batch_size: int, epochs: int, seed: int,
            pad_token: int, micro: int | None = None) -> "PreferenceBatches":
         if reference is not None and (reference.shape != (len(pairs), 2) or not np.isfinite(reference).all()):
-            raise UserError(f"reference log-probabilities {reference.shape} for {len(pairs)} pairs", where="dpo",
-                            expected="a finite number for both sides of every pair", fix="compute them anew")
+            raise UserError(f"reference log-probabilities {reference.shape} for {len(pairs)} pairs",
+                            where="dpo", expected="a finite number for both sides of every pair",
+                            fix="compute them anew")
         lengths = [max(len(c.tokens), len(r.tokens)) for c, r in pairs]
         return cls(pairs, reference, plan(lengths, batch_size, epochs, seed), pad_token, micro or batch_size)
 

@@ -18,7 +18,8 @@ SCORE_BATCH = 64  # rows
 def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
     """`tokens` (B, T) and `last` (B,), the place of each row's last token, where its reward is read."""
     tokens = pad([r.tokens for r in rows], pad_token)
-    return {"tokens": mx.array(tokens), "last": mx.array(np.array([len(r.tokens) - 1 for r in rows], np.uint32))}
+    last = np.array([len(r.tokens) - 1 for r in rows], np.uint32)
+    return {"tokens": mx.array(tokens), "last": mx.array(last)}
 
 
 def rewards(model: ScalarModel, batch: Batch) -> mx.array:
@@ -29,10 +30,10 @@ def rewards(model: ScalarModel, batch: Batch) -> mx.array:
 
 
 def loss(model: ScalarModel, batch: Batch):
-    """Pairwise binary cross-entropy (Bradley–Terry); the first half of the batch is chosen, the second rejected.
+    """Pairwise binary cross-entropy (Bradley–Terry); the batch's first half is chosen, the second rejected.
 
-    With `margins` (B/2,) in the batch, the chosen side must lead by that much (Llama 2, Touvron 2023, equation 2);
-    the statistics count the lead above it.
+    With `margins` (B/2,) in the batch, the chosen side must lead by that much (Llama 2, Touvron 2023,
+    equation 2); the statistics count the lead above it.
     """
     values = rewards(model, batch)
     half = values.shape[0] // 2

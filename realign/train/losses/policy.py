@@ -109,8 +109,8 @@ def grpo_loss(
 
 
 def weighted(x: mx.array, mask: mx.array, aggregate: str) -> mx.array:
-    """`x` (B, T) summed so that over the weight of `grpo_loss` it is a mean: over tokens where they weigh alike, else
-    over answers the mean of each."""
+    """`x` (B, T) summed so that over the weight of `grpo_loss` it is a mean: over tokens where they weigh alike,
+    else over answers the mean of each."""
     x = masked(x, mask)
     return x.sum() if aggregate == "token" else (x.sum(axis=1) / mx.maximum(_lengths(mask), 1.0)).sum()
 

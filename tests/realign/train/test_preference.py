@@ -1,4 +1,4 @@
-"""DPO and its variants on batches of a tiny model: against float64 NumPy row by row, and a preference to learn."""
+"""DPO and its variants on batches of a tiny model: against float64 NumPy, and a preference to learn."""
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -13,13 +13,13 @@ from realign.train.loop import Settings, train
 from realign.train.losses.preference import Preference
 from realign.train.preference import PreferenceBatches, objective, reference_logprobs
 
-VARIANTS = [Preference("sigmoid", 0.3), Preference("sigmoid", 0.3, label_smoothing=0.1), Preference("ipo", 0.4),
-            Preference("simpo", 2.0, gamma=0.7), Preference("orpo", 0.25)]
+VARIANTS = [Preference("sigmoid", 0.3), Preference("sigmoid", 0.3, label_smoothing=0.1),
+            Preference("ipo", 0.4), Preference("simpo", 2.0, gamma=0.7), Preference("orpo", 0.25)]
 NAMES = ["dpo", "cdpo", "ipo", "simpo", "orpo"]
 
 
 def pairs_of(n, seed, last=(None, None)):
-    """Pairs that share a prompt, of which only the answers are targets; `last` ends the chosen and the rejected."""
+    """Pairs that share a prompt, with the answers as targets; `last` ends the chosen and the rejected."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(n):
@@ -39,8 +39,8 @@ def logprob_of(model, row) -> float:
 
 
 def graded_in_numpy(policy, reference, s):
-    """From the papers, in float64: the loss of each pair, its implicit rewards, and the loss's slope in the policy's
-    log-probability of either side. `policy` is its sums and token counts; all but the loss are (pairs, 2)."""
+    """From the papers, in float64: each pair's loss, its implicit rewards, and the loss's slope in the
+    log-probability of either side. `policy` is its sums and token counts; all but the loss (pairs, 2)."""
     sums, tokens = policy
     means = sums / tokens
 
@@ -71,7 +71,7 @@ def graded_in_numpy(policy, reference, s):
 
 
 def check_batch(loss, s, tiny):
-    """Values, statistics and gradient of one batch, in its planned order and padded, against NumPy and plain MLX."""
+    """Values, statistics and gradient of one batch, planned and padded, against NumPy and plain MLX."""
     pairs, model = pairs_of(6, 0), tiny(0)
     reference = reference_logprobs(tiny(5), pairs, 0)
     batches = PreferenceBatches.of(pairs, reference, 6, 1, 0, 0)
@@ -86,9 +86,12 @@ def check_batch(loss, s, tiny):
          "rejected_reward": rewards[:, 1].sum()}, rel=1e-4, abs=1e-4)
 
     def plain(model):
-        return sum(weight * -nn.losses.cross_entropy(
-            model(mx.array([row.tokens]))[0, row.mask.index(1) - 1:-1], mx.array(row.tokens[row.mask.index(1):])).sum()
-            for pair, weights in zip(pairs, slope, strict=True) for row, weight in zip(pair, weights.tolist(), strict=True))
+        total, rows = 0.0, [row for pair in pairs for row in pair]
+        for row, weight in zip(rows, slope.reshape(-1).tolist(), strict=True):
+            start = row.mask.index(1)
+            logits, answer = model(mx.array([row.tokens]))[0, start - 1:-1], mx.array(row.tokens[start:])
+            total = total - weight * nn.losses.cross_entropy(logits, answer).sum()
+        return total
 
     _, wanted = nn.value_and_grad(model, plain)(model)
     for (name, found), (_, right) in zip(tree_flatten(gradient), tree_flatten(wanted), strict=True):
@@ -141,7 +144,8 @@ def test_reference_logprobs_are_each_sides_own_in_their_order(tiny, monkeypatch)
     pairs, model = pairs_of(7, 2), tiny(1)
     found = reference_logprobs(model, pairs, 0)
     assert (found.shape, found.dtype) == ((7, 2), np.float32)
-    np.testing.assert_allclose(found, [[logprob_of(model, row) for row in pair] for pair in pairs], rtol=1e-5, atol=1e-4)
+    alone = [[logprob_of(model, row) for row in pair] for pair in pairs]
+    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-4)
     assert reference_logprobs(model, [], 0).shape == (0, 2)
 
 
@@ -154,7 +158,8 @@ def test_the_reference_is_read_without_dropout_and_left_as_it_was():
     model, pairs = Dropping(), pairs_of(2, 3)
     model.train()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preference, "row_logprobs", lambda m, batch: (m.seen.append(m.training) or mx.zeros((4,)),))
+        patch.setattr(preference, "row_logprobs",
+                      lambda m, batch: (m.seen.append(m.training) or mx.zeros((4,)),))
         reference_logprobs(model, pairs, 0)
     assert model.seen == [False] and model.training
 
@@ -168,7 +173,8 @@ def test_micro_batches_are_the_batch_and_every_pair_comes_once_an_epoch(tiny):
         seen = np.concatenate([np.array(b["reference"]) for step in epoch for b in cut.micro_batches(step)])
         np.testing.assert_array_equal(np.sort(seen[:, 0]), reference[:, 0])
     loss = objective(Preference())
-    (total, count, _), parts = loss(model, *whole.micro_batches(0)), [loss(model, b) for b in cut.micro_batches(0)]
+    total, count, _ = loss(model, *whole.micro_batches(0))
+    parts = [loss(model, batch) for batch in cut.micro_batches(0)]
     assert sum(p[0].item() for p in parts) == pytest.approx(total.item(), rel=1e-5)
     assert sum(p[1].item() for p in parts) == count.item() == 4
 
@@ -177,8 +183,9 @@ def test_a_side_without_a_target_weighs_nothing(tiny):
     (chosen, rejected), *rest = pairs_of(3, 5)
     pairs, model = [(chosen, Encoded(rejected.tokens, [0] * len(rejected.tokens))), *rest], tiny(0)
     loss = nn.value_and_grad(model, objective(Preference()))
-    (total, count, _), gradient = loss(model, *PreferenceBatches.of(pairs, np.zeros((3, 2)), 3, 1, 0, 0).micro_batches(0))
-    (alone, _, _), expected = loss(model, *PreferenceBatches.of(rest, np.zeros((2, 2)), 2, 1, 0, 0).micro_batches(0))
+    with_it, without = (PreferenceBatches.of(p, np.zeros((len(p), 2)), 3, 1, 0, 0) for p in (pairs, rest))
+    (total, count, _), gradient = loss(model, *with_it.micro_batches(0))
+    (alone, _, _), expected = loss(model, *without.micro_batches(0))
     assert (total.item(), count.item()) == (pytest.approx(alone.item(), rel=1e-5), 2)
     for (_, found), (_, wanted) in zip(tree_flatten(gradient), tree_flatten(expected), strict=True):
         np.testing.assert_allclose(np.array(found), np.array(wanted), atol=1e-5)
