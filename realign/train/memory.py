@@ -1,10 +1,10 @@
-"""How many rows fit into memory: measured before the run, on its heaviest rows, with the update that it makes.
+"""How many rows fit into memory: measured before the run, on its heaviest rows, by the update it will make.
 
 Peak memory is the highest of several moments of an update (all activations alive; all gradients alive; the
 optimiser's new state beside the old), each of them linear in the rows of a micro-batch and none below what is
-held anyway. So it is convex in the rows: a line through two measurements is too low beyond them and never
-between them. The search therefore goes up in steps of at most twice, measures what it chooses, and never
-chooses what it has not bounded.
+held anyway. So it is convex in the rows: a line through two measurements may be too low beyond them. The
+search therefore goes up in steps of at most twice, and chooses only what it has measured. From one row on it
+knows what is held as the other point, so it may stay there when two would fit, but never tries what does not.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,15 @@ from realign.train import loop
 from realign.train.loop import Batch, Loss, Settings
 
 RESERVE = 0.1  # share of what is free that is left to the allocator and to other programs
+REPEATS = 3  # the peak on a CPU differs by some percent, with how far ahead work was scheduled
 LARGE = 7_000_000_000  # parameters from which layers are always computed twice (DESIGN §7)
 SNAPSHOT = 4  # a checkpoint being written, in trained weights: these, two moments, the best so far
 
 
 @dataclass(frozen=True)
 class Fit:
-    """`micro` rows a micro-batch; peaks in bytes, `predicted` for those rows and `measured` by rows; `limit`
-    in bytes; whether the layers are `recomputed` in the backward pass."""
+    """`micro` rows a micro-batch; peaks in bytes, `predicted` for the run and `measured` by rows; `limit` in
+    bytes; whether the layers are `recomputed` in the backward pass."""
 
     micro: int
     recomputed: bool
@@ -41,9 +42,9 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
         limit: int | None = None, validates: bool = True) -> Fit:
     """The largest micro-batch, up to `batch_size` rows, whose peak stays within `limit` (default: `room`).
 
-    `heaviest(rows)` gives the heaviest micro-batches of so many rows. Layers are recomputed where the model
-    is large or one row does not fit otherwise; `model` is then left so, and in all else as it was. With
-    `validates`, the copy of the best weights is counted. UserError where not even one row fits.
+    `heaviest(rows)` gives the heaviest micro-batches of so many rows (`SftBatches.heaviest`). Layers are
+    recomputed where the model is large or one row does not fit otherwise; `model` is then left so, and in all
+    else as it was. With `validates`, the copy of the best weights is counted. UserError where no row fits.
     """
     limit = room(model) if limit is None else limit
     kept = _trained(model) if validates else 0
@@ -51,7 +52,7 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
     def measure(rows: int) -> int:
         return kept + _peak(model, loss, heaviest(rows), rows < batch_size)
 
-    held = kept + mx.get_active_memory()
+    held = kept + mx.get_active_memory() + 2 * _trained(model)  # with the optimiser's two moments
     for recomputed in (False, True):
         if recomputed:
             recompute_layers(model)
@@ -62,33 +63,30 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
             return Fit(rows, recomputed, predicted, limit, measured)
     raise UserError(f"one row needs {measured[1] / 2**30:.2f} GiB of memory in training, and "
                     f"{limit / 2**30:.2f} GiB may be used", expected="room for one row of the longest",
-                    fix="shorten the window, train adapters (LoRA) on a quantised base, or take a smaller one")
+                    fix="shorten the window, train adapters (LoRA) on a quantised base, or a smaller one")
 
 
 def search(measure: Callable[[int], int], most: int, limit: int,
            held: int) -> tuple[int, int, dict[int, int]]:
-    """The most rows up to `most` whose peak, convex in the rows and `held` or more for none, is within
-    `limit`; that peak, measured or from above; and all measurements. 0 rows where one is too many."""
+    """The most rows up to `most` whose peak, convex in the rows and `held` or more for none, is found to be
+    within `limit`; that peak; and all measurements. 0 rows where one is too many."""
     peaks = {0: held, 1: measure(1)}
-    while (top := max(peaks)) < most and peaks[top] <= limit:
-        following = min(2 * top, most, _reach(peaks, limit))
-        if following <= top:
-            break
+    while True:
+        fits = max((r for r in peaks if peaks[r] <= limit), default=0)
+        over = min((r for r in peaks if r and peaks[r] > limit), default=None)
+        if over is None:  # up, at most to twice, by the line through the last two
+            below = max((r for r in peaks if r < fits), default=0)
+            following = min(2 * fits, most, _reach(peaks, below, fits, limit))
+        else:  # between what fits and what does not
+            following = min(over - 1, _reach(peaks, fits, over, limit))
+        if following <= fits:
+            return fits, peaks[fits], {r: peak for r, peak in peaks.items() if r}
         peaks[following] = measure(following)
-    *_, below, top = sorted(peaks)
-    rows = top if peaks[top] <= limit else max(0, min(_reach(peaks, limit), top - 1))
-    predicted = peaks[top] if rows == top else round(_line(peaks, below, top, rows))
-    return rows, predicted, {r: peak for r, peak in peaks.items() if r}
 
 
-def _line(peaks: dict[int, int], below: int, top: int, rows: int) -> float:
-    return peaks[below] + (peaks[top] - peaks[below]) * (rows - below) / (top - below)
-
-
-def _reach(peaks: dict[int, int], limit: int) -> int:
-    """How many rows stay within `limit` on the line through the last two measurements."""
-    *_, below, top = sorted(peaks)
-    slope = (peaks[top] - peaks[below]) / (top - below)
+def _reach(peaks: dict[int, int], below: int, top: int, limit: int) -> int:
+    """How many rows stay within `limit` on the line through two measurements."""
+    slope = (peaks[top] - peaks[below]) / max(top - below, 1)
     return int(below + (limit - peaks[below]) / slope) if slope > 0 else 2 * top
 
 
@@ -100,7 +98,8 @@ def _peak(model, loss: Loss, heavy: list[Batch], accumulated: bool) -> int:
     value_and_grad = nn.value_and_grad(model, loss)
     settings = Settings(0.0)
     highest = 0
-    for micro_batches in [[*heavy, heavy[0]]] if accumulated else [[batch] for batch in heavy]:
+    updates = [heavy * REPEATS] if accumulated else [[batch] for batch in heavy * REPEATS]
+    for micro_batches in updates:
         optimizer = loop.adamw(model, settings)
         mx.eval(model.parameters(), optimizer.state)
         mx.clear_cache()

@@ -1,6 +1,6 @@
 """Supervised fine-tuning: rows of tokens with target masks, and the loss on the targets alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -19,22 +19,6 @@ def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
     tokens = pad([r.tokens for r in rows], pad_token)
     mask = pad([r.mask for r in rows], 0)
     return {"tokens": mx.array(tokens), "positions": mx.array(np.flatnonzero(mask[:, 1:]).astype(np.uint32))}
-
-
-def heaviest(rows: Sequence[Encoded], pad_token: int) -> Callable[[int], list[Batch]]:
-    """For `memory.fit`: so many rows to the micro-batches of the most memory, which are the longest rows and, where
-    those are others, the rows with most targets."""
-    sizes = [(len(r.tokens), sum(r.mask)) for r in rows]
-    longest = sorted(range(len(rows)), key=lambda i: sizes[i], reverse=True)
-    fullest = sorted(range(len(rows)), key=lambda i: sizes[i][::-1], reverse=True)
-
-    def batches(count: int) -> list[Batch]:
-        picks = [longest[:count]]
-        if sum(sizes[i][1] for i in fullest[:count]) > sum(sizes[i][1] for i in longest[:count]):
-            picks.append(fullest[:count])
-        return [batch_of([rows[i] for i in picked], pad_token) for picked in picks]
-
-    return batches
 
 
 def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
@@ -79,3 +63,20 @@ class SftBatches:
         rows = self.steps[step]
         return [batch_of([self.rows[i] for i in rows[k:k + self.micro]], self.pad_token)
                 for k in range(0, len(rows), self.micro)]
+
+    def heaviest(self, count: int) -> list[Batch]:
+        """For `memory.fit`: of the micro-batches, cut to `count` rows, those of the most padded tokens, the most
+        targets and the most pairs of tokens that attend to each other; one that is several of these only once."""
+        order = np.concatenate(self.steps)
+        cuts = [np.arange(0, len(rows), count) for rows in self.steps]
+        ends = np.cumsum([len(rows) for rows in self.steps])
+        starts = np.concatenate([cut + end - len(rows) for cut, end, rows in
+                                 zip(cuts, ends, self.steps, strict=True)])
+        sizes = np.diff(starts, append=len(order))
+        widths = np.maximum.reduceat(np.array([len(r.tokens) for r in self.rows])[order], starts)
+        targets = np.add.reduceat(np.array([sum(r.mask[1:]) for r in self.rows])[order], starts)
+        tokens, pairs = sizes * widths, sizes * widths**2
+        picks = dict.fromkeys(int(np.lexsort(by)[-1]) for by in
+                              [(targets, pairs, tokens), (pairs, tokens, targets), (targets, tokens, pairs)])
+        return [batch_of([self.rows[i] for i in order[starts[k]:starts[k] + sizes[k]]], self.pad_token)
+                for k in picks]
