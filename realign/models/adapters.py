@@ -1,7 +1,7 @@
-"""Which weights a training moves: all, low-rank adapters (LoRA, DoRA), or adapters on a quantised base (QLoRA).
+"""Which weights a training moves: all, low-rank adapters (LoRA, DoRA), or adapters on a quantised base.
 
-Layers and files are mlx-lm's (adapters.safetensors, adapter_config.json), so that its `generate --adapter-path`
-and `fuse` take what comes out. The loop trains what `prepare` leaves trainable.
+Layers and files are mlx-lm's (adapters.safetensors, adapter_config.json): its `generate --adapter-path` and
+`fuse` take what comes out. The loop trains what `prepare` leaves trainable.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ WEIGHTS, SETTINGS, BASE = "adapters.safetensors", "adapter_config.json", "base"
 BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)  # what MLX packs
 # mlx-lm's DoRALinear takes 32 // bits for the weights in a word: wrong where a weight spans two words.
 DORA_BITS = (2, 4, 8)
-# Two tokens whose logits lie this near, in deviations of the position's logits, may change places by rounding:
-# that of float32 sums, or that of weights fused in sixteen bits (0.08 measured, with large adapters).
+# Two tokens whose logits lie this near, in deviations of the position's logits, may change places by
+# rounding: that of float32 sums, or of weights fused in sixteen bits (0.08 measured, with large adapters).
 TIE, TIE_16 = 1e-3, 0.1
 
 
@@ -61,9 +61,9 @@ def check(method: Method) -> None:
 
 
 def prepare(model, config: dict, method: Method, seed: int) -> dict:
-    """Make `model` trainable by `method`, in place; the config of the base it now stands on (quantised or not).
+    """Make `model` trainable by `method`, in place; the config of the base that it now stands on.
 
-    The adapters start as `mlx_lm.lora` starts them with that seed: A uniform, B zero, so nothing changes at first.
+    The adapters start as `mlx_lm.lora` starts them with that seed: A uniform, B zero, so nothing changes yet.
     Of a reward model prepare the trunk; its head stays trainable. Raises UserError where the two do not fit.
     """
     import mlx.core as mx
@@ -73,7 +73,8 @@ def prepare(model, config: dict, method: Method, seed: int) -> dict:
     if method.kind == "full":
         if "quantization" in config:
             raise UserError("a quantised base cannot be trained in full", where="method.kind",
-                            expected="lora or dora", fix="choose one of them, or a base that is not quantised")
+                            expected="lora or dora",
+                            fix="choose one of them, or a base that is not quantised")
         model.unfreeze()
         return config
     layers = len(model.layers)
@@ -105,7 +106,8 @@ def _parameters(model, method: Method) -> dict:
     unknown = [name for name in keys if name not in blocks | others]
     if unknown or not keys:
         what = f"targets has {unknown[0]!r}, which the model has not" if unknown else "no layer to adapt"
-        raise UserError(what, where="method", expected="some of " + ", ".join(sorted(blocks) + sorted(others)))
+        raise UserError(what, where="method",
+                        expected="some of " + ", ".join(sorted(blocks) + sorted(others)))
     return {"rank": method.rank, "scale": method.scale, "dropout": method.dropout, "keys": keys}
 
 
@@ -139,7 +141,7 @@ def _require_dora(model, keys: Sequence[str]) -> None:
 
 
 def save(model, config: dict, method: Method, base: str, folder: Path) -> None:
-    """Write what was trained into an existing folder, as an adapter of mlx-lm; `config` is what `prepare` gave.
+    """Write what was trained into an existing folder, as mlx-lm's adapter; `config` is what `prepare` gave.
 
     Where `prepare` quantised the base, the quantised base goes into `folder/base`: the adapter was trained on
     its weights and belongs to no other.
@@ -178,7 +180,7 @@ def bare(model) -> Iterator[None]:
 
 
 def base_of(base: str, adapter: Path) -> str:
-    """The model that an adapter stands on: `base`, or the quantised one that `save` wrote with the adapter."""
+    """The model that an adapter stands on: `base`, or the quantised one that `save` wrote with it."""
     return str(adapter / BASE) if (adapter / BASE).is_dir() else base
 
 
@@ -211,8 +213,8 @@ def load(base: str, adapter: Path):
 def fuse(model, config: dict) -> dict:
     """Put the adapters into the weights, in place; the config of what is now a plain model, for `build.save`.
 
-    A quantised base comes out de-quantised: rounded again, it would lose part of what was trained. Weights keep
-    the base's precision.
+    A quantised base comes out de-quantised: rounded again, it would lose part of what was trained. Weights
+    keep the base's precision.
     """
     import mlx.core as mx
     from mlx.utils import tree_unflatten
@@ -234,11 +236,11 @@ def fuse(model, config: dict) -> dict:
 
 def check_export(model, base: str, adapter: Path, fused: Path, prompts: Sequence[list[int]]
                  ) -> dict[str, float]:
-    """Raise UserError unless the trained `model`, its adapter loaded from disk and its fused model loaded from
-    disk choose the same next token everywhere in `prompts` (token ids); ties within rounding count as the same.
+    """Raise UserError unless the trained `model` and, loaded from disk, its adapter and its fused model
+    choose the same next token everywhere in `prompts` (token ids); ties within rounding pass.
 
-    Returns the share of positions at which each chooses exactly the same. A fused model that was quantised again,
-    as `mlx_lm.fuse` does without --dequantize, has other weights and is held to the same.
+    Returns the share of positions at which each chooses exactly the same. A fused model that was quantised
+    again, as `mlx_lm.fuse` does without --dequantize, has other weights and is held to the same.
     """
     if not any(prompts):
         raise UserError("no prompt to compare on", where=str(adapter), expected="at least one token")
@@ -250,9 +252,10 @@ def check_export(model, base: str, adapter: Path, fused: Path, prompts: Sequence
         if off:
             raise UserError(
                 f"the {name} model chooses another token than the trained one at {off} of "
-                f"{sum(map(len, prompts))} positions", where=str(folder), expected="the same next token everywhere",
-                fix="save and fuse again on the base that was trained; a model quantised anew after fusing is "
-                    "another model, to be evaluated as such")
+                f"{sum(map(len, prompts))} positions", where=str(folder),
+                expected="the same next token everywhere",
+                fix="save and fuse again on the base that was trained; a model quantised anew after fusing "
+                    "is another model, to be evaluated as such")
         shares[name] = same
     return shares
 
@@ -273,7 +276,7 @@ def _top_tokens(model, prompts: Sequence[list[int]]) -> list:
 
 
 def _compare(model, prompts: Sequence[list[int]], tokens: list, tie: float) -> tuple[float, int]:
-    """Share of positions where the model's own choice is `tokens`, and the number where it is no tie either."""
+    """Share of positions where the model's own choice is `tokens`, and how many others are no tie."""
     import mlx.core as mx
 
     model.eval()

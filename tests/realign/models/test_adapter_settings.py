@@ -1,6 +1,6 @@
 """Settings and files that cannot be right are refused; adapters start, add up and resume as they should.
 
-Run as a script it is one training for the test of resuming: `test_adapter_settings.py METHOD FOLDER [step N | save N]`.
+Run as a script it is one training of the test of resuming, METHOD FOLDER [step N | save N] its arguments.
 """
 
 import importlib.util
@@ -32,12 +32,13 @@ from realign.train import loop, reward, sft  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {
-    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "head_dim": 32,
-    "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48, "rope_theta": 1e4,
-    "max_position_embeddings": 64, "tie_word_embeddings": True,
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128,
+    "head_dim": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5,
+    "vocab_size": 48, "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True,
 }
 TOKENS = mx.array([[1, 5, 9, 2, 7, 30]])
-RESUMED = {"lora": Method("lora", rank=4, dropout=0.3, layers=1), "qdora": Method("dora", rank=4, bits=4, group=32)}
+RESUMED = {"lora": Method("lora", rank=4, dropout=0.3, layers=1),
+           "qdora": Method("dora", rank=4, bits=4, group=32)}
 
 
 def model_of(method=None, seed=7, config=CONFIG):
@@ -68,14 +69,16 @@ def moved(model):
     ({"kind": "full", "bits": 4}, "kind is full.*\n.*null for bits"),
     ({"kind": "full", "layers": 1, "targets": ("lm_head",)}, "null for layers and targets"),
     ({"rank": 0}, "rank is 0"), ({"scale": 0.0}, "scale is 0.0"), ({"dropout": 1.0}, "dropout is 1.0"),
-    ({"dropout": -0.1}, "dropout is -0.1"), ({"layers": 0}, "layers is 0"), ({"layers": 3}, "layers is 3\n.*at most 2"),
+    ({"dropout": -0.1}, "dropout is -0.1"), ({"layers": 0}, "layers is 0"),
+    ({"layers": 3}, "layers is 3\n.*at most 2"),
     ({"bits": 7}, "bits is 7"), ({"bits": 4, "group": 48}, "group is 48"),
     ({"bits": 4, "group": 128}, "is 64 wide\n.*a multiple of the group, 128"),
     ({"targets": ("mlp.up_proj", "mlp.upproj")},
      "'mlp.upproj', which the model has not\n.*mlp.up_proj, .*model.embed_tokens"),
     ({"targets": ()}, "no layer to adapt"),
     ({"kind": "dora", "bits": 6, "group": 32}, "DoRA on model.layers.*6 bits\n.*whole or of 2, 4, 8 bits"),
-    ({"kind": "dora", "bits": 4, "group": 32, "targets": ("model.embed_tokens",)}, "DoRA on model.embed_tokens"),
+    ({"kind": "dora", "bits": 4, "group": 32, "targets": ("model.embed_tokens",)},
+     "DoRA on model.embed_tokens"),
 ])
 def test_settings_that_cannot_be_are_refused(changes, says):
     with pytest.raises(UserError, match=says):
@@ -98,7 +101,8 @@ def test_a_method_is_a_section_of_the_parameters(tmp_path):
     assert params.load("b", Method, file) == Method("full")
 
 
-@pytest.mark.parametrize("method", [Method("lora", rank=4), Method("dora", rank=4), RESUMED["qdora"]], ids=str)
+@pytest.mark.parametrize("method", [Method("lora", rank=4), Method("dora", rank=4), RESUMED["qdora"]],
+                         ids=str)
 def test_adapters_are_a_function_of_the_seed_and_say_nothing_at_first(method, tmp_path):
     found = []
     for seed, drawn in ((7, 0), (7, 3), (8, 0)):
@@ -130,7 +134,8 @@ def test_fused_weights_are_those_of_the_papers(method):
         low, up, weight = (np.array(a, np.float64) for a in (layer.lora_a, layer.lora_b, weight))
         weight = weight + method.scale * (low @ up).T
         if method.kind == "dora":
-            weight = np.array(layer.m, np.float64)[:, None] * weight / np.linalg.norm(weight, axis=1, keepdims=True)
+            weight = weight / np.linalg.norm(weight, axis=1, keepdims=True)
+            weight = np.array(layer.m, np.float64)[:, None] * weight
         expected[f"{name}.weight"] = weight
     assert "quantization" not in adapters.fuse(model, config)
     found = dict(tree_flatten(model.parameters()))
@@ -171,7 +176,8 @@ def test_gradients_through_a_quantised_base_are_those_of_its_weights(bits):
     assert found[0] and set(found[0]) == set(found[1])
     for name, expected in found[1].items():
         expected = np.array(expected)
-        np.testing.assert_allclose(np.array(found[0][name]), expected, atol=1e-4 * np.abs(expected).max(), err_msg=name)
+        size = np.abs(expected).max()
+        np.testing.assert_allclose(np.array(found[0][name]), expected, atol=1e-4 * size, err_msg=name)
 
 
 def test_a_reward_model_trains_its_head_and_the_adapters_of_its_trunk(tmp_path):
@@ -179,8 +185,8 @@ def test_a_reward_model_trains_its_head_and_the_adapters_of_its_trunk(tmp_path):
     adapters.prepare(model.trunk, CONFIG, Method("lora", rank=4), 0)
     before = {name: np.array(value) for name, value in tree_flatten(model.parameters())}
     pairs = list(zip(rows(seed=1, last=41), rows(seed=2, last=42), strict=True))
-    state = loop.train(model, reward.loss, reward.PairBatches.of(pairs, 8, 4, 0, 0), loop.Settings(1e-2, log_every=1),
-                       scratch=tmp_path / "run", mark="m")
+    state = loop.train(model, reward.loss, reward.PairBatches.of(pairs, 8, 4, 0, 0),
+                       loop.Settings(1e-2, log_every=1), scratch=tmp_path / "run", mark="m")
     assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
     changed = {name.rsplit(".", 1)[1] for name, value in tree_flatten(model.parameters())
                if (np.array(value) != before[name]).any() and not name.startswith("head")}
@@ -198,7 +204,8 @@ def saved(tiny_folder, tmp_path):
 
 @pytest.mark.parametrize("fault, says", [
     ("adapters.safetensors", "no adapters.safetensors"), ("adapter_config.json", "no adapter_config.json"),
-    ("cut", "could not be loaded"), ("no JSON", "could not be loaded"), ("no scale", "missing required key 'scale'"),
+    ("cut", "could not be loaded"), ("no JSON", "could not be loaded"),
+    ("no scale", "missing required key 'scale'"),
     ("other rank", "does not match"), ("other base", "not an adapter parameter")])
 def test_a_broken_adapter_is_named(fault, says, saved):
     base, folder = saved
@@ -234,8 +241,8 @@ def test_the_files_name_no_default_of_mlx_lm(saved):
 
 
 def run(method: str, folder: Path, *death: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, __file__, method, str(folder), *death], capture_output=True, text=True,
-                          cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    return subprocess.run([sys.executable, __file__, method, str(folder), *death], capture_output=True,
+                          text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 @pytest.mark.parametrize("method", sorted(RESUMED))

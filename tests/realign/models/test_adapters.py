@@ -1,4 +1,4 @@
-"""Each method learns, moves what it should and nothing else, and comes back from disk through mlx-lm as it was."""
+"""Each method learns, moves what it should and nothing else, and comes back through mlx-lm as it was."""
 
 import importlib
 import json
@@ -69,14 +69,15 @@ def trained(request, base, tmp_path_factory) -> Trained:
     model, _, config = build.load(base)
     config = adapters.prepare(model, config, method, 7)
     names, before = frozenset(name for name, _ in tree_flatten(model.trainable_parameters())), arrays(model)
-    state = loop.train(model, sft.loss, sft.SftBatches.of(rows(), 12, 25, 0, 0), loop.Settings(2e-2, log_every=1),
-                       scratch=folder / "checkpoint", mark="m")
+    state = loop.train(model, sft.loss, sft.SftBatches.of(rows(), 12, 25, 0, 0),
+                       loop.Settings(2e-2, log_every=1), scratch=folder / "checkpoint", mark="m")
     for name in ("adapter", "fused"):
         (folder / name).mkdir()
     adapters.save(model, config, method, base, folder / "adapter")
     loaded, _, found = adapters.load(base, folder / "adapter")
     build.save(loaded, adapters.fuse(loaded, found), build.folder(base), folder / "fused")
-    return Trained(model, config, method, base, folder / "adapter", folder / "fused", names, before, state.history)
+    return Trained(model, config, method, base, folder / "adapter", folder / "fused", names, before,
+                   state.history)
 
 
 def test_the_loss_falls(trained):
@@ -141,8 +142,8 @@ def entry_point(monkeypatch, name, *arguments):
 
 
 def test_mlx_lm_fuse(trained, tmp_path, monkeypatch):
-    entry_point(monkeypatch, "fuse", "--model", adapters.base_of(trained.base, trained.adapter), "--adapter-path",
-                trained.adapter, "--save-path", tmp_path / "fused", "--dequantize")
+    entry_point(monkeypatch, "fuse", "--model", adapters.base_of(trained.base, trained.adapter),
+                "--adapter-path", trained.adapter, "--save-path", tmp_path / "fused", "--dequantize")
     theirs, ours = (arrays(build.load(str(folder))[0]) for folder in (tmp_path / "fused", trained.fused))
     assert set(theirs) == set(ours) and all((theirs[name] == ours[name]).all() for name in ours)
     adapters.check_export(trained.model, trained.base, trained.adapter, tmp_path / "fused", PROMPTS)
@@ -150,8 +151,9 @@ def test_mlx_lm_fuse(trained, tmp_path, monkeypatch):
 
 def test_mlx_lm_generate(trained, monkeypatch, capsys):
     prompt = "What is the capital of Peru?"
-    entry_point(monkeypatch, "generate", "--model", adapters.base_of(trained.base, trained.adapter), "--adapter-path",
-                trained.adapter, "--prompt", prompt, "--ignore-chat-template", "--max-tokens", 6, "--verbose", "False")
+    entry_point(monkeypatch, "generate", "--model", adapters.base_of(trained.base, trained.adapter),
+                "--adapter-path", trained.adapter, "--prompt", prompt, "--ignore-chat-template",
+                "--max-tokens", 6, "--verbose", "False")
     _, tokenizer = mlx_lm.load(trained.base)
     tokens, said = tokenizer.encode(prompt), []
     while len(said) < 6:
@@ -199,8 +201,9 @@ def export(run: Trained) -> dict:
 def test_an_export_that_is_not_the_trained_model_is_refused(lora):
     assert export(lora) == {"adapter": 1.0, "fused": 1.0}
     whole = (lora.adapter / "adapters.safetensors").read_bytes()
-    spoil(lora.adapter / "adapters.safetensors", lambda name, value: -value if name.endswith("lora_b") else value)
-    with pytest.raises(UserError, match="the adapter model chooses another token than the trained one at .* of 48"):
+    spoil(lora.adapter / "adapters.safetensors",
+          lambda name, value: -value if name.endswith("lora_b") else value)
+    with pytest.raises(UserError, match="the adapter model chooses another token than the trained one"):
         export(lora)
     (lora.adapter / "adapters.safetensors").write_bytes(whole)
     shutil.copy(Path(lora.base) / "model.safetensors", lora.fused)  # nothing was fused
@@ -218,7 +221,8 @@ def test_an_export_that_is_not_a_number_is_refused(lora):
 def test_only_a_tie_may_change_places(size, passes, lora):
     """Every token has a twin of the same embedding; then the second of each two is made a little louder."""
     def louder(name, value):
-        return value * (1 + size * (mx.arange(340) % 2)[:, None]) if name == "model.embed_tokens.weight" else value
+        odd = (mx.arange(340) % 2)[:, None]
+        return value * (1 + size * odd) if name == "model.embed_tokens.weight" else value
 
     def twins(name, value):
         return mx.repeat(value[::2], 2, axis=0) if name == "model.embed_tokens.weight" else value
@@ -239,7 +243,7 @@ def test_only_a_tie_may_change_places(size, passes, lora):
 
 
 def test_quantised_again_it_is_another_model(base, tmp_path, monkeypatch):
-    """What `mlx_lm.fuse` makes of a quantised base without --dequantize rounds the adapter off, at two bits a lot."""
+    """Without --dequantize `mlx_lm.fuse` rounds adapter and quantised base off again, at two bits a lot."""
     method = Method("lora", rank=4, bits=2, group=32)
     model, config = prepared(base, method)
     for name, layer in model.named_modules():
@@ -247,8 +251,8 @@ def test_quantised_again_it_is_another_model(base, tmp_path, monkeypatch):
             layer.lora_b = mx.random.normal(layer.lora_b.shape, key=mx.random.key(len(name))) * 0.01
     (tmp_path / "adapter").mkdir()
     adapters.save(model, config, method, base, tmp_path / "adapter")
-    entry_point(monkeypatch, "fuse", "--model", tmp_path / "adapter" / "base", "--adapter-path", tmp_path / "adapter",
-                "--save-path", tmp_path / "fused")
+    entry_point(monkeypatch, "fuse", "--model", tmp_path / "adapter" / "base", "--adapter-path",
+                tmp_path / "adapter", "--save-path", tmp_path / "fused")
     with pytest.raises(UserError, match="the fused model chooses another token.*\n.*\n.*quantised anew"):
         adapters.check_export(model, base, tmp_path / "adapter", tmp_path / "fused", PROMPTS)
 
