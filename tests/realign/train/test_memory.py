@@ -107,6 +107,21 @@ def test_recomputed_layers_take_less_memory_and_give_the_same_gradients(tiny):
     assert isinstance(model.layers[0], kind) and type(other.layers[0]) is kind
 
 
+def test_recomputed_layers_sample_as_before(tiny):
+    from mlx_lm.models.cache import make_prompt_cache
+
+    plain, recomputed, tokens = tiny(1), tiny(1), mx.array([[5, 6, 7, 8]])
+    memory.recompute_layers(recomputed)
+    for model in (plain, recomputed):
+        model.eval()
+    caches = [make_prompt_cache(model) for model in (plain, recomputed)]
+    for part in (tokens[:, :3], tokens[:, 3:]):
+        expected, found = (model(part, cache=cache) for model, cache in
+                           zip((plain, recomputed), caches, strict=True))
+        assert mx.array_equal(expected, found)
+    assert [c.offset for c in caches[1]] == [4, 4]
+
+
 def test_a_row_that_fits_no_other_way_is_recomputed_and_one_that_fits_in_no_way_is_an_error(tiny):
     data = [Encoded([1 + i % 500 for i in range(400)], [0, *[1] * 20, *[0] * 379])]
     heaviest, held = heaviest_of(data), mx.get_active_memory()
