@@ -32,13 +32,11 @@ def rewards(model: ScalarModel, batch: Batch) -> mx.array:
 def loss(model: ScalarModel, batch: Batch):
     """Pairwise binary cross-entropy (Bradley–Terry); the batch's first half is chosen, the second rejected.
 
-    With `margins` (B/2,) in the batch, the chosen side must lead by that much (Llama 2, Touvron 2023,
-    equation 2); the statistics count the lead above it.
+    With `doubts` (B/2,) in the batch, the labels are soft: see `bradley_terry`.
     """
     values = rewards(model, batch)
     half = values.shape[0] // 2
-    chosen = values[:half] if "margins" not in batch else values[:half] - batch["margins"]
-    return bradley_terry(chosen, values[half:])
+    return bradley_terry(values[:half], values[half:], doubt=batch.get("doubts", 0.0))
 
 
 def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.ndarray:
@@ -53,18 +51,18 @@ def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.nda
 
 @dataclass(frozen=True)
 class PairBatches:
-    """Pairs `(chosen, rejected)` in the order of `plan`, each with its margin where `margins` are given."""
+    """Pairs `(chosen, rejected)` in the order of `plan`, each with its doubt where `doubts` are given."""
 
     pairs: Sequence[tuple[Encoded, Encoded]]
     steps: list[np.ndarray]
     pad_token: int
-    margins: Sequence[float] | None = None
+    doubts: Sequence[float] | None = None
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Encoded, Encoded]], batch_size: int, epochs: int, seed: int,
-           pad_token: int, margins: Sequence[float] | None = None) -> "PairBatches":
+           pad_token: int, doubts: Sequence[float] | None = None) -> "PairBatches":
         lengths = [max(len(c.tokens), len(r.tokens)) for c, r in pairs]
-        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token, margins)
+        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token, doubts)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -75,6 +73,6 @@ class PairBatches:
     def micro_batches(self, step: int) -> list[Batch]:
         pairs = [self.pairs[i] for i in self.steps[step]]
         batch = batch_of([c for c, _ in pairs] + [r for _, r in pairs], self.pad_token)
-        if self.margins is not None:
-            batch["margins"] = mx.array([self.margins[i] for i in self.steps[step]], mx.float32)
+        if self.doubts is not None:
+            batch["doubts"] = mx.array([self.doubts[i] for i in self.steps[step]], mx.float32)
         return [batch]

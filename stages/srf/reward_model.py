@@ -1,5 +1,6 @@
 """Stage 3 of SRF: a reward model on the pairs, its best checkpoint by validation accuracy."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class RewardModel:
     learning_rate: float
     warmup: float
     weight_decay: float
-    margin: float
+    certainty: float
     evaluate_every: int
     checkpoint_every: int
     patience: int
@@ -57,7 +58,8 @@ def run() -> str:
 def fit(model, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str, scratch: Path):
     """Train in place and leave the model at its best validation accuracy, ties by the lower loss; the run's progress.
 
-    The chosen side must lead by `p.margin` × the pair's gap, so that being wrong weighs more than being plain.
+    A pair counts as `σ(p.certainty × its gap)` sure, so that the reward learns by how much, and being wrong weighs
+    more than being plain.
     """
     from realign.models.build import pad_token
     from realign.train import checkpoint, loop, reward
@@ -71,11 +73,12 @@ def fit(model, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str, scr
         loss = rewards.loss_of(tuned, pairs["validation"], pad).value
         return {"objective": (1 - right) + 1e-3 * loss, "accuracy": right, "loss": loss}
 
-    margins = [p.margin * (row["chosen_score"] - row["rejected_score"]) for row in rows if row["split"] == "train"]
-    batches = reward.PairBatches.of(pairs["train"], p.batch_size, p.epochs, p.seed, pad, margins)
+    doubts = [1 / (1 + math.exp(p.certainty * (row["chosen_score"] - row["rejected_score"])))
+              for row in rows if row["split"] == "train"]
+    batches = reward.PairBatches.of(pairs["train"], p.batch_size, p.epochs, p.seed, pad, doubts)
     settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
                              evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
-    mark = checkpoint.fingerprint(vars(p), origin, margins, [[c.tokens, r.tokens] for c, r in pairs["train"]])
+    mark = checkpoint.fingerprint(vars(p), origin, doubts, [[c.tokens, r.tokens] for c, r in pairs["train"]])
     return loop.train(model, reward.loss, batches, settings, scratch=scratch, mark=mark, validate=validate,
                       progress_bar=bar("reward model"))
 

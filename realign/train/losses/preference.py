@@ -66,16 +66,19 @@ class _Scores(NamedTuple):
     rejected: mx.array
 
 
-def bradley_terry(chosen: mx.array, rejected: mx.array, mask: mx.array | None = None) -> Loss:
+def bradley_terry(chosen: mx.array, rejected: mx.array, mask: mx.array | None = None,
+                  doubt: mx.array | float = 0.0) -> Loss:
     """−log σ(chosen − rejected) summed over pairs (Bradley and Terry 1952); weight: number of pairs.
 
-    Rewards (B,); `mask` (B,) leaves out pairs that only fill the batch. Stats, sums over pairs:
+    Rewards (B,); `mask` (B,) leaves out pairs that only fill the batch. `doubt` (B,) is the probability that the
+    rejected side is the better one: the label is then soft, and the loss least at the margin log (1 − doubt)/doubt.
+    Stats, sums over pairs:
     `accuracy` (1 where chosen is ranked strictly higher; a tie is not right), `margin` (chosen −
     rejected), `chosen_reward`, `rejected_reward`.
     """
     mask = mx.ones(chosen.shape, dtype=mx.bool_) if mask is None else mask
     chosen, rejected = masked(chosen, mask), masked(rejected, mask)
-    return _summed(_Scores(-_log_sigmoid(chosen - rejected), chosen, rejected), mask)
+    return _summed(_Scores(_logistic(chosen - rejected, doubt), chosen, rejected), mask)
 
 
 def dpo_loss(pairs: PairLogprobs, settings: Preference) -> Loss:
@@ -138,7 +141,7 @@ def _summed(scores: _Scores, mask: mx.array) -> Loss:
     return loss.sum(), count(mask), stats
 
 
-def _logistic(margin: mx.array, smoothing: float) -> mx.array:
+def _logistic(margin: mx.array, smoothing: mx.array | float) -> mx.array:
     return -(1 - smoothing) * _log_sigmoid(margin) - smoothing * _log_sigmoid(-margin)
 
 

@@ -50,9 +50,20 @@ def test_it_learns_which_token_is_liked(tiny, tmp_path):
     assert (chosen > rejected).mean() > 0.9
 
 
-def test_a_margin_is_a_lead_that_the_chosen_side_must_have(model):
-    pairs, margins = list(zip(rows(5, 1), rows(5, 2), strict=True)), [0.0, 0.5, 1.0, 1.5, 2.0]
-    batches = reward.PairBatches.of(pairs, 5, 1, 0, 0, margins)
+def test_doubt_is_the_share_of_the_swapped_label(model):
+    pairs, doubts = list(zip(rows(5, 1), rows(5, 2), strict=True)), [0.0, 0.1, 0.2, 0.3, 0.5]
+    batches = reward.PairBatches.of(pairs, 5, 1, 0, 0, doubts)
     total, _, _ = reward.loss(model, *batches.micro_batches(0))
     chosen, rejected = (reward.score(model, list(side), 0).astype(float) for side in zip(*pairs, strict=True))
-    assert total.item() == pytest.approx(np.log1p(np.exp(rejected - chosen + margins)).sum(), rel=1e-4)
+    share = np.array(doubts)
+    expected = (1 - share) * np.log1p(np.exp(rejected - chosen)) + share * np.log1p(np.exp(chosen - rejected))
+    assert total.item() == pytest.approx(expected.sum(), rel=1e-4)
+
+
+def test_with_doubt_the_margin_settles_at_its_log_odds(tiny, tmp_path):
+    model = ScalarModel(tiny(2))
+    pairs = list(zip(rows(24, 1, token=41), rows(24, 2, token=42), strict=True))
+    batches = reward.PairBatches.of(pairs, 8, 60, 0, 0, [0.2] * 24)
+    train(model, reward.loss, batches, Settings(1e-2), scratch=tmp_path / "run", mark="m")
+    chosen, rejected = (reward.score(model, list(side), 0) for side in zip(*pairs, strict=True))
+    assert (chosen - rejected).mean() == pytest.approx(np.log(0.8 / 0.2), abs=0.2)
