@@ -55,13 +55,16 @@ def fact(rng: Random, tables: Path, evaluation: bool) -> Question:
 def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -> tuple[str, ...]:
     """What else might be said instead: the other stated values, and all of the kind that was asked for."""
     kind = words(tables)[grounded.KINDS[entry.relation]]
-    return tuple(sorted({*kind, *(e.value for e in stated)} - {entry.value}))
+    return tuple(sorted({*kind, *(e.value for e in stated)} - {entry.value, entry.entity}))
 
 
 def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
-    """Three passages that share people and relations, and a question; one in three is left open by them. Other people
-    in evaluation. No answer is terse: a model of this size finds the value by saying again whose it is."""
-    people = grounded.split_names(tables)[evaluation]
+    """Three passages that share people and relations, and a question; one in three is left open by them.
+
+    In evaluation about people of whom training never reads. No answer is terse: a model of this size finds the value by
+    saying again whose it is.
+    """
+    people = grounded.split_names(tables)[1] if evaluation else grounded.subjects(rng, tables)
     stated = grounded.entries(rng, people, tables, 3, 3)
     text = grounded.passages_text(rng, stated, tables)
     absent = rng.random() < 1 / 3

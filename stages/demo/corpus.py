@@ -4,7 +4,6 @@ Document i is a function of (seed, i) alone, so a corpus of any length can be ma
 """
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -18,21 +17,6 @@ MIX = (("list", 0.03), ("recall", 0.08), ("cite", 0.28), ("grounded", 0.32), ("f
 Turn = tuple[str, str]
 
 
-@cache
-def _things(tables: Path) -> tuple[str, ...]:
-    """Countries, elements, animals, things and places of one word."""
-    found = {f.entity for f in facts(tables)}
-    found |= {w for kind in ("thing", "things", "animal", "place", "topic") for w in words(tables)[kind]}
-    return tuple(sorted(w for w in found if w.isalpha()))
-
-
-def subjects(rng: Random, tables: Path) -> tuple[str, ...]:
-    """What a document is about: people, or as often anything else. With the names of training alone, the model learned
-    to look for those and missed others."""
-    people, _ = grounded.split_names(tables)
-    return rng.choice((people, _things(tables)))
-
-
 def _orders(rng: Random, items: list[str], tokens: int) -> list[Turn]:
     """The items in one order, then again and again in others, as many as fit a row of about 200 tokens."""
     count = max(3, min(12, 200 // (tokens * len(items))))
@@ -43,13 +27,13 @@ def _orders(rng: Random, items: list[str], tokens: int) -> list[Turn]:
 def list_turns(rng: Random, tables: Path) -> list[Turn]:
     """Names with values beside them, listed again in other orders."""
     values = [w for kind in sorted(grounded.KINDS.values()) for w in words(tables)[kind]]
-    chosen = rng.sample(subjects(rng, tables), rng.randint(2, 12))
+    chosen = rng.sample(grounded.subjects(rng, tables), rng.randint(2, 12))
     return _orders(rng, [f"{name} {rng.choice(values)}," for name in chosen], 3)
 
 
 def recall_turns(rng: Random, tables: Path) -> list[Turn]:
     """Stated facts, restated in other orders; of one relation or several."""
-    about = subjects(rng, tables)
+    about = grounded.subjects(rng, tables)
     relations = rng.sample(sorted(grounded.KINDS), rng.choice((1, 1, 2, 3)))
     pairs = [(r, e) for r in relations for e in rng.sample(about, rng.randint(2, 8))]
     chosen = rng.sample(pairs, min(len(pairs), 8))
@@ -58,7 +42,7 @@ def recall_turns(rng: Random, tables: Path) -> list[Turn]:
 
 def cite_turns(rng: Random, tables: Path) -> list[Turn]:
     """Passages, then every stated fact with its citation, in one order after another."""
-    about = subjects(rng, tables)
+    about = grounded.subjects(rng, tables)
     passages = rng.randint(2, 5)
     stated = grounded.entries(rng, about, tables, passages, passages + rng.choice((0, 0, 1)))
     orders = [" ".join(phrasings.fill("{S} is {v} [{c}].", e.subject, v=e.value, c=e.passage)
@@ -68,7 +52,7 @@ def cite_turns(rng: Random, tables: Path) -> list[Turn]:
 
 def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
     """Passages, then a question on each stated fact and on as many as half of that which they leave open."""
-    about = subjects(rng, tables)
+    about = grounded.subjects(rng, tables)
     passages = rng.randint(2, 5)
     stated = grounded.entries(rng, about, tables, passages, passages + rng.choice((0, 0, 1, 2)))
     text = grounded.passages_text(rng, stated, tables)

@@ -1,11 +1,12 @@
 """Passages about people with values paired at random, so that only reading them answers a question."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
 from stages.demo import phrasings
-from stages.demo.facts import names, words
+from stages.demo.facts import facts, names, words
 
 KINDS = {"colour": "colour", "job": "job", "food": "food", "home": "place", "gift": "thing", "pet": "animal",
          "hobby": "hobby", "trade": "metal_good"}
@@ -31,12 +32,27 @@ def split_names(tables: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (tuple(n for i, n in enumerate(found) if i % 8), tuple(n for i, n in enumerate(found) if i % 8 == 0))
 
 
-def entries(rng: Random, people: tuple[str, ...], tables: Path, passages: int, facts: int) -> list[Entry]:
-    """`facts` stated facts spread over `passages` passages; people and relations recur, pairs do not."""
-    chosen = rng.sample(people, max(2, facts - rng.randint(0, facts // 2)))
+@cache
+def _things(tables: Path) -> tuple[str, ...]:
+    """Countries, elements, animals, things and places of one word."""
+    found = {f.entity for f in facts(tables)}
+    found |= {w for kind in ("thing", "things", "animal", "place", "topic") for w in words(tables)[kind]}
+    return tuple(sorted(w for w in found if w.isalpha()))
+
+
+def subjects(rng: Random, tables: Path) -> tuple[str, ...]:
+    """What a document is about: people, or as often anything else. With the names of training alone, the model learned
+    to look for those and missed others."""
+    people, _ = split_names(tables)
+    return rng.choice((people, _things(tables)))
+
+
+def entries(rng: Random, people: tuple[str, ...], tables: Path, passages: int, count: int) -> list[Entry]:
+    """`count` stated facts spread over `passages` passages; people and relations recur, pairs do not."""
+    chosen = rng.sample(people, max(2, count - rng.randint(0, count // 2)))
     relations = rng.sample(sorted(KINDS), min(len(KINDS), rng.randint(2, 4)))
-    pairs = rng.sample([(r, e) for r in relations for e in chosen], facts)
-    places = list(range(1, passages + 1)) + [rng.randint(1, passages) for _ in range(facts - passages)]
+    pairs = rng.sample([(r, e) for r in relations for e in chosen], count)
+    places = list(range(1, passages + 1)) + [rng.randint(1, passages) for _ in range(count - passages)]
     rng.shuffle(places)
     vocabulary = words(tables)
     return [Entry(r, e, rng.choice(vocabulary[KINDS[r]]), p) for (r, e), p in zip(pairs, places, strict=True)]

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-import mlx.core as mx
 import mlx_lm
 import pytest
+from mlx.utils import tree_flatten
 
 from realign.models import build
 from realign.params import load
@@ -54,4 +54,4 @@ def test_the_shipped_base_has_the_configuration_of_the_parameters():
     shipped, _, config = build.load("data/base")
     wanted = base.config(load("demo.base", base.Base))
     assert {k: config[k] for k in wanted} == wanted
-    assert sum(v.size for _, v in mx.utils.tree_flatten(shipped.parameters())) < 2_000_000
+    assert sum(v.size for _, v in tree_flatten(shipped.parameters())) < 2_000_000
