@@ -94,6 +94,15 @@ def test_a_quantised_base_takes_adapters_alone(method, says):
     assert adapters.prepare(model, config, Method("lora"), 0) == config and adapted(model)
 
 
+def test_full_trains_every_weight_of_a_model_that_came_frozen():
+    model = model_of()
+    model.freeze()
+    assert adapters.prepare(model, CONFIG, Method("full"), 0) == CONFIG
+    trees = model.trainable_parameters(), model.parameters()
+    names = [{name for name, _ in tree_flatten(tree)} for tree in trees]
+    assert names[0] == names[1] != set()
+
+
 def test_a_method_is_a_section_of_the_parameters(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text("a:\n  kind: dora\n  targets: [mlp.up_proj]\n  layers: null\n  bits: 4\nb: {}\n")
