@@ -3,7 +3,8 @@
 Peak memory is the highest of several moments of an update (all activations alive; all gradients alive; the
 optimiser's new state beside the old), each of them linear in the rows of a micro-batch and none below what is
 held anyway. So it is convex in the rows: a line through two measurements may be too low beyond them. The
-search therefore goes up in steps of at most twice, and chooses only what it has measured. From one row on it
+search therefore goes up in steps of at most twice (all at once where there is room many times over), and chooses
+only what it has measured. From one row on it
 knows what is held as the other point, so it may stay there when two would fit, but never tries what does not.
 """
 
@@ -36,6 +37,10 @@ class Fit:
     predicted: int
     limit: int
     measured: dict[int, int]
+
+    def __str__(self) -> str:
+        line = f"memory: {self.micro} rows at once, {self.predicted / 2**30:.2f} of {self.limit / 2**30:.2f} GiB"
+        return line + (", layers computed twice" if self.recomputed else "")
 
 
 def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], batch_size: int, *,
@@ -71,6 +76,8 @@ def search(measure: Callable[[int], int], most: int, limit: int,
     """The most rows up to `most` whose peak, convex in the rows and `held` or more for none, is found to be
     within `limit`; that peak; and all measurements. 0 rows where one is too many."""
     peaks = {0: held, 1: measure(1)}
+    if 2 * most * peaks[1] <= limit:  # so much room that even a bad guess fits: no need to feel the way
+        peaks[most] = measure(most)
     while True:
         fits = max((r for r in peaks if peaks[r] <= limit), default=0)
         over = min((r for r in peaks if r and peaks[r] > limit), default=None)

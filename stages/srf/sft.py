@@ -1,11 +1,16 @@
 """Stage 1 of SRF: fine-tune the base on good answers, and record the baseline that everything later is held to."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from realign import params, paths, stage
 from realign.errors import UserError
 from stages.model import base as chosen_base
 from stages.srf import given, source
+
+if TYPE_CHECKING:
+    from realign.train.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -38,23 +43,24 @@ def run() -> str:
         raise UserError(f"srf.sft.window is {p.window} tokens", where="params.yaml",
                         expected=f"at most {build.window(config)}, the window of {base}", fix="lower it")
     read, chats, rejected = _chats(p, data, tokenizer)
-    rows, too_long = _encode(tokenizer, chats, p.window)
+    rows, unfit, ledger = _encode(tokenizer, chats, p.window)
     state, before, after, counts = _train(p, model, tokenizer, rows, base)
     with atomic_directory(paths.checkpoint("srf", "sft")) as folder:
         build.save(model, config, build.folder(base), folder)
-    write_table(rejected + too_long, paths.dataset("srf", "sft", "rejected"), REJECTED)
+    write_table(rejected + unfit, paths.dataset("srf", "sft", "rejected"), REJECTED)
     answered = _baseline(model, tokenizer)
     write_table(answered, paths.dataset("srf", "sft", "records"), RECORDS)
 
     from realign.evaluate import capabilities, losses
 
     kept = sum(map(len, rows.values()))
-    dropped = len(rejected) + len(too_long)
+    dropped = len(rejected) + len(unfit)
     metrics = {
         "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
         "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
         "rows": {"in": exact(read), "kept": exact(kept), "rejected": exact(dropped)},
-        "target_tokens": exact(sum(sum(r.mask) for r in rows["train"])), "best_step": exact(state.best_step),
+        "ledger": {name: exact(found) for name, found in ledger.figures().items()},
+        "best_step": exact(state.best_step),
     }
     stage.write_metrics("srf", "sft", metrics, state.history)
     return f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), {kept} chats"
@@ -75,29 +81,33 @@ def _chats(p: Sft, data: source.Data, tokenizer) -> tuple[int, list[dict], list[
     return len(pairs) + len(rejected), given.chosen_chats(fitting), rejected + too_long
 
 
-def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list], list[dict]]:
-    """Encoded rows by split, and the chats that do not fit the window, with the reason."""
+def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list], list[dict], "Ledger"]:
+    """Encoded rows by split; the chats that cannot be trained on, with the reason; the ledger of the training split."""
+    from realign.curate.rejected import reject
     from realign.models import chat
+    from realign.train.ledger import TOO_LONG, settle
 
-    rows: dict[str, list] = {"train": [], "validation": []}
-    rejected = []
     encoded = chat.encode(tokenizer, [c["messages"] for c in chats])
-    for position, (row, tokens) in enumerate(zip(chats, encoded, strict=True), 1):
-        if len(tokens.tokens) > window:
-            rejected.append(given.too_long(row, position, len(tokens.tokens), window))
-        else:
-            rows[row["split"]].append(tokens)
-    if missing := [split for split, found in rows.items() if not found]:
-        raise UserError(f"no chat of the split {missing[0]} fits the window of {window} tokens",
-                        where="srf.sft.window", fix="raise it, or give shorter chats")
-    return rows, rejected
+    rows, rejected, ledgers = {}, [], {}
+    for split in ("train", "validation"):
+        places = [i for i, c in enumerate(chats) if c["split"] == split]
+        try:
+            rows[split], ledgers[split] = settle([encoded[i] for i in places], window, "drop")
+        except UserError as error:
+            raise UserError(f"no chat of the split {split} can be trained on: {str(error).splitlines()[0]}", where="srf.sft.window",
+                            expected=f"chats of at most {window} tokens", fix="raise it, or give shorter chats") from error
+        for at, reason in ledgers[split].dropped():
+            chat_, tokens = chats[places[at]], len(encoded[places[at]].tokens)
+            rejected.append(given.too_long(chat_, places[at] + 1, tokens, window) if reason == TOO_LONG else
+                            reject(chat_, places[at] + 1, reason, "the answer has no token to learn"))
+    return rows, rejected, ledgers["train"]
 
 
 def _train(p: Sft, model, tokenizer, rows: dict[str, list], base: str):
     """Train in place; the run's history and the held-out losses before and after, row by row."""
     from realign.evaluate import losses
     from realign.models import build
-    from realign.train import checkpoint, loop, sft
+    from realign.train import checkpoint, loop, memory, sft
     from realign.train.progress import bar
 
     pad = build.pad_token(tokenizer)
@@ -109,6 +119,9 @@ def _train(p: Sft, model, tokenizer, rows: dict[str, list], base: str):
         return {"objective": float(sums.sum() / counts.sum())}
 
     batches = sft.SftBatches.of(rows["train"], p.batch_size, p.epochs, p.seed, pad)
+    fit = memory.fit(model, sft.loss, batches.heaviest, p.batch_size)
+    print(fit, file=sys.stderr)
+    batches = replace(batches, micro=fit.micro)
     settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
                              evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
     mark = checkpoint.fingerprint(vars(p), build.fingerprint(base), [r.tokens for r in rows["train"]])
