@@ -1,293 +1,187 @@
-"""Training throughput: this project's loop against mlx-lm's trainer, full fine-tuning, in one run.
+"""Training against its peers, in one run: SFT, LoRA, DPO, GRPO and PPO; and what training costs beside its steps.
 
-Same Llama (1 million parameters, random), same rows in every step (16 of at most 256 tokens), same AdamW;
-every weight is trained and every token but a row's first is a target on both sides (mlx-lm's default, without
---mask-prompt). Each side cuts and pads its batches its own way, and keeps what it does by itself: gradient
-clipping here, compiled steps there. A third arm is mlx-lm's trainer with the BLAS of the stock MLX wheel.
+Same Llama (1 million parameters, random), same tokens in every step, same optimiser; the tools take turns, window by
+window, each in a process of its own. A peer that is not installed is left out, and a line says so.
 
-Run: python -m benchmarks.train [--windows 6] [--steps 25] [--profile]
+Run: python -m benchmarks.train [--only sft dpo] [--windows 5] [--peers .realign/peers]
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from realign.models import backend
+from benchmarks import workload
+from benchmarks.windows import Arm
 
-BATCH, LONGEST, RATE = 16, 256, 1e-3
-HELD_OUT = 64  # rows
-CONFIG = {
-    "model_type": "llama", "hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 4, "intermediate_size": 384, "vocab_size": 1024, "rms_norm_eps": 1e-5,
-    "rope_theta": 10000.0, "max_position_embeddings": 1024, "hidden_act": "silu", "tie_word_embeddings": True,
-    "attention_bias": False, "mlp_bias": False,
+UNITS = {"sft": "target tokens", "lora": "target tokens", "dpo": "pairs", "grpo": "prompts"}
+# Steps a window: about as long for the slowest peer of each. The stock wheel takes one of SFT's.
+STEPS = {"sft": 6, "lora": 4, "dpo": 3, "grpo": 1}
+STOCK_STEPS = 1
+# By contest: objective and tool of each arm; this project's come first.
+ARMS = {
+    "sft": [("sft", "realign"), ("sft", "mlx-lm"), ("sft", "mlx-lm-stock"), ("sft", "trl")],
+    "lora": [("lora", "realign"), ("lora", "mlx-lm"), ("lora", "trl")],
+    "dpo": [("dpo", "realign"), ("dpo", "mlx-lm-lora"), ("dpo", "trl")],
+    "grpo": [("grpo", "realign"), ("ppo", "realign"), ("grpo", "mlx-lm-lora"), ("grpo", "trl")],
 }
+# Packages that a peer's environment must have, beside the project's own for mlx-lm.
+PEERS = {"mlx-lm-lora": ("mlx_lm_lora", "faiss"), "trl": ("trl", "peft")}
+STARTS = 4
 
 
 def main() -> None:
     options = arguments()
-    if options.arm:
-        return run_arm(options)
+    from realign.models import backend
+
     backend.start()  # the children inherit its environment variables: threads that wait do not spin
+    os.environ |= {"HF_HUB_OFFLINE": "1"}
+    clock = "processor time" if options.cpu_time else "wall-clock"
+    print(f"{os.cpu_count()} cores, {clock}, medians of {options.windows - 1} windows after the first")
     with tempfile.TemporaryDirectory() as folder:
-        options.rows = Path(folder) / "rows.json"
-        options.rows.write_text(json.dumps(make_rows(options.steps * BATCH + HELD_OUT, Path(folder))))
-        if options.profile:
-            options.arm = "profile"
-            return run_arm(options)
-        compare(options)
+        steps = {"rows": max(STEPS["sft"], STEPS["lora"]), "pairs": max(STEPS["dpo"], 3)}
+        workload.make(Path(folder), steps, max(options.windows, 7))
+        options.folder = folder
+        for name in options.only:
+            (compare if name in ARMS else COSTS[name])(options, name)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, default=6, help="of each arm; the first is not counted")
-    parser.add_argument("--steps", type=int, default=25, help="steps a window: one pass over the rows")
-    parser.add_argument("--stock-steps", type=int, default=3, help="with the stock BLAS; 0: leave it out")
+    parser.add_argument("--only", nargs="+", choices=[*ARMS, *COSTS], default=[*ARMS, *COSTS])
+    parser.add_argument("--windows", type=int, default=5, help="of each arm, 2 or more; the first is not counted")
+    parser.add_argument("--peers", type=Path, default=Path(".realign/peers"), help="folder of their environments")
+    parser.add_argument("--no-stock", action="store_true", help="without the stock BLAS, which is slow")
     parser.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that is busy")
-    parser.add_argument("--profile", action="store_true", help="where this project's step spends its time")
-    parser.add_argument("--arm", choices=[*ARMS], help=argparse.SUPPRESS)  # a child process
-    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def make_rows(count: int, folder: Path) -> list[list[int]]:
-    """Token ids of chats from the demo's world, through a tokenizer of 1,024 tokens counted on them."""
-    from mlx_lm.utils import load_tokenizer
-
-    from realign import paths
-    from realign.models import chat, tokenizer
-    from stages.demo import corpus
-
-    chats = [corpus.document(0, corpus.FIRST_DOCUMENTS + i, paths.TABLES) for i in range(count)]
-    texts = (f" {message['content']}" for messages in chats for message in messages)
-    trained = tokenizer.train(texts, CONFIG["vocab_size"], subwords=96)
-    tokenizer.save(trained, folder, CONFIG["max_position_embeddings"])
-    (folder / "config.json").write_text("{}")
-    return [row.tokens[:LONGEST] for row in chat.encode(load_tokenizer(folder), chats)]
+def python_of(tool: str, peers: Path) -> str | None:
+    """The interpreter of a tool's environment; None, and a line printed, where it is not installed."""
+    if tool not in PEERS:
+        return sys.executable
+    home = peers / tool
+    missing = [name for name in PEERS[tool] if not list(home.glob(f"lib/python*/site-packages/{name}"))]
+    if missing:
+        print(f"  {tool} left out: no {' and '.join(missing)} in {home} (benchmarks/README.md says how to install it)")
+        return None
+    return str((home / "bin" / "python").absolute())
 
 
-# The parent: one child process an arm, since a BLAS is chosen once in a process. They take turns.
+def arm(options: argparse.Namespace, tool: str, objective: str, steps: int) -> Arm | None:
+    """A child of that tool, unless it is not installed."""
+    python = python_of(tool, options.peers)
+    if python is None:
+        return None
+    more = ["--windows", str(options.windows), "--steps", str(steps)] + ["--cpu-time"] * options.cpu_time
+    return Arm(f"{tool} {objective}", python, [tool, objective, options.folder, *more])
 
 
-class Arm:
-    """A child that trains one window of steps whenever it is told to, and sleeps in between."""
-
-    def __init__(self, name: str, steps: int, options: argparse.Namespace):
-        self.name, self.steps, self.rates = name, steps, []
-        command = [sys.executable, "-m", "benchmarks.train", "--arm", name, "--rows", str(options.rows),
-                   "--windows", str(options.windows), "--steps", str(steps)]
-        if options.cpu_time:
-            command.append("--cpu-time")
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.before = self.answer()
-
-    def answer(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the arm {self.name} ended with status {self.process.wait()}")
-        return json.loads(line)
-
-    def window(self) -> None:
-        print(file=self.process.stdin, flush=True)
-        found = self.answer()
-        self.rates.append(found["tokens"] / found["seconds"])
-
-    def end(self) -> None:
-        self.after = self.answer()
-        self.process.communicate()
-
-
-def compare(options: argparse.Namespace) -> None:
-    arms = [Arm("realign", options.steps, options), Arm("mlx-lm", options.steps, options)]
-    if options.stock_steps:
-        arms.append(Arm("mlx-lm-stock", min(options.stock_steps, options.steps), options))
+def compare(options: argparse.Namespace, name: str) -> None:
+    """Let the arms of a contest take turns, then print rates and ratios."""
+    print(f"\n{name}: {UNITS[name]} a second", flush=True)
+    arms = []
+    for objective, tool in ARMS[name]:
+        if tool == "mlx-lm-stock" and options.no_stock:
+            continue
+        made = arm(options, tool, objective, STOCK_STEPS if tool == "mlx-lm-stock" else STEPS[name])
+        if made is not None:
+            made.ready()  # one after the other, so that none starts while another measures its BLAS
+            arms.append(made)
     for _ in range(options.windows):
-        for arm in arms:
-            arm.window()
-    for arm in arms:
-        arm.end()
-    print(f"medians of {options.windows - 1} windows, {clock_name(options)}")
-    print("arm           target tok/s  lowest–highest  GFLOP/s  loss a token   steps")
+        for child in arms:
+            child.window()
+    for child in arms:
+        child.end()
+    print("\n".join(table(arms) + ratios(arms)), flush=True)
+
+
+def table(arms: list) -> list[str]:
+    """Rate, spread and checks of each arm."""
+    lines = [f"  {'arm':<18}{'rate':>8}  lowest–highest   GFLOP/s   loss a held-out token   tokens sampled a prompt"]
     for arm in arms:
         rates = arm.rates[1:]  # the first window warms up
-        print(f"{arm.name:<13} {statistics.median(rates):>12.0f} {min(rates):>7.0f}–{max(rates):<7.0f}"
-              f"{arm.before['gflops']:>8.0f}  {arm.before['loss']:>5.3f} → {arm.after['loss']:.3f}"
-              f" {arm.steps * options.windows:>6}")
-    for other in arms[1:]:
-        ratios = [a / b for a, b in zip(arms[0].rates[1:], other.rates[1:], strict=True)]
-        ratio = statistics.median(arms[0].rates[1:]) / statistics.median(other.rates[1:])
-        print(f"realign / {other.name}: {ratio:.2f} (window by window {min(ratios):.2f}–{max(ratios):.2f})")
+        spread = f"{number(min(rates))}–{number(max(rates))}"
+        lengths = statistics.mean(arm.lengths[1:])
+        lines.append(f"  {arm.name:<18}{number(statistics.median(rates)):>8}  {spread:<15}{arm.before['gflops']:>9.0f}"
+                     f"   {arm.before['loss']:>8.3f} → {arm.after['loss']:.3f}" + f"{lengths:>20.0f}" * (lengths > 1))
+        if "once" in arm.before:
+            share = arm.before["once"] / arm.before["once_for"] * statistics.median(rates)
+            lines.append(f"    the reference's log-probabilities, once before training: {share:.0%} of one epoch")
+    return lines
 
 
-def clock_name(options: argparse.Namespace) -> str:
-    return "processor time" if options.cpu_time else "wall-clock"
+def ratios(arms: list) -> list[str]:
+    """Of medians, and window by window the lowest and highest: each arm of this project to each of the others."""
+    lines = []
+    for mine in (a for a in arms if a.name.startswith("realign")):
+        for other in (a for a in arms if not a.name.startswith("realign")):
+            each = [a / b for a, b in zip(mine.rates[1:], other.rates[1:], strict=True)]
+            ratio = statistics.median(mine.rates[1:]) / statistics.median(other.rates[1:])
+            lines.append(f"  {mine.name} / {other.name}: {ratio:.2f} (window by window {min(each):.2f}–{max(each):.2f})")
+    return lines
 
 
-# The children.
+def number(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.2f}"
 
 
-class Windows:
-    """The clock of a child: waits for its turn before every window, and says what the window took."""
-
-    def __init__(self, options: argparse.Namespace, plan: list, rows: list[list[int]], stdout):
-        self.clock = time.process_time if options.cpu_time else time.perf_counter
-        self.steps, self.plan, self.rows, self.stdout = options.steps, plan, rows, stdout
-
-    def begin(self, step: int) -> None:
-        if step % self.steps == 0:
-            sys.stdin.readline()
-            self.started = self.clock()
-
-    def end(self, done: int) -> None:
-        if done % self.steps == 0:
-            tokens = sum(len(self.rows[i]) - 1 for step in self.plan[done - self.steps:done] for i in step)
-            self.say(seconds=self.clock() - self.started, tokens=tokens)
-
-    def say(self, **figures: float) -> None:
-        print(json.dumps(figures), file=self.stdout, flush=True)
+# One child each, alone.
 
 
-def run_arm(options: argparse.Namespace) -> None:
-    stdout = os.fdopen(os.dup(1), "w")
-    if options.arm != "profile":
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # mlx-lm shows its progress there
-    if options.arm in ("realign", "profile"):
-        backend.start()
-    elif options.arm == "mlx-lm" and sys.platform == "linux":
-        backend._load_openblas()  # the BLAS alone: none of this project's functions, and compilation stays on
-    from realign.models import build
-    from realign.train.batches import plan
-
-    rows = json.loads(options.rows.read_text())
-    rows, held_out = rows[:-HELD_OUT], rows[-HELD_OUT:]
-    # A pass over the rows is a window of the arms that take all its steps, of the same widths every time.
-    passes = plan([len(r) for r in rows], BATCH, options.windows, seed=0)
-    length = len(passes) // options.windows
-    steps = [s for w in range(options.windows) for s in passes[w * length:w * length + options.steps]]
-    windows = Windows(options, steps, rows, stdout)
-    model = build.create(CONFIG, seed=0)
-    if options.arm != "profile":
-        windows.say(gflops=gflops(), loss=heldout_loss(model, held_out))
-    ARMS[options.arm](model, rows, windows)
-    if options.arm != "profile":
-        windows.say(loss=heldout_loss(model, held_out))
+def memory(options: argparse.Namespace, name: str) -> None:
+    """Peak of three DPO steps against that of three SFT steps on the same tokens."""
+    peaks = {what: ask(options, f"memory-{what}")["bytes"] / 2**20 for what in ("sft", "dpo")}
+    print(f"\nmemory, {2 * workload.BATCH} rows a batch: SFT {peaks['sft']:.0f} MiB, DPO {peaks['dpo']:.0f} MiB, "
+          f"DPO / SFT {peaks['dpo'] / peaks['sft']:.2f}", flush=True)
 
 
-def train_realign(model, rows: list[list[int]], windows: Windows) -> None:
-    from realign.models.chat import Encoded
-    from realign.train import loop, sft
-
-    class Batches(sft.SftBatches):
-        def micro_batches(self, step: int) -> list:
-            windows.begin(step)
-            return super().micro_batches(step)
-
-    encoded = [Encoded(r, [1] * len(r)) for r in rows]
-    settings = loop.Settings(RATE, warmup=0.0, final=1.0, checkpoint_every=10**9)  # a constant rate
-    batches = Batches(encoded, windows.plan, 0, BATCH)
-    loop.train(model, sft.loss, batches, settings, scratch=Path("unused"), mark="",
-               progress_bar=lambda done, steps, figures: windows.end(done))
-
-
-def train_mlx_lm(model, rows: list[list[int]], windows: Windows) -> None:
-    import mlx.optimizers as optim
-    from mlx_lm.tuner import trainer
-    from mlx_lm.tuner.callbacks import TrainingCallback
-
-    class Report(TrainingCallback):
-        def on_train_loss_report(self, info: dict) -> None:
-            windows.end(info["iteration"])
-
-    def batches(dataset, batch_size, max_seq_length, **_):
-        for step, chosen in enumerate(windows.plan):
-            windows.begin(step)
-            # Its own batching, given the rows of this step.
-            yield from trainer.iterate_batches([(rows[i], 0) for i in chosen], batch_size, max_seq_length)
-
-    optimizer = optim.AdamW(RATE, betas=[0.9, 0.95], bias_correction=True)  # the loop's own settings
-    report = Report()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = trainer.TrainingArgs(
-            batch_size=BATCH, iters=len(windows.plan), steps_per_report=windows.steps, steps_per_save=10**9,
-            max_seq_length=LONGEST, adapter_file=f"{folder}/adapters.safetensors")
-        trainer.train(model, optimizer, rows, args=settings, iterate_batches=batches,
-                      training_callback=report)
+def start(options: argparse.Namespace, name: str) -> None:
+    """Seconds from starting Python to the first step done, of the demo's model; the first start is not counted."""
+    found = []
+    for _ in range(STARTS):
+        child = arm(options, "costs", "start", 1)
+        done = {}
+        while "first step" not in done:
+            part = child.answer()["done"]
+            done[part] = time.perf_counter() - child.started
+        child.process.communicate()
+        found.append(done)
+    seconds = sorted(done["first step"] for done in found[1:])
+    print(f"\nstart to first step: {statistics.median(seconds):.2f} s ({seconds[0]:.2f}–{seconds[-1]:.2f}), after: "
+          + ", ".join(f"{part} {statistics.median(d[part] for d in found[1:]):.2f} s" for part in found[0]), flush=True)
 
 
-def heldout_loss(model, rows: list[list[int]]) -> float:
-    """Mean nats a token, with MLX's own functions on all arms."""
-    import mlx.core as mx
-    import mlx.nn as nn
-
-    model.eval()
-    total = 0.0
-    for row in rows:
-        tokens = mx.array([row])
-        total += nn.losses.cross_entropy(model(tokens[:, :-1]), tokens[:, 1:], reduction="sum").item()
-    return total / sum(len(row) - 1 for row in rows)
+def checkpoints(options: argparse.Namespace, name: str) -> None:
+    """Share of training time, at the loop's own number of steps between checkpoints."""
+    told = ask(options, "checkpoints", windows=7)
+    step = (told["whole"] - told["held"]) / told["steps"]
+    held, written = (told[key] / told["saves"] / (told["usual"] * step) for key in ("held", "written"))
+    print(f"\ncheckpoints every {told['usual']} steps: training waits {held:.2%} of its time; writing behind it takes "
+          f"a processor for {written:.2%} (steps of {1000 * step:.0f} ms, {told['saves']} checkpoints)", flush=True)
 
 
-def gflops() -> float:
-    """Speed of a product of two 1024 × 1024 float32 matrices, best of three: it shows the BLAS."""
-    import mlx.core as mx
-
-    a = mx.random.normal((1024, 1024), key=mx.random.key(0))
-    mx.eval(a)
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        mx.eval(a @ a)
-        seconds.append(time.perf_counter() - started)
-    return 2 * 1024**3 / min(seconds) / 1e9
+def profile(options: argparse.Namespace, name: str) -> None:
+    """Where the time of a step goes."""
+    for what, label in (("profile", "SFT"), ("profile-grpo", "GRPO")):
+        parts = ask(options, what, windows=4)
+        print(f"\nprofile of a step of {label}:")
+        print("\n".join(f"  {part:<22}{milliseconds:8.1f} ms" for part, milliseconds in parts.items()), flush=True)
 
 
-def profile(model, rows: list[list[int]], windows: Windows) -> None:
-    """Median milliseconds a step of each part of `loop._step`, evaluated one after the other."""
-    import mlx.core as mx
-    import mlx.nn as nn
-    import mlx.optimizers as optim
-    from mlx.utils import tree_map
-
-    from realign.models.chat import Encoded
-    from realign.train import sft
-
-    batches = sft.SftBatches([Encoded(r, [1] * len(r)) for r in rows], windows.plan, 0, BATCH)
-    optimizer = optim.AdamW(RATE, betas=[0.9, 0.95], bias_correction=True)
-    optimizer.init(model.trainable_parameters())
-    value_and_grad = nn.value_and_grad(model, sft.loss)
-    times: dict[str, list[float]] = {}
-
-    def timed(name: str, made):
-        started = windows.clock()
-        result = made()
-        mx.eval(result)
-        times.setdefault(name, []).append(windows.clock() - started)
-        return result
-
-    def update(grads, count):
-        grads, norm = optim.clip_grad_norm(tree_map(lambda g: g * (1.0 / count), grads), 1.0)
-        optimizer.update(model, grads)
-        return model.parameters(), optimizer.state, norm
-
-    for step in range(len(windows.plan)):
-        batch = timed("data", lambda step=step: batches.micro_batches(step)[0])
-        hidden = timed("forward: layers", lambda batch=batch: model.model(batch["tokens"][:, :-1]))
-        timed("forward: whole", lambda batch=batch: sft.loss(model, batch))
-        (_, count, _), grads = timed("forward and backward", lambda batch=batch: value_and_grad(model, batch))
-        timed("clipping and AdamW", lambda grads=grads, count=count: update(grads, count))
-        del hidden
-    for name, found in times.items():
-        found = found[len(found) // windows.steps and windows.steps:]  # without the first window
-        print(f"{name:<22} {1000 * statistics.median(found):8.1f} ms a step")
+def ask(options: argparse.Namespace, what: str, windows: int = 1) -> dict:
+    """What a child alone says of a cost."""
+    steps = 1 if what == "profile-grpo" else STEPS["sft"]
+    child = arm(argparse.Namespace(**vars(options) | {"windows": windows}), "costs", what, steps)
+    told = child.answer()
+    child.process.communicate()
+    return told
 
 
-ARMS = {"realign": train_realign, "mlx-lm": train_mlx_lm, "mlx-lm-stock": train_mlx_lm, "profile": profile}
+COSTS = {"memory": memory, "start": start, "checkpoints": checkpoints, "profile": profile}
 
 if __name__ == "__main__":
     main()

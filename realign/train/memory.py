@@ -76,7 +76,7 @@ def search(measure: Callable[[int], int], most: int, limit: int,
     """The most rows up to `most` whose peak, convex in the rows and `held` or more for none, is found to be
     within `limit`; that peak; and all measurements. 0 rows where one is too many."""
     peaks = {0: held, 1: measure(1)}
-    if 2 * most * peaks[1] <= limit:  # so much room that even a bad guess fits: no need to feel the way
+    if most > 1 and 2 * most * peaks[1] <= limit:  # so much room that even a bad guess fits: no need to feel the way
         peaks[most] = measure(most)
     while True:
         fits = max((r for r in peaks if peaks[r] <= limit), default=0)
