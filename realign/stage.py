@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 from realign import paths
 from realign.errors import UserError
+from realign.lake.atomic import writes
 
 
 def main(workflow: str, name: str, run: Callable[[], str]) -> None:
-    """Run one stage and exit: 0 after its last line, 2 with one message where the user can put something right."""
+    """Run one stage and exit: 0 after its last line, 2 with one message where the user can put something right.
+
+    Of several processes launched together only the first logs."""
     from realign.models import backend
 
     started = time.monotonic()
@@ -23,6 +26,8 @@ def main(workflow: str, name: str, run: Callable[[], str]) -> None:
         print(f"{workflow} {name}: {error}", file=sys.stderr)
         sys.exit(2)
     seconds = time.monotonic() - started
+    if not writes():
+        return
     _log(workflow, name, seconds)
     _forget_checkpoints(workflow, name)
     print(f"{workflow} {name}: {made} ({seconds:.0f} s)", file=sys.stderr)

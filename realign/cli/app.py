@@ -74,3 +74,32 @@ def deps(
     print(*faults or ["every stage lists the code that it imports"], sep="\n")
     if faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def launch(
+    command: Annotated[list[str], typer.Argument(help="What every process runs, after `--`.")],
+    processes: Annotated[int, typer.Option(help="How many, on this machine.")] = 2,
+    hostfile: Annotated[str, typer.Option(help="JSON of the machines to run on, through mlx.launch, in place of this "
+                                               'one: [{"ssh": "a", "ips": ["10.0.0.1"]}, ...].')] = "",
+    port: Annotated[int, typer.Option(help="With a hostfile, the first port; one more for every machine.")] = 32323,
+    shares: Annotated[str, typer.Option(help="Each process's part of every batch, such as 65.5,34.5. "
+                                             "Without them the parts are measured.")] = "",
+) -> None:
+    """Train in several processes or on several machines at once: realign launch -- python -m stages.srf.sft
+
+    Each trains on a part of every batch, in proportion to its speed; the model is that of one process to the fifth
+    decimal. The first writes everything. One that fails ends the others. On other machines the project
+    lies under the same path, with the same revision and data.
+    """
+    import signal
+    import sys
+    from pathlib import Path
+
+    from realign.cli import launch as launched
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the processes end too
+    env = {"REALIGN_SHARES": shares} if shares else {}
+    if hostfile:
+        raise typer.Exit(launched.across(command, Path(hostfile), env, port))
+    raise typer.Exit(launched.local(command, processes, env))

@@ -6,14 +6,23 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from realign.errors import UserError
 
+# Of a run in several processes only the first writes; see realign/train/distributed.py.
+RANK = "MLX_RANK"
 _AT_FDCWD = -100 if sys.platform == "linux" else -2
 _SWAP = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
+
+
+def writes() -> bool:
+    """Whether this process writes: of several that were launched together only the first does, so that they may share
+    a working directory."""
+    return int(os.environ.get(RANK) or 0) == 0
 
 
 @contextmanager
@@ -25,6 +34,10 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     run overwrites; two processes must not write one path at the same time.
     """
     path = Path(path)
+    if not writes():
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / path.name
+        return
     part = _part(path)
     with _cleaned(path, part):
         yield part
@@ -42,6 +55,10 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
     run killed there is mended by the next call.
     """
     path = Path(path)
+    if not writes():
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
     part, aside = _part(path), path.with_name(f".{path.name}.old")
     if aside.exists() and not path.exists():
         os.replace(aside, path)

@@ -12,8 +12,12 @@ import ctypes
 import importlib.util
 import os
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from realign.errors import UserError
 
 ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -81,10 +85,30 @@ def _keep_memory() -> None:
             libc.mallopt(option, value)  # M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
 
 
+def _join() -> None:
+    """Meet the processes launched together with this one: at once, since they do not wait long. It ends with its
+    launcher, or it would train on beside the next run."""
+    import mlx.core as mx
+
+    try:
+        mx.distributed.init(strict=True)
+    except RuntimeError as error:
+        raise UserError(f"the processes of this run do not find each other: {error}", where="MLX_HOSTFILE",
+                        expected="several hosts that reach each other", fix="see `realign launch --help`") from error
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
 def start() -> Backend:
     """Start MLX once for this process and say on what it computes.
 
-    Raises RuntimeError where `mlx.core` was imported before, since then no BLAS can be put in front of it.
+    Joins the processes that were launched together with this one (`realign launch`). Raises RuntimeError where
+    `mlx.core` was imported before, since then no BLAS can be put in front of it.
     """
     global _started
     if _started is not None:
@@ -99,6 +123,8 @@ def start() -> Backend:
         _keep_memory()
     import mlx.core as mx
 
+    if "MLX_RANK" in os.environ:
+        _join()
     if mx.default_device().type == mx.DeviceType.gpu:
         kind = "Metal" if mx.metal.is_available() else "CUDA"
         _started = Backend(f"gpu ({kind})", "its own kernels", True)

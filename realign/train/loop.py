@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +18,9 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten, tree_map
 
-from realign.train import checkpoint
+from realign.train import checkpoint, distributed
 from realign.train.checkpoint import Progress
+from realign.train.distributed import ALONE, Group
 from realign.train.schedule import learning_rate
 from realign.train.tripwires import Wire, not_finite
 
@@ -69,26 +71,33 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. `wire` looks at every
     step, after those of the history, and names what must stop the run; then Stopped is raised. Checkpoints are
     written behind the training, and all of them before this returns; one that cannot be written stops it.
+
+    In a group of processes (`distributed`) each trains on its share of every step's rows; the first alone validates
+    and writes checkpoints, and all end with the same weights.
     """
-    steps = len(batches)
+    group, steps = distributed.current(), len(batches)
+    distributed.agree(group, mark)
     optimizer = adamw(model, settings)
     state, best = Progress(), None
-    if (found := checkpoint.restore(scratch, mark)) is not None:
+    if (found := distributed.restore(group, scratch, mark)) is not None:
         arrays, state = found
         model.load_weights(tree_flatten(arrays["model"]), strict=False)
         optimizer.state = arrays["optimizer"]
         best = arrays.get("best")
+    model.update(group.same(model.trainable_parameters()))
     good = model.trainable_parameters()  # as of the last checkpoint
     value_and_grad = nn.value_and_grad(model, loss)
     model.train()
+    batches = distributed.divide(group, batches, state, partial(gradients, model, value_and_grad), scratch)
+    validate = validate and group.by_first(validate)
     started = time.perf_counter()
     with checkpoint.Writer(scratch, mark) as writer:
         while state.step < steps and not _finished(state, settings, validate):
             optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
                                                     settings.final)
-            mx.random.seed(_seed(mark, state.step))
-            figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings)
-            figures |= batches.figures()
+            mx.random.seed(_seed(f"{mark} {group.rank}" if group.rank else mark, state.step))
+            figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings, group)
+            figures = group.first(figures | batches.figures())
             writer.check()
             state.step += 1
             if (touched := wire([*state.history, {"step": state.step, **figures}])) is not None:
@@ -102,7 +111,8 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
             if validate and (last or settings.evaluate_every and state.step % settings.evaluate_every == 0):
                 best = _evaluate(model, validate, state, best)
             if not last and state.step % settings.checkpoint_every == 0:
-                writer.save(_arrays(model, optimizer, best), state)
+                if group.rank == 0:
+                    writer.save(_arrays(model, optimizer, best), state)
                 good = model.trainable_parameters()
     state.extra["seconds"] = state.extra.get("seconds", 0.0) + time.perf_counter() - started
     if best is not None:
@@ -124,8 +134,8 @@ def _seed(mark: str, step: int) -> int:
     return int(hashlib.sha256(f"{mark} {step}".encode()).hexdigest()[:15], 16)
 
 
-def update(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings) -> dict[str, float]:
-    """One update; the figures of the whole batch, each a mean over its targets."""
+def gradients(model, value_and_grad, micro_batches: list[Batch]) -> tuple[dict | None, mx.array, dict[str, mx.array]]:
+    """Gradients, weight, and the loss with its statistics, each summed over the micro-batches."""
     totals, weight, grads = {}, mx.array(0.0), None
     for batch in micro_batches:
         (total, count, stats), grad = value_and_grad(model, batch)
@@ -134,6 +144,14 @@ def update(model, optimizer, value_and_grad, micro_batches: list[Batch], setting
         for name, value in {"loss": total, **stats}.items():
             totals[name] = totals.get(name, 0.0) + value
         mx.eval(grads, weight, totals)
+    return grads, weight, totals
+
+
+def update(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings,
+           group: Group = ALONE) -> dict[str, float]:
+    """One update; the figures of the whole batch, each a mean over its targets. `micro_batches` are the rows of this
+    process; the gradients and sums are those of all processes of the group."""
+    grads, weight, totals = group.total(model, *gradients(model, value_and_grad, micro_batches))
     scale = 1.0 / mx.maximum(weight, 1.0)
     grads, norm = optim.clip_grad_norm(tree_map(lambda g: g * scale, grads), settings.clip)
     optimizer.update(model, grads)

@@ -1,0 +1,237 @@
+"""Data-parallel training: every process takes a share of each step's rows, and sums are added up over all of them.
+
+The loop's losses return sums and weights, so unequal shares, even empty ones, need no weighting of their own: the sums
+of all processes divided by all their weights are those of one process that takes the whole batch. All decisions, such
+as stopping, follow the first process's figures, so all take them together, on machines of different kinds too.
+
+The processes find each other by MLX_RANK and MLX_HOSTFILE, which `realign launch` and `mlx.launch` set.
+"""
+
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
+
+from realign.errors import UserError
+from realign.train import checkpoint
+from realign.train.checkpoint import Progress
+
+SHARES = "REALIGN_SHARES"  # fixed shares in place of measured ones: numbers with commas between, one a process
+MESSAGE = 2048  # bytes that the small messages of a step fit into
+MEASURED_STEPS = 3  # after one to warm up
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a run and which of them this one is. Alone, every method returns what it was given.
+
+    What one process calls, all must call, in the same order. UserError where another process was lost.
+    """
+
+    rank: int
+    size: int
+
+    def gather(self, value: Any) -> list:
+        """The JSON values of all processes, by rank."""
+        if self.size == 1:
+            return [value]
+        text = json.dumps(value, default=float).encode()
+        head = np.zeros((1, MESSAGE), np.uint8)
+        head[0, :8] = np.frombuffer(len(text).to_bytes(8, "big"), np.uint8)
+        head[0, 8:8 + len(text)] = np.frombuffer(text, np.uint8)[:MESSAGE - 8]
+        heads = np.array(_done(mx.distributed.all_gather(mx.array(head))))
+        lengths = [int.from_bytes(h[:8].tobytes(), "big") for h in heads]
+        bodies = heads[:, 8:]
+        if max(lengths) > MESSAGE - 8:
+            body = np.zeros((1, max(lengths)), np.uint8)
+            body[0, :len(text)] = np.frombuffer(text, np.uint8)
+            bodies = np.array(_done(mx.distributed.all_gather(mx.array(body))))
+        return [json.loads(body[:n].tobytes()) for body, n in zip(bodies, lengths, strict=True)]
+
+    def first(self, value: Any) -> Any:
+        """The JSON value of the first process."""
+        return value if self.size == 1 else self.gather(value if self.rank == 0 else None)[0]
+
+    def by_first(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function` as the first process alone computes it; the others wait for its JSON value."""
+        if self.size == 1:
+            return function
+        return lambda *args: self.first(function(*args) if self.rank == 0 else None)
+
+    def same(self, arrays: dict | None) -> dict:
+        """The first process's tree of arrays, byte for byte; what others give is not looked at."""
+        if self.size == 1:
+            return arrays
+        mine = dict(tree_flatten(arrays)) if self.rank == 0 else {}
+        shapes = self.first([[name, a.shape, str(a.dtype).removeprefix("mlx.core.")] for name, a in mine.items()])
+        found = []
+        for name, shape, dtype in shapes:
+            kind = getattr(mx, dtype)
+            array = mine.get(name, mx.zeros(shape, kind)).reshape(-1).view(mx.uint8)
+            # Bytes of all processes but the first are zero, so the sum is the first's.
+            found.append((name, _done(mx.distributed.all_sum(array)).view(kind).reshape(shape)))
+        return tree_unflatten(found)
+
+    def total(self, model: nn.Module, grads: dict | None, weight: mx.array, sums: dict[str, mx.array]):
+        """`(grads, weight, sums)` added up over the processes. One without rows has no gradients and no sums."""
+        if self.size == 1:
+            return grads, weight, sums
+        parts = self.gather({"weight": weight.item(), "sums": {name: s.item() for name, s in sums.items()}})
+        names = sorted({name for part in parts for name in part["sums"]})
+        added = {name: mx.array(sum(part["sums"].get(name, 0.0) for part in parts)) for name in names}
+        if grads is None:
+            grads = tree_map(mx.zeros_like, model.trainable_parameters())
+        # One order of the leaves in all processes: small arrays travel together. `average_gradients` divides by the
+        # number of processes, and that is taken back.
+        ordered = tree_unflatten(sorted(tree_flatten(grads)))
+        grads = tree_map(lambda g: g * self.size, _done(nn.average_gradients(ordered)))
+        return grads, mx.array(sum(part["weight"] for part in parts)), added
+
+
+ALONE = Group(0, 1)
+
+
+@cache
+def current() -> Group:
+    """The processes that were launched with this one; this one alone where MLX_RANK is not set."""
+    if "MLX_RANK" not in os.environ:
+        return ALONE
+    found = mx.distributed.init(strict=True)
+    return Group(found.rank(), found.size())
+
+
+def agree(group: Group, mark: str) -> None:
+    """UserError where a process has another mark: other data, parameters or code."""
+    marks = group.gather(mark)
+    if len(set(marks)) > 1:
+        others = [rank for rank, found in enumerate(marks) if found != marks[0]]
+        raise UserError("the processes would not train the same", where=f"processes {others} against process 0",
+                        expected="the same data, parameters and code on every machine",
+                        fix="check out the same revision everywhere, and `dvc pull`")
+
+
+def restore(group: Group, scratch: Path, mark: str) -> tuple[dict, Progress] | None:
+    """The first process's checkpoint, in all of them; other machines need none of their own."""
+    found = checkpoint.restore(scratch, mark) if group.rank == 0 else None
+    progress = group.first(found and asdict(found[1])) if group.size > 1 else None
+    if group.size == 1 or progress is None:
+        return found
+    return group.same(found and found[0]), Progress(**progress)
+
+
+def counts(total: int, shares: Sequence[float]) -> list[int]:
+    """`total` rows in proportion to `shares`, by the largest remainder (Hamilton's method); ties to the first."""
+    whole = sum(map(Fraction, shares))
+    quotas = [total * Fraction(share) / whole for share in shares]
+    given = [math.floor(q) for q in quotas]
+    order = sorted(range(len(shares)), key=lambda i: given[i] - quotas[i])
+    for i in order[:total - sum(given)]:
+        given[i] += 1
+    return given
+
+
+def split(rows: Sequence, shares: Sequence[float], rank: int) -> Sequence:
+    """The rows of a step that are this rank's: a slice, in their order. Slices of all ranks make up the whole."""
+    given = counts(len(rows), shares)
+    start = sum(given[:rank])
+    return rows[start:start + given[rank]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process's rows of every step of `whole`."""
+
+    whole: Any  # Batches with the row numbers of every step
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def micro_batches(self, step: int) -> list:
+        return self.whole.micro_batches(step) if len(self.whole.steps[step]) else []
+
+    def figures(self) -> dict[str, float]:
+        return self.whole.figures()
+
+
+def divide(group: Group, batches: Any, state: Progress, work: Callable[[list], Any], scratch: Path):
+    """`batches` with this process's rows alone. Shares are those of `state`, where a run goes on; those of the
+    environment; or measured with `work`, which does the computing of a step's micro-batches. They are noted in
+    `state` and beside `scratch`. UserError where rows cannot be told apart."""
+    if group.size == 1:
+        return batches
+    if not (is_dataclass(batches) and hasattr(batches, "steps")):
+        raise UserError(f"{type(batches).__name__} cannot be divided between processes",
+                        expected="an objective whose rows are known before the run: sft, reward, dpo",
+                        fix="run this stage in one process")
+    if len(state.extra.get("shares", ())) != group.size:
+        shares = _given(group) or measure(group, batches, work)
+        state.extra["shares"] = shares
+        _note(group, shares, scratch)
+    shares = state.extra["shares"]
+    return Part(replace(batches, steps=[split(rows, shares, group.rank) for rows in batches.steps]))
+
+
+def measure(group: Group, batches: Any, work: Callable[[list], Any]) -> list[float]:
+    """Shares in proportion to the rows a second that each process computes; all compute the same steps at once."""
+    rates = []
+    for step in range(min(MEASURED_STEPS + 1, len(batches))):
+        micro_batches = batches.micro_batches(step)
+        began = time.perf_counter()
+        work(micro_batches)
+        rates.append(len(batches.steps[step]) / (time.perf_counter() - began))
+    return proportions(group.gather(statistics.median(rates[1:] or rates)))
+
+
+def proportions(rates: Iterable[float]) -> list[float]:
+    """Rates as shares of their sum, four decimals: 1.95 and 1.03 examples a second are 65.44% and 34.56%."""
+    rates = list(rates)
+    return [round(rate / sum(rates), 4) for rate in rates]
+
+
+def _given(group: Group) -> list[float] | None:
+    text = group.first(os.environ.get(SHARES, ""))
+    if not text:
+        return None
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != group.size or not all(0 <= s < math.inf for s in shares) or not sum(shares):
+        raise UserError(f"found {text!r}", where=f"shares ({SHARES})",
+                        expected=f"{group.size} numbers from 0 with commas between, such as 65.5,34.5")
+    return proportions(shares)
+
+
+def _note(group: Group, shares: list[float], scratch: Path) -> None:
+    """A line in the run log, and one for the person who waits."""
+    if group.rank:
+        return
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    with open(scratch.parent / "shares.jsonl", "a", encoding="utf-8") as log:
+        log.write(json.dumps({"measured": not os.environ.get(SHARES), "shares": shares}) + "\n")
+    print(f"{group.size} processes: " + ", ".join(f"{s:.1%}" for s in shares) + " of the rows", file=sys.stderr)
+
+
+def _done(arrays: Any) -> Any:
+    """Evaluate what was communicated."""
+    try:
+        mx.eval(arrays)
+    except RuntimeError as error:
+        if "connection to a peer was lost" not in str(error):
+            raise
+        raise UserError("another process of this run has ended", fix="see what it said; started again, the run goes "
+                        "on from its last checkpoint") from error
+    return arrays
