@@ -31,6 +31,7 @@ from realign.train.checkpoint import Progress
 
 SHARES = "REALIGN_SHARES"  # fixed shares in place of measured ones: numbers with commas between, one a process
 MESSAGE = 2048  # bytes that the small messages of a step fit into
+CHUNK = 32 << 20  # bytes of the large ones
 MEASURED_STEPS = 3  # after one to warm up
 
 
@@ -76,13 +77,15 @@ class Group:
         if self.size == 1:
             return arrays
         mine = dict(tree_flatten(arrays)) if self.rank == 0 else {}
-        shapes = self.first([[name, a.shape, str(a.dtype).removeprefix("mlx.core.")] for name, a in mine.items()])
+        kinds = self.first([[name, a.shape, str(a.dtype).removeprefix("mlx.core.")] for name, a in mine.items()])
         found = []
-        for name, shape, dtype in shapes:
-            kind = getattr(mx, dtype)
-            array = mine.get(name, mx.zeros(shape, kind)).reshape(-1).view(mx.uint8)
+        for together in _chunks([(name, shape, getattr(mx, dtype)) for name, shape, dtype in kinds]):
             # Bytes of all processes but the first are zero, so the sum is the first's.
-            found.append((name, _done(mx.distributed.all_sum(array)).view(kind).reshape(shape)))
+            parts = [mine.get(name, mx.zeros(shape, kind)).reshape(-1).view(mx.uint8) for name, shape, kind in together]
+            added = _done(mx.distributed.all_sum(mx.concatenate(parts)))
+            ends = np.cumsum([part.size for part in parts])[:-1].tolist()
+            found += [(name, part.view(kind).reshape(shape)) for (name, shape, kind), part in
+                      zip(together, mx.split(added, ends), strict=True)]
         return tree_unflatten(found)
 
     def total(self, model: nn.Module, grads: dict | None, weight: mx.array, sums: dict[str, mx.array]):
@@ -223,6 +226,19 @@ def _note(group: Group, shares: list[float], scratch: Path) -> None:
     with open(scratch.parent / "shares.jsonl", "a", encoding="utf-8") as log:
         log.write(json.dumps({"measured": not os.environ.get(SHARES), "shares": shares}) + "\n")
     print(f"{group.size} processes: " + ", ".join(f"{s:.1%}" for s in shares) + " of the rows", file=sys.stderr)
+
+
+def _chunks(arrays: Sequence[tuple[str, list[int], mx.Dtype]]) -> Iterable[list]:
+    """Arrays in groups that are worth one message each, in their order."""
+    chunk, size = [], 0
+    for array in arrays:
+        chunk.append(array)
+        size += math.prod(array[1]) * array[2].size
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _done(arrays: Any) -> Any:

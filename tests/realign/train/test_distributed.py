@@ -56,14 +56,14 @@ def test_two_processes_end_with_the_weights_of_one(name, one, two):
     (weights, saw), (first, first_saw), (second, second_saw) = *one[name], *two[name]
     assert apart(first, weights) < 1e-5
     assert all((first[key] == second[key]).all() for key in first)  # every bit
-    assert len(saw["history"]) == 5 and first_saw["history"] == second_saw["history"]
+    assert first_saw["history"] == second_saw["history"]
     for expected, got in zip(saw["history"], first_saw["history"], strict=True):
-        assert got == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_training_moved_the_weights_by_far_more_than_that(one):
     other = one["one_row"][0][0]
-    assert apart(one["sft"][0][0], other) > 1e-3
+    assert apart(one["sft"][0][0], other) > 1e-4
 
 
 def test_a_mean_of_the_processes_means_is_found_out(one, two):
@@ -90,7 +90,7 @@ def test_they_are_in_the_run_log_of_the_first_process(tmp_path):
 def test_only_the_first_writes_checkpoints_and_all_go_on_from_its(two):
     assert [saw["checkpoint"] for _, saw in two["sft"]] == [True, False]
     for (unbroken, whole), (resumed, saw) in zip(two["unbroken"], two["interrupted"], strict=True):
-        assert saw["steps"] == [1, 2, 3, 4, 5, *range(5, 11)]
+        assert saw["steps"] == [1, 2, 3, 4, 5, 5, 6]
         assert all((unbroken[key] == resumed[key]).all() for key in unbroken)
         assert saw["history"] == whole["history"] and saw["shares"] == [0.6, 0.4]
 
