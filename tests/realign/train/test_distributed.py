@@ -14,7 +14,8 @@ from realign.train import distributed
 
 PROGRAM = Path(__file__).with_name("together.py")
 ROOT = Path(__file__).parents[3]
-ALONE = ("sft", "one_row", "reward", "dpo", "none_for_one", "measured", "other_start")
+ALONE = ("sft", "one_row", "reward", "dpo", "none_for_one", "measured", "other_start",
+         "own_optimizer")
 
 
 def train(folder: Path, processes: int, *names: str) -> dict[str, list[tuple[dict, dict]]]:

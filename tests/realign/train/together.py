@@ -30,9 +30,16 @@ CONFIG = {
     "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48, "rope_theta": 1e4,
     "max_position_embeddings": 64, "tie_word_embeddings": True,
 }
-# AdamW makes of the sign of a gradient near 0, which is rounding's to choose, a step of the rate's size: at ten times
-# this rate another micro-batch size in one process moves weights by 1e-4.
-SETTINGS = loop.Settings(1e-4, warmup=0.0, log_every=1, checkpoint_every=2)
+SETTINGS = loop.Settings(1e-3, warmup=0.0, log_every=1, checkpoint_every=2)
+ADAMW = loop.adamw
+
+
+def adamw(model, settings):
+    """The loop's optimiser with a larger epsilon. With its own, a gradient that is 0 but for rounding, as that of a
+    reward head's bias, becomes a whole step: another micro-batch size in one process then moves weights by 1e-4."""
+    optimizer = ADAMW(model, settings)
+    optimizer.eps = 1e-3
+    return optimizer
 
 
 class Killed(Exception):
@@ -49,6 +56,12 @@ def rows(n: int, seed: int) -> list[Encoded]:
 def supervised(steps: int = 5, batch: int = 8):
     batches = sft.SftBatches.of(rows(steps * batch, 0), batch, 1, 0, 0, micro=3)
     return build.create(CONFIG, 0), sft.loss, batches, SETTINGS, {}
+
+
+def own_optimizer():
+    """Trained by the loop's own optimiser, slowly."""
+    loop.adamw = ADAMW
+    return *supervised()[:3], replace(SETTINGS, learning_rate=1e-5), {}
 
 
 def one_row():
@@ -136,6 +149,7 @@ def interrupted():
 SCENARIOS = {
     "sft": (supervised, "65.5,34.5"), "one_row": (one_row, "65.5,34.5"), "reward": (rewards, "65.5,34.5"),
     "dpo": (direct, "34.5,65.5"), "none_for_one": (supervised, "0,1"), "measured": (supervised, ""),
+    "own_optimizer": (own_optimizer, "65.5,34.5"),
     "other_start": (other_start, "65.5,34.5"), "broken_row": (broken_row, "65.5,34.5"),
     "own_wire": (own_wire, "65.5,34.5"), "validated": (validated, "65.5,34.5"),
     "other_data": (other_data, "65.5,34.5"), "rollouts": (rollouts, "65.5,34.5"),
@@ -148,6 +162,7 @@ SCENARIOS = {
 def run(name: str, scratch: Path) -> tuple[dict, dict]:
     """`(weights, what else was seen)` of one scenario."""
     make, shares = SCENARIOS[name]
+    loop.adamw = adamw
     os.environ["REALIGN_SHARES"] = shares
     model, loss, batches, settings, rest = make()
     dies, called = rest.pop("dies", None), []
