@@ -80,16 +80,16 @@ def deps(
 def launch(
     command: Annotated[list[str], typer.Argument(help="What every process runs, after `--`.")],
     processes: Annotated[int, typer.Option(help="How many, on this machine.")] = 2,
-    hostfile: Annotated[str, typer.Option(help="JSON of the machines to run on, through mlx.launch, in place of this "
-                                               'one: [{"ssh": "a", "ips": ["10.0.0.1"]}, ...].')] = "",
-    port: Annotated[int, typer.Option(help="With a hostfile, the first port; one more for every machine.")] = 32323,
+    hostfile: Annotated[str, typer.Option(help="JSON of the machines to run on, by mlx.launch, not this one: "
+                                               '[{"ssh": "a", "ips": ["10.0.0.1"]}, ...].')] = "",
+    port: Annotated[int, typer.Option(help="With a hostfile, the first port; one a machine.")] = 32323,
     shares: Annotated[str, typer.Option(help="Each process's part of every batch, such as 65.5,34.5. "
                                              "Without them the parts are measured.")] = "",
 ) -> None:
-    """Train in several processes or on several machines at once: realign launch -- python -m stages.srf.sft
+    """Train in several processes or on several machines: realign launch -- python -m stages.srf.sft
 
-    Each trains on a part of every batch, in proportion to its speed; the model is that of one process to the fifth
-    decimal. The first writes everything. One that fails ends the others. On other machines the project
+    Each trains on a part of every batch, in proportion to its speed, and the model is that of one process but
+    for rounding. The first writes everything. One that fails ends the others. On other machines the project
     lies under the same path, with the same revision and data.
     """
     import signal

@@ -1,7 +1,7 @@
 """`realign launch`: one command in several processes that train together.
 
-On this machine the processes are started here, since `mlx.launch` exits with 0 whatever becomes of them; on others
-`mlx.launch` starts them over ssh, and what it reports of them becomes the exit code.
+On this machine the processes are started here, since `mlx.launch` exits with 0 whatever becomes of them; on
+others `mlx.launch` starts them over ssh, and what it reports of them becomes the exit code.
 """
 
 import json
@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -25,9 +26,9 @@ ENDED = re.compile(r"Node with rank (\d+) (?:exited with code (-?\d+)|was killed
 
 
 def local(command: Sequence[str], processes: int, env: Mapping[str, str]) -> int:
-    """Run `command` so many times on this machine, over MLX's ring; the exit code of the first that failed, or 0.
+    """Run `command` so many times on this machine, over MLX's ring; the exit code of the first to fail, or 0.
 
-    One that fails ends the others. The first has the terminal; what the others say is shown with their rank before it.
+    One that fails ends the others. The first has the terminal; what the others say is shown after their rank.
     """
     if processes < 1:
         raise UserError(f"{processes} processes", expected="at least 1")
@@ -48,19 +49,20 @@ def local(command: Sequence[str], processes: int, env: Mapping[str, str]) -> int
 
 
 def across(command: Sequence[str], hostfile: Path, env: Mapping[str, str], port: int = PORT) -> int:
-    """Run `command` on every host of a hostfile through `mlx.launch`; the exit code of the first that failed, or 0.
+    """Run `command` on every host of a hostfile by `mlx.launch`; the exit code of the first to fail, or 0.
 
-    Every machine needs the project and its environment under the same path, the same inputs, and the ports from `port`
-    on, one a machine.
+    Every machine needs the project and its environment under the same path, the same inputs, and the ports
+    from `port` on, one a machine.
     """
     if not hostfile.is_file():
-        raise UserError("no such file", where=str(hostfile), expected='[{"ssh": "name", "ips": ["10.0.0.1"]}, …], the '
-                        "first the one that writes", fix="mlx.distributed_config makes one")
-    variables = [argument for key, value in env.items() for argument in ("--env", f"{key}={value}")]
+        raise UserError("no such file", where=str(hostfile), fix="mlx.distributed_config makes one",
+                        expected='[{"ssh": "name", "ips": ["10.0.0.1"]}, …], the first the one that writes')
+    variables = [word for key, value in env.items() for word in ("--env", f"{key}={value}")]
     # Its standard input must not be at its end: mlx.launch would ask for more without a pause.
     launcher = subprocess.Popen(
-        [sys.executable, "-m", "mlx._distributed_utils.launch", "--hostfile", str(hostfile),
-         "--starting-port", str(port), *variables, "--", *_own_python(command)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        [str(Path(sysconfig.get_path("scripts")) / "mlx.launch"), "--hostfile", str(hostfile),
+         "--starting-port", str(port), *variables, "--", *_own_python(command)],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     failed = []
     try:
         for line in launcher.stderr:

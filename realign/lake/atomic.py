@@ -20,8 +20,8 @@ _SWAP = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
 
 def writes() -> bool:
-    """Whether this process writes: of several that were launched together only the first does, so that they may share
-    a working directory."""
+    """Whether this process writes: of several launched together only the first does, so that they may share a
+    working directory."""
     return int(os.environ.get(RANK) or 0) == 0
 
 

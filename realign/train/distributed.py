@@ -1,8 +1,9 @@
-"""Data-parallel training: every process takes a share of each step's rows, and sums are added up over all of them.
+"""Data-parallel training: every process takes a share of each step's rows, and their sums are added up.
 
-The loop's losses return sums and weights, so unequal shares, even empty ones, need no weighting of their own: the sums
-of all processes divided by all their weights are those of one process that takes the whole batch. All decisions, such
-as stopping, follow the first process's figures, so all take them together, on machines of different kinds too.
+The loop's losses return sums and weights, so unequal shares, even empty ones, need no weighting of their own:
+the sums of all processes divided by all their weights are those of one process that takes the whole batch.
+Decisions, such as stopping, follow the first process's figures, so all take them together, on unlike machines
+too.
 
 The processes find each other by MLX_RANK and MLX_HOSTFILE, which `realign launch` and `mlx.launch` set.
 """
@@ -29,7 +30,7 @@ from realign.errors import UserError
 from realign.train import checkpoint
 from realign.train.checkpoint import Progress
 
-SHARES = "REALIGN_SHARES"  # fixed shares in place of measured ones: numbers with commas between, one a process
+SHARES = "REALIGN_SHARES"  # shares in place of measured ones: a number for each process, commas between
 MESSAGE = 2048  # bytes that the small messages of a step fit into
 CHUNK = 32 << 20  # bytes of the large ones
 MEASURED_STEPS = 3  # after one to warm up
@@ -37,7 +38,7 @@ MEASURED_STEPS = 3  # after one to warm up
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run and which of them this one is. Alone, every method returns what it was given.
+    """The processes of a run and which of them this is. Alone, every method returns what it was given.
 
     What one process calls, all must call, in the same order. UserError where another process was lost.
     """
@@ -77,11 +78,12 @@ class Group:
         if self.size == 1:
             return arrays
         mine = dict(tree_flatten(arrays)) if self.rank == 0 else {}
-        kinds = self.first([[name, a.shape, str(a.dtype).removeprefix("mlx.core.")] for name, a in mine.items()])
+        told = self.first([[name, a.shape, str(a.dtype).split(".")[-1]] for name, a in mine.items()])
         found = []
-        for together in _chunks([(name, shape, getattr(mx, dtype)) for name, shape, dtype in kinds]):
+        for together in _chunks([(name, shape, getattr(mx, dtype)) for name, shape, dtype in told]):
             # Bytes of all processes but the first are zero, so the sum is the first's.
-            parts = [mine.get(name, mx.zeros(shape, kind)).reshape(-1).view(mx.uint8) for name, shape, kind in together]
+            parts = [mine.get(name, mx.zeros(shape, kind)).reshape(-1).view(mx.uint8)
+                     for name, shape, kind in together]
             added = _done(mx.distributed.all_sum(mx.concatenate(parts)))
             ends = np.cumsum([part.size for part in parts])[:-1].tolist()
             found += [(name, part.view(kind).reshape(shape)) for (name, shape, kind), part in
@@ -89,7 +91,7 @@ class Group:
         return tree_unflatten(found)
 
     def total(self, model: nn.Module, grads: dict | None, weight: mx.array, sums: dict[str, mx.array]):
-        """`(grads, weight, sums)` added up over the processes. One without rows has no gradients and no sums."""
+        """`(grads, weight, sums)` added up over the processes; one without rows has no gradients, no sums."""
         if self.size == 1:
             return grads, weight, sums
         parts = self.gather({"weight": weight.item(), "sums": {name: s.item() for name, s in sums.items()}})
@@ -97,8 +99,8 @@ class Group:
         added = {name: mx.array(sum(part["sums"].get(name, 0.0) for part in parts)) for name in names}
         if grads is None:
             grads = tree_map(mx.zeros_like, model.trainable_parameters())
-        # One order of the leaves in all processes: small arrays travel together. `average_gradients` divides by the
-        # number of processes, and that is taken back.
+        # Small arrays travel together, so the leaves need one order in all processes. `average_gradients`
+        # divides by the number of processes, and that is taken back.
         ordered = tree_unflatten(sorted(tree_flatten(grads)))
         grads = tree_map(lambda g: g * self.size, _done(nn.average_gradients(ordered)))
         return grads, mx.array(sum(part["weight"] for part in parts)), added
@@ -121,7 +123,8 @@ def agree(group: Group, mark: str) -> None:
     marks = group.gather(mark)
     if len(set(marks)) > 1:
         others = [rank for rank, found in enumerate(marks) if found != marks[0]]
-        raise UserError("the processes would not train the same", where=f"processes {others} against process 0",
+        raise UserError("the processes would not train the same",
+                        where=f"processes {others} against process 0",
                         expected="the same data, parameters and code on every machine",
                         fix="check out the same revision everywhere, and `dvc pull`")
 
@@ -136,7 +139,7 @@ def restore(group: Group, scratch: Path, mark: str) -> tuple[dict, Progress] | N
 
 
 def counts(total: int, shares: Sequence[float]) -> list[int]:
-    """`total` rows in proportion to `shares`, by the largest remainder (Hamilton's method); ties to the first."""
+    """`total` rows in proportion to `shares`: the largest remainder (Hamilton's method), ties to the first."""
     whole = sum(map(Fraction, shares))
     quotas = [total * Fraction(share) / whole for share in shares]
     given = [math.floor(q) for q in quotas]
@@ -147,7 +150,7 @@ def counts(total: int, shares: Sequence[float]) -> list[int]:
 
 
 def split(rows: Sequence, shares: Sequence[float], rank: int) -> Sequence:
-    """The rows of a step that are this rank's: a slice, in their order. Slices of all ranks make up the whole."""
+    """This rank's rows of a step: a slice, in their order. The slices of all ranks make up the whole."""
     given = counts(len(rows), shares)
     start = sum(given[:rank])
     return rows[start:start + given[rank]]
@@ -170,9 +173,9 @@ class Part:
 
 
 def divide(group: Group, batches: Any, state: Progress, work: Callable[[list], Any], scratch: Path):
-    """`batches` with this process's rows alone. Shares are those of `state`, where a run goes on; those of the
-    environment; or measured with `work`, which does the computing of a step's micro-batches. They are noted in
-    `state` and beside `scratch`. UserError where rows cannot be told apart."""
+    """`batches` with this process's rows alone. Shares are those of `state`, where a run goes on; those of
+    the environment; or measured with `work`, which computes a step's micro-batches. They are noted in `state`
+    and beside `scratch`. UserError where the rows of a step are not known before it."""
     if group.size == 1:
         return batches
     if not (is_dataclass(batches) and hasattr(batches, "steps")):
@@ -188,7 +191,7 @@ def divide(group: Group, batches: Any, state: Progress, work: Callable[[list], A
 
 
 def measure(group: Group, batches: Any, work: Callable[[list], Any]) -> list[float]:
-    """Shares in proportion to the rows a second that each process computes; all compute the same steps at once."""
+    """Shares in proportion to the rows a second that each process computes, of the same steps at once."""
     rates = []
     for step in range(min(MEASURED_STEPS + 1, len(batches))):
         micro_batches = batches.micro_batches(step)
@@ -225,7 +228,8 @@ def _note(group: Group, shares: list[float], scratch: Path) -> None:
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with open(scratch.parent / "shares.jsonl", "a", encoding="utf-8") as log:
         log.write(json.dumps({"measured": not os.environ.get(SHARES), "shares": shares}) + "\n")
-    print(f"{group.size} processes: " + ", ".join(f"{s:.1%}" for s in shares) + " of the rows", file=sys.stderr)
+    parts = ", ".join(f"{share:.1%}" for share in shares)
+    print(f"{group.size} processes: {parts} of the rows", file=sys.stderr)
 
 
 def _chunks(arrays: Sequence[tuple[str, list[int], mx.Dtype]]) -> Iterable[list]:
@@ -248,6 +252,6 @@ def _done(arrays: Any) -> Any:
     except RuntimeError as error:
         if "connection to a peer was lost" not in str(error):
             raise
-        raise UserError("another process of this run has ended", fix="see what it said; started again, the run goes "
-                        "on from its last checkpoint") from error
+        raise UserError("another process of this run has ended",
+                        fix="see what it said; started again, the run goes on from its checkpoint") from error
     return arrays

@@ -96,7 +96,8 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
             optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
                                                     settings.final)
             mx.random.seed(_seed(f"{mark} {group.rank}" if group.rank else mark, state.step))
-            figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings, group)
+            figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings,
+                             group)
             figures = group.first(figures | batches.figures())
             writer.check()
             state.step += 1
@@ -134,7 +135,8 @@ def _seed(mark: str, step: int) -> int:
     return int(hashlib.sha256(f"{mark} {step}".encode()).hexdigest()[:15], 16)
 
 
-def gradients(model, value_and_grad, micro_batches: list[Batch]) -> tuple[dict | None, mx.array, dict[str, mx.array]]:
+def gradients(model, value_and_grad, micro_batches: list[Batch]
+              ) -> tuple[dict | None, mx.array, dict[str, mx.array]]:
     """Gradients, weight, and the loss with its statistics, each summed over the micro-batches."""
     totals, weight, grads = {}, mx.array(0.0), None
     for batch in micro_batches:
@@ -149,8 +151,8 @@ def gradients(model, value_and_grad, micro_batches: list[Batch]) -> tuple[dict |
 
 def update(model, optimizer, value_and_grad, micro_batches: list[Batch], settings: Settings,
            group: Group = ALONE) -> dict[str, float]:
-    """One update; the figures of the whole batch, each a mean over its targets. `micro_batches` are the rows of this
-    process; the gradients and sums are those of all processes of the group."""
+    """One update; the figures of the whole batch, each a mean over its targets. `micro_batches` are the rows of
+    this process; the gradients and sums are those of all processes of the group."""
     grads, weight, totals = group.total(model, *gradients(model, value_and_grad, micro_batches))
     scale = 1.0 / mx.maximum(weight, 1.0)
     grads, norm = optim.clip_grad_norm(tree_map(lambda g: g * scale, grads), settings.clip)
