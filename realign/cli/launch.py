@@ -68,8 +68,8 @@ def across(command: Sequence[str], hostfile: Path, env: Mapping[str, str], port:
         for line in launcher.stderr:
             print(line, end="", file=sys.stderr, flush=True)
             if said := ENDED.search(line):
-                failed.append(int(said[2] or 1))
-        return launcher.wait() or next((code % 256 for code in failed), 0)
+                failed.append(_as_shell(int(said[2] or 1)))
+        return launcher.wait() or next(iter(failed), 0)
     finally:
         _end([launcher])
 
@@ -121,10 +121,15 @@ def _wait(running: Sequence[subprocess.Popen]) -> int:
             rank, code = min(failed, key=lambda pair: (pair[1] > 0, pair[0]))
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
             print(f"realign launch: process {rank} {how}; the run stops", file=sys.stderr)
-            return code if code > 0 else 128 - code
+            return _as_shell(code)
         if None not in codes:
             return 0
         time.sleep(0.05)
+
+
+def _as_shell(code: int) -> int:
+    """A process's exit code; as a shell has it, where a signal ended the process."""
+    return code if code >= 0 else 128 - code
 
 
 def _end(running: Sequence[subprocess.Popen]) -> None:
