@@ -125,3 +125,18 @@ def test_a_hostfile_that_is_not_there_is_one_message(tmp_path):
         launch.across(["python"], tmp_path / "hosts.json", {})
     with pytest.raises(UserError, match="0 processes"):
         launch.local(["python"], 0, {})
+
+
+def test_a_stage_in_two_processes_leaves_what_it_leaves_in_one(tmp_path, monkeypatch, capfd):
+    def left(processes) -> dict[str, bytes]:
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        assert launch.local(["python", str(PROGRAM.with_name("staged.py"))], processes, ENV) == 0
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    one, two = left(1), left(2)
+    assert two.keys() == one.keys() | {"runs/w/s/shares.jsonl"}
+    assert two["runs/w/s/log.jsonl"].count(b"\n") == 1
+    ends = capfd.readouterr().err.splitlines()
+    assert len([line for line in ends if line.startswith("w s: trained")]) == 2  # one of each run
