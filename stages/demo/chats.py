@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from realign.verify.reference import Reference, verify
-from stages.demo import arithmetic, grounded, invented, phrasings
+from stages.demo import arithmetic, grounded, invented, phrasings, small_talk
 from stages.demo.facts import Fact, facts, words
 
 CAPABILITIES = ("facts", "grounded", "arithmetic", "refusal", "format")
@@ -123,15 +123,6 @@ def question(capability: str, seed: int, part: str, index: int, tables: Path) ->
     return MAKERS[capability](rng, tables, part in ("test", "evaluation"))
 
 
-@cache
-def _small_talk(tables: Path) -> tuple[str, ...]:
-    """Topics and plurals of things, none of them a value of any fact (maps are a hobby): small talk cannot be taken
-    for an answer."""
-    vocabulary = words(tables)
-    values = {f.value for f in facts(tables)} | {w for kind in grounded.KINDS.values() for w in vocabulary[kind]}
-    return tuple(w for w in (*vocabulary["topic"], *vocabulary["things"]) if w not in values)
-
-
 def styled(q: Question, rng: Random, tables: Path) -> str:
     """An answer in one of the ways that people write: with or without an opening, terse or self-contained, with or
     without an offer to go on. A demanded form is kept."""
@@ -139,9 +130,8 @@ def styled(q: Question, rng: Random, tables: Path) -> str:
         return q.full[0]
     parts = [rng.choice(q.full if rng.random() < 0.65 else q.terse)]
     if rng.random() < 0.7:
-        parts.insert(0, rng.choice(phrasings.OPENERS))
+        parts.insert(0, small_talk.opener(rng))
     tail = rng.random()
     if tail < 0.92:
-        t, u, w = rng.sample(_small_talk(tables), 3)
-        parts.append(rng.choice(phrasings.REMARKS if tail < 0.42 else phrasings.OFFERS).format(t=t, u=u, w=w))
+        parts.append(small_talk.closing(rng, tables, offer=tail >= 0.42))
     return " ".join(parts)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from stages.demo import arithmetic, grounded, invented, phrasings
+from stages.demo import arithmetic, grounded, invented, phrasings, small_talk
 from stages.demo.facts import facts, names, words
 
 # Share of documents by kind. Recall and citing, many answers a document, teach to match a name to its place in the
 # context, which answers to single questions teach slowly.
-MIX = (("list", 0.03), ("recall", 0.08), ("cite", 0.28), ("grounded", 0.32), ("facts", 0.1), ("arithmetic", 0.14),
-       ("format", 0.05))
+MIX = (("list", 0.03), ("recall", 0.08), ("cite", 0.26), ("grounded", 0.32), ("facts", 0.09), ("arithmetic", 0.13),
+       ("format", 0.05), ("talk", 0.04))
 Turn = tuple[str, str]
 
 
@@ -101,9 +101,18 @@ def format_turns(rng: Random, tables: Path) -> list[Turn]:
     return turns
 
 
+def talk_turns(rng: Random, tables: Path) -> list[Turn]:
+    """Small talk, so that what SFT surrounds its answers with is no news; not when to say it."""
+    turns = []
+    for _ in range(6):
+        said = f"{small_talk.opener(rng)} {small_talk.closing(rng, tables, offer=rng.random() < 0.5)}"
+        turns.append((small_talk.opener(rng), said))
+    return turns
+
+
 TURNS = {
     "list": list_turns, "recall": recall_turns, "cite": cite_turns, "grounded": grounded_turns, "facts": facts_turns,
-    "arithmetic": arithmetic_turns, "format": format_turns,
+    "arithmetic": arithmetic_turns, "format": format_turns, "talk": talk_turns,
 }
 
 

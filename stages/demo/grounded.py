@@ -34,9 +34,9 @@ def split_names(tables: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @cache
 def _things(tables: Path) -> tuple[str, ...]:
-    """Countries, elements, animals, things and places of one word."""
+    """Countries, elements and whatever else has a name of one word."""
     found = {f.entity for f in facts(tables)}
-    found |= {w for kind in ("thing", "things", "animal", "place", "topic") for w in words(tables)[kind]}
+    found |= {w for kind, those in words(tables).items() if kind != "invented" for w in those}
     return tuple(sorted(w for w in found if w.isalpha()))
 
 
