@@ -59,7 +59,7 @@ def names(tables: Path) -> tuple[str, ...]:
 
 @cache
 def words(tables: Path) -> dict[str, tuple[str, ...]]:
-    """Words by kind: colour, job, place, food, topic, invented, thing, animal, …"""
+    """Words by kind: colour, job, place, food, topic, thing, animal, …"""
     kinds: dict[str, list[str]] = {}
     for row in read(tables, "words"):
         kinds.setdefault(row["kind"], []).append(row["word"])

@@ -36,7 +36,7 @@ def split_names(tables: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _things(tables: Path) -> tuple[str, ...]:
     """Countries, elements and whatever else has a name of one word."""
     found = {f.entity for f in facts(tables)}
-    found |= {w for kind, those in words(tables).items() if kind != "invented" for w in those}
+    found |= {word for kind in words(tables).values() for word in kind}
     return tuple(sorted(w for w in found if w.isalpha()))
 
 
