@@ -77,7 +77,8 @@ def arm(options: argparse.Namespace, tool: str, objective: str, steps: int) -> A
     if python is None:
         return None
     more = ["--windows", str(options.windows), "--steps", str(steps)] + ["--cpu-time"] * options.cpu_time
-    return Arm(f"{tool} {objective}", python, [tool, objective, options.folder, *more])
+    return Arm(f"{tool} {objective}", python, [tool, objective, options.folder, *more],
+               Path(options.folder))
 
 
 def compare(options: argparse.Namespace, name: str) -> None:
