@@ -1,16 +1,19 @@
 """Stage 1 of SRF: fine-tune the base on good answers, and record the baseline that everything later is held to."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from realign import params, paths, stage
 from realign.errors import UserError
+from realign.models.adapters import Method
 from stages.model import base as chosen_base
 from stages.srf import given, source
 
 if TYPE_CHECKING:
     from realign.train.ledger import Ledger
+
+CHECKED = 16  # held-out chats on which an exported adapter is compared with what was trained
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Sft:
     checkpoint_every: int
     patience: int
     window: int
+    method: Method
 
 
 def run() -> str:
@@ -34,7 +38,8 @@ def run() -> str:
     from realign.lake.schemas import RECORDS, REJECTED
     from realign.lake.table import write_table
     from realign.metrics import exact
-    from realign.models import build
+    from realign.models import adapters, build
+    from realign.models.export import export
 
     p, data = params.load("srf.sft", Sft), source.settings()
     base = chosen_base()
@@ -44,9 +49,10 @@ def run() -> str:
                         expected=f"at most {build.window(config)}, the window of {base}", fix="lower it")
     read, chats, rejected = _chats(p, data, tokenizer)
     rows, unfit, ledger = _encode(tokenizer, chats, p.window)
+    config = adapters.prepare(model, config, p.method, p.seed)
     state, before, after, counts = _train(p, model, tokenizer, rows, base)
     with atomic_directory(paths.checkpoint("srf", "sft")) as folder:
-        build.save(model, config, build.folder(base), folder)
+        model = export(model, config, p.method, base, folder, [r.tokens for r in rows["validation"][:CHECKED]])
     write_table(rejected + unfit, paths.dataset("srf", "sft", "rejected"), REJECTED)
     answered = _baseline(model, tokenizer)
     write_table(answered, paths.dataset("srf", "sft", "records"), RECORDS)
@@ -124,7 +130,7 @@ def _train(p: Sft, model, tokenizer, rows: dict[str, list], base: str):
     batches = replace(batches, micro=fit.micro)
     settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
                              evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
-    mark = checkpoint.fingerprint(vars(p), build.fingerprint(base), [r.tokens for r in rows["train"]])
+    mark = checkpoint.fingerprint(asdict(p), build.fingerprint(base), [r.tokens for r in rows["train"]])
     state = loop.train(model, sft.loss, batches, settings, scratch=paths.run_log("srf", "sft") / "checkpoint",
                        mark=mark, validate=validate, progress_bar=bar("sft"))
     after, _ = losses.row_losses(model, held_out, pad)
