@@ -63,7 +63,8 @@ class Windows:
     def begin(self, step: int) -> None:
         """Before the step of that number; waits where it is the first of a window."""
         if step % self.steps == 0:
-            sys.stdin.readline()
+            if not sys.stdin.readline():
+                sys.exit("the parent has gone")
             self.started, self.tokens = self.clock(), 0
 
     def end(self, done: int) -> None:

@@ -12,6 +12,7 @@ BATCH = 16  # rows, pairs or prompts a step
 LONGEST = 256  # tokens a row
 SAMPLES, NEW_TOKENS = 4, 64  # answers a prompt, and their length at most
 HELD_OUT = 64  # rows
+CHATS = 512  # to begin a training with
 RATES = {"sft": 1e-3, "lora": 1e-3, "dpo": 1e-4, "grpo": 1e-5, "ppo": 1e-5}  # constant, on all sides
 BETA2, DECAY = 0.95, 0.01  # of AdamW
 LORA = {"rank": 8, "scale": 20.0, "dropout": 0.0}  # on every linear layer: mlx-lm's defaults
@@ -47,7 +48,7 @@ def make(folder: Path, steps: dict[str, int], windows: int) -> Workload:
     from stages.demo import corpus
 
     rows, pairs = (steps[name] * BATCH for name in ("rows", "pairs"))
-    count = max(rows + HELD_OUT, 4 * pairs, 8 * BATCH)
+    count = max(rows + HELD_OUT, 4 * pairs, CHATS)
     chats = [corpus.document(0, FIRST + i, paths.TABLES) for i in range(count)]
     texts = (f" {message['content']}" for messages in chats for message in messages)
     tokenizer.save(tokenizer.train(texts, CONFIG["vocab_size"], subwords=96), folder, LONGEST * 4)
@@ -57,7 +58,7 @@ def make(folder: Path, steps: dict[str, int], windows: int) -> Workload:
     sides = make_pairs(reader, chats)[:pairs]
     plan = {"rows": plan_of([len(row) for row in encoded[:rows]], windows),
             "pairs": plan_of([len(p["prompt"]) + max(len(p["chosen"]), len(p["rejected"])) for p in sides], windows)}
-    made = Workload(encoded[:rows], encoded[rows:], chats[:512], sides, make_prompts(reader, chats), plan)
+    made = Workload(encoded[:rows], encoded[rows:], chats[:CHATS], sides, make_prompts(reader, chats), plan)
     (folder / "workload.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
     return made
 
