@@ -122,7 +122,8 @@ def ratios(arms: list) -> list[str]:
         for other in (a for a in arms if not a.name.startswith("realign")):
             each = [a / b for a, b in zip(mine.rates[1:], other.rates[1:], strict=True)]
             ratio = statistics.median(mine.rates[1:]) / statistics.median(other.rates[1:])
-            lines.append(f"  {mine.name} / {other.name}: {ratio:.2f} (window by window {min(each):.2f}–{max(each):.2f})")
+            lines.append(f"  {mine.name} / {other.name}: {ratio:.2f} "
+                         f"(window by window {min(each):.2f}–{max(each):.2f})")
     return lines
 
 

@@ -10,8 +10,8 @@ from benchmarks import train, windows, workload
 
 
 def arm(name: str, rates: list[float], **before) -> SimpleNamespace:
-    return SimpleNamespace(name=name, rates=rates, lengths=[0.0] * len(rates), before={"gflops": 1, "loss": 2.0, **before},
-                           after={"loss": 1.0})
+    before = {"gflops": 1, "loss": 2.0, **before}
+    return SimpleNamespace(name=name, rates=rates, lengths=[0.0] * len(rates), before=before, after={"loss": 1.0})
 
 
 def test_ratios_are_of_medians_without_the_first_window():
