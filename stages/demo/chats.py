@@ -59,7 +59,7 @@ def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -
 
 
 def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
-    """Three passages that share people and relations, and a question; one in three is left open by them.
+    """Three passages that share people and relations, and a question; one in two is left open by them.
 
     In evaluation about people of whom training never reads. No answer is terse: a model of this size finds the value by
     saying again whose it is.
@@ -67,7 +67,7 @@ def passages(rng: Random, tables: Path, evaluation: bool) -> Question:
     people = grounded.split_names(tables)[1] if evaluation else grounded.subjects(rng, tables)
     stated = grounded.entries(rng, people, tables, 3, 3)
     text = grounded.passages_text(rng, stated, tables)
-    absent = rng.random() < 1 / 3
+    absent = rng.random() < 0.5
     entry = grounded.absent(rng, stated, people) if absent else rng.choice(stated)
     common = {"rivals": _others(entry, stated, tables), "subject": (entry.relation, entry.entity)}
     if absent:
