@@ -1,5 +1,6 @@
 """A model that the parameters name by its directory: DVC sees it change, or the run stops and says what to set."""
 
+import logging
 import re
 import shutil
 import subprocess
@@ -75,10 +76,12 @@ def test_check_finds_a_trunk_that_is_not_watched(directory):
 
 
 @pytest.fixture
-def pipeline(directory):
+def pipeline(directory, monkeypatch):
     """A copy of the pipeline in a repository of DVC's, in which nothing has been run."""
     from dvc.repo import Repo
 
+    # Another test's handler writes to what pytest captured then, and is closed by now.
+    monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])
     for room in ("realign", "stages"):
         shutil.copytree(ROOT / room, directory / room, ignore=shutil.ignore_patterns("__pycache__", "dvc.lock"))
     shutil.copy(ROOT / "dvc.yaml", directory)
