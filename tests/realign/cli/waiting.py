@@ -12,8 +12,6 @@ from realign.models import backend
 
 backend.start()
 
-import mlx.core as mx  # noqa: E402
-
 from realign.train import distributed  # noqa: E402
 
 folder, how, at = Path(sys.argv[1]), *(sys.argv[2:] or ("", "0"))
