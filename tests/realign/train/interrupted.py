@@ -1,14 +1,19 @@
-"""Trains one tiny model for an objective, for test_resume.py: `interrupted.py OBJECTIVE FOLDER [step N | save N]`.
+"""What test_resume.py trains, kills and resumes: a tiny model for each objective.
 
-With `step N` it kills itself after step N, before that step's checkpoint; with `save N`, in the middle of writing the
-Nth checkpoint of this process. Otherwise it trains to the end and prints the hash of the weights and the history.
+As a script it lives once for each line of standard input, a JSON list of the arguments of `main`, and answers
+with that life's exit status. With `step N` it kills itself after step N, before that step's checkpoint; with
+`save N`, in the middle of writing the Nth checkpoint of this life. Otherwise it trains to the end and says
+what it came to.
 """
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import sys
+from contextlib import contextmanager, redirect_stdout
+from itertools import count
 from pathlib import Path
 
 from realign.models import backend
@@ -17,7 +22,8 @@ backend.start()
 
 import mlx.core as mx  # noqa: E402
 import numpy as np  # noqa: E402
-from mlx.utils import tree_flatten  # noqa: E402
+import mlx_lm.models.qwen3  # noqa: E402, F401  (once, not in every life)
+from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
 from realign.evaluate.generate import Sampling  # noqa: E402
 from realign.models import build  # noqa: E402
@@ -29,8 +35,8 @@ from realign.train.losses.preference import Preference  # noqa: E402
 
 CONFIG = {
     "model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32, "head_dim": 8,
-    "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48, "rope_theta": 1e4,
-    "max_position_embeddings": 64, "tie_word_embeddings": True,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48,
+    "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True,
 }
 
 
@@ -64,15 +70,16 @@ def rewards():
 
 
 def on_policy(algorithm: str):
-    settings = policy.PolicySettings(algorithm, 6, 8, 4, 2 if algorithm == "ppo" else 1, 0.1, 0.01, 1.0, 0.5, 0.2, 0.99, 0.95)
+    epochs = 2 if algorithm == "ppo" else 1
+    settings = policy.PolicySettings(algorithm, 6, 8, 4, epochs, 0.1, 0.01, 1.0, 0.5, 0.2, 0.99, 0.95)
     rng = np.random.default_rng(4)
     prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
     batches = policy.Rollouts(
         policy.ActorCritic(build.create(CONFIG, 0), scalar(1)), build.create(CONFIG, 0), prompts,
         lambda found: np.array([sum(t < 20 for t in r.tokens) / len(r.tokens) for r in found], np.float32),
         Sampling(6, stop_tokens=(3,)), settings, 0, 0)
-    every = 2 * batches.steps_per_rollout if algorithm == "ppo" else batches.steps_per_rollout
-    return batches.model, policy.objective(settings), batches, loop.Settings(1e-2, checkpoint_every=every, log_every=1), None
+    how = loop.Settings(1e-2, checkpoint_every=epochs * batches.steps_per_rollout, log_every=1)
+    return batches.model, policy.objective(settings), batches, how, None
 
 
 def direct():
@@ -99,29 +106,138 @@ OBJECTIVES = {"sft": supervised, "reward": rewards, "dpo": direct, "grpo": group
               "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c")}
 
 
+def forgets(change):
+    """A fault: what a checkpoint gives back is changed by `change(arrays, progress)`."""
+    def plant() -> None:
+        restore = checkpoint.restore
+
+        def forgetful(folder: Path, mark: str):
+            found = restore(folder, mark)
+            if found is not None:
+                change(*found)
+            return found
+
+        checkpoint.restore = forgetful
+    return plant
+
+
+def own_random() -> None:
+    """Random numbers go on from one step to the next, and begin anew with the process."""
+    mx.random.seed(0)
+    mx.random.seed = lambda seed: None
+
+
+def first_rows_first() -> None:
+    """Data is taken in order from where this process began."""
+    for kind in (sft.SftBatches, policy.Rollouts):
+        def from_the_start(self, step, ask=kind.micro_batches, places=count()):
+            return ask(self, next(places))
+
+        kind.micro_batches = from_the_start
+
+
+def in_place() -> None:
+    """A checkpoint is written over the one before."""
+    @contextmanager
+    def same_folder(path: Path):
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+
+    checkpoint.atomic_directory = same_folder
+
+
+FAULTS = {
+    "optimizer": forgets(lambda arrays, _: arrays.update(
+        optimizer=tree_map(mx.zeros_like, arrays["optimizer"]))),
+    "critic": forgets(lambda arrays, _: arrays["model"].pop("critic")),
+    "best": forgets(lambda arrays, _: arrays.pop("best")),
+    "history": forgets(lambda _, progress: progress.history.clear()),
+    "random": own_random, "order": first_rows_first, "in_place": in_place,
+}
+
+
+def digest(tree) -> str:
+    """Hash of all arrays of a tree, by name."""
+    found = hashlib.sha256()
+    for name, value in sorted(tree_flatten(tree)):
+        array = np.array(value)
+        found.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return found.hexdigest()
+
+
+class Noted:
+    """Batches that leave a line with the step and the hash of what was trained on in a file, each time."""
+
+    def __init__(self, batches, path: str):
+        self.batches, self.path, self.figures = batches, path, batches.figures
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def micro_batches(self, step: int) -> list[dict]:
+        made = self.batches.micro_batches(step)
+        with open(self.path, "a") as file:
+            file.write(f"{step} {digest(made)}\n")
+        return made
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(objective: str, folder: str, how: str = "", at: str = "0") -> None:
-    model, loss, batches, settings, validate = OBJECTIVES[objective]()
+def die_at_save(nth: int) -> None:
+    """Arrange for death when half of the `nth` checkpoint is on disk."""
     write, written = checkpoint.write_bytes, []
 
     def interrupted(path: Path, content: memoryview) -> None:
-        write(path, content)
         written.append(path)
-        if len(written) == int(at):
-            path.write_bytes(path.read_bytes()[:1000])
+        if len(written) == nth:
+            write(path, content[:len(content) // 2])
+            die()
+        write(path, content)
+
+    checkpoint.write_bytes = interrupted
+
+
+def main(objective: str, folder: str, how: str = "", at: str = "0", fault: str = "") -> None:
+    """One life. At the end it prints the hashes of all weights (the critic's too), of the optimiser and of
+    the random state, and the history; `FOLDER.batches` has the hash of every batch, those of rollouts too."""
+    if fault:
+        FAULTS[fault]()
+    if how == "save":
+        die_at_save(int(at))
+    optimizers, adamw = [], loop.adamw
+    loop.adamw = lambda *given: optimizers.append(adamw(*given)) or optimizers[-1]
+    model, loss, batches, settings, validate = OBJECTIVES[objective]()
+
+    def bar(step: int, *_) -> None:
+        if how == "step" and step == int(at):
             die()
 
-    if how == "save":
-        checkpoint.write_bytes = interrupted
-    state = loop.train(model, loss, batches, settings, scratch=Path(folder), mark=objective, validate=validate,
-                       progress_bar=lambda step, *_: die() if how == "step" and step == int(at) else None)
-    weights = sorted(tree_flatten(model.parameters()))
-    digest = hashlib.sha256(b"".join(np.array(value).tobytes() for _, value in weights)).hexdigest()
-    print(json.dumps({"weights": digest, "history": state.history, "best_step": state.best_step}))
+    state = loop.train(model, loss, Noted(batches, f"{folder}.batches"), settings, scratch=Path(folder),
+                       mark=objective, validate=validate, progress_bar=bar)
+    print(json.dumps({"weights": digest(model.parameters()), "optimizer": digest(optimizers[-1].state),
+                      "random": digest(mx.random.state), "history": state.history,
+                      "best_step": state.best_step}))
+
+
+def life(objective: str, folder: str, *rest: str) -> None:
+    """`main`; what it prints lands in `FOLDER.said`."""
+    with open(f"{folder}.said", "w") as said, redirect_stdout(said):
+        main(objective, folder, *rest)
+
+
+def serve() -> None:
+    """A life is a fork of this process, which has imported everything and computed nothing: MLX starts its
+    threads with the first computation. A GPU's driver may not outlive a fork: there a life starts anew."""
+    forks = sys.platform == "linux" and backend.start().device == "cpu"
+    context = multiprocessing.get_context("fork" if forks else "spawn")
+    for line in sys.stdin:
+        process = context.Process(target=life, args=json.loads(line))
+        process.start()
+        process.join()
+        print(process.exitcode, flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve()

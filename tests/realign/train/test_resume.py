@@ -13,37 +13,95 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).parent / "interrupted.py"
 # Steps of each objective, and how many apart its checkpoints are.
 RUNS = {"sft": (20, 3), "reward": (20, 4), "ppo": (24, 8), "a2c": (12, 2), "dpo": (20, 3), "grpo": (24, 4)}
+KILLS = 20
 
 
-def train(objective: str, folder: Path, *death: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(SCRIPT), objective, str(folder), *death], capture_output=True, text=True,
-                          cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+@pytest.fixture(scope="module")
+def live():
+    """`live(folder, objective, how, at, fault)`: the exit status of one life of interrupted.py."""
+    with subprocess.Popen([sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as lives:
+        def once(folder: Path, objective: str, how: str = "", at: int = 0, fault: str = "") -> int:
+            print(json.dumps([objective, str(folder), how, str(at), fault]), file=lives.stdin, flush=True)
+            return int(lives.stdout.readline())
+
+        yield once
 
 
-@pytest.mark.parametrize("objective", sorted(RUNS))
-def test_killed_and_resumed_it_is_the_unbroken_run(objective, tmp_path):
+@pytest.fixture(scope="module")
+def unbroken(live, tmp_path_factory):
+    """`unbroken(objective, fault)`: what an unbroken run comes to."""
+    known = {}
+
+    def found(objective: str, fault: str = "") -> tuple[dict, list[str]]:
+        if (objective, fault) not in known:
+            folder = tmp_path_factory.mktemp("whole") / "run"
+            assert live(folder, objective, fault=fault) == 0
+            known[objective, fault] = outcome(folder)
+        return known[objective, fault]
+
+    return found
+
+
+def outcome(folder: Path) -> tuple[dict, list[str]]:
+    """Hashes of the final state with the history, and the step and hash of every batch that was trained on,
+    once where a step was repeated with the same."""
+    said, batches = (folder.with_name(f"run.{name}").read_text() for name in ("said", "batches"))
+    return json.loads(said), sorted(set(batches.splitlines()))
+
+
+def deaths(objective: str) -> list[tuple[str, int]]:
+    """Twenty, after random steps in rising order, so that every life gets to its own whatever those before
+    left on disk. Where a checkpoint follows, one in four dies while writing it instead."""
     steps, every = RUNS[objective]
-    unbroken = train(objective, tmp_path / "whole")
-    assert unbroken.returncode == 0, unbroken.stderr
     rng = random.Random(objective)
-    early, late = rng.randrange(1, every), rng.randrange(2 * every, steps)
-    deaths = [("step", str(early)), ("save", "2"), ("step", str(late))]
-    for death in deaths[objective != "sft":]:  # before the first checkpoint all begin alike
-        assert train(objective, tmp_path / "run", *death).returncode == -9, death
-    resumed = train(objective, tmp_path / "run")
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout) == json.loads(unbroken.stdout)
-    assert not list(tmp_path.glob(".*"))  # nor is anything half-written left behind
+    found = []
+    for step in sorted(rng.choices(range(1, steps + 1), k=KILLS)):
+        follows = (step - 1) // every * every + every < steps
+        found.append(("save", 1) if follows and rng.random() < 0.25 else ("step", step))
+    return found
+
+
+def test_deaths_are_of_both_kinds_and_all_over_the_run():
+    for objective, (steps, every) in RUNS.items():
+        found = deaths(objective)
+        at = [step for how, step in found if how == "step"]
+        assert len(found) == KILLS and 2 <= KILLS - len(at) <= KILLS // 2, objective
+        assert min(at) <= every * 2 and max(at) > steps - every, objective
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["dpo", "grpo"])
-def test_killed_at_many_steps_it_is_the_unbroken_run(objective, tmp_path):
-    steps, every = RUNS[objective]
-    unbroken = train(objective, tmp_path / "whole")
-    # In rising order, so that every process gets beyond the death of the one before.
-    for step in sorted(random.Random(objective).sample(range(every + 1, steps), 7)):
-        assert train(objective, tmp_path / "run", "step", str(step)).returncode == -9, step
-    resumed = train(objective, tmp_path / "run")
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout) == json.loads(unbroken.stdout)
+@pytest.mark.parametrize("objective", sorted(RUNS))
+def test_killed_twenty_times_it_is_the_unbroken_run(objective, live, unbroken, tmp_path):
+    steps, batches = RUNS[objective][0], tmp_path / "run.batches"
+    for death in deaths(objective):
+        assert live(tmp_path / "run", objective, *death) == -9, death
+    before = len(batches.read_text().splitlines())
+    assert live(tmp_path / "run", objective) == 0
+    assert outcome(tmp_path / "run") == unbroken(objective)
+    assert len(unbroken(objective)[1]) == steps
+    assert len(batches.read_text().splitlines()) - before < steps  # the last life did not start over
+
+
+@pytest.mark.parametrize("objective", sorted(RUNS))
+def test_killed_while_writing_and_near_the_end_it_is_the_unbroken_run(objective, live, unbroken, tmp_path):
+    for death in [("save", 2), ("step", RUNS[objective][0] - 1)]:
+        assert live(tmp_path / "run", objective, *death) == -9, death
+    assert live(tmp_path / "run", objective) == 0
+    assert outcome(tmp_path / "run") == unbroken(objective)
+
+
+@pytest.mark.parametrize("objective, fault", [
+    *((objective, "optimizer") for objective in sorted(RUNS)), ("ppo", "critic"), ("a2c", "critic"),
+    ("sft", "best"), ("dpo", "history"), ("sft", "random"), ("sft", "order"), ("grpo", "order"),
+    ("ppo", "order")])
+def test_a_resume_that_forgets_is_seen(objective, fault, live, unbroken, tmp_path):
+    """Killed near the end: two checkpoints, one surely on disk, come after all that could be forgotten."""
+    assert live(tmp_path / "run", objective, "step", RUNS[objective][0] - 1, fault) == -9
+    assert live(tmp_path / "run", objective, fault=fault) == 0
+    assert outcome(tmp_path / "run") != unbroken(objective, fault)
+
+
+def test_a_checkpoint_written_over_the_one_before_is_seen(live, tmp_path):
+    assert live(tmp_path / "run", "reward", "save", 2, "in_place") == -9
+    assert live(tmp_path / "run", "reward", fault="in_place") == 1
