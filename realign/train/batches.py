@@ -24,6 +24,27 @@ def plan(lengths: Sequence[int], batch_size: int, epochs: int, seed: int) -> lis
     return steps
 
 
+def cut(rows: np.ndarray, micro: int) -> list[np.ndarray]:
+    """The rows of a step, in their order, as micro-batches of at most `micro`."""
+    return [rows[k:k + micro] for k in range(0, len(rows), micro)]
+
+
+def heaviest(steps: Sequence[np.ndarray], count: int, widths: Sequence[int],
+             targets: Sequence[int]) -> list[np.ndarray]:
+    """Of the steps, cut to `count` rows, those of the most padded tokens, the most targets and the most pairs of
+    tokens that attend to each other; one that is several of these only once. `widths` and `targets` are tokens
+    a row."""
+    parts = [part for rows in steps for part in cut(rows, count)]
+    order, sizes = np.concatenate(parts), np.array([len(part) for part in parts])
+    starts = np.cumsum(sizes) - sizes
+    width = np.maximum.reduceat(np.asarray(widths)[order], starts)
+    learnt = np.add.reduceat(np.asarray(targets)[order], starts)
+    tokens, pairs = sizes * width, sizes * width**2
+    picks = dict.fromkeys(int(np.lexsort(by)[-1]) for by in
+                          [(learnt, pairs, tokens), (pairs, tokens, learnt), (learnt, tokens, pairs)])
+    return [parts[k] for k in picks]
+
+
 def pad(rows: Sequence[Sequence[int]], value: int, left: bool = False) -> np.ndarray:
     """Rows as one int32 matrix, padded to a multiple of PAD_TO on the right (or left)."""
     width = -(-max(map(len, rows)) // PAD_TO) * PAD_TO

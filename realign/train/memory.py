@@ -49,13 +49,16 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
 
     `heaviest(rows)` gives the heaviest micro-batches of so many rows (`SftBatches.heaviest`). Layers are
     recomputed where the model is large or one row does not fit otherwise; `model` is then left so, and in all
-    else as it was. With `validates`, the copy of the best weights is counted. UserError where no row fits.
+    else as it was. The weights of the last checkpoint are counted, and with `validates` the best ones; so are the
+    other micro-batches of a step, which wait meanwhile. UserError where no row fits.
     """
     limit = room(model) if limit is None else limit
-    kept = _trained(model) if validates else 0
+    kept = _trained(model) * (2 if validates else 1)
 
     def measure(rows: int) -> int:
-        return kept + _peak(model, loss, heaviest(rows), rows < batch_size)
+        heavy = heaviest(rows)
+        waiting = max(-(-batch_size // rows) - len(heavy), 0) * max(map(_bytes, heavy))
+        return kept + waiting + _peak(model, loss, heavy, rows < batch_size)
 
     held = kept + mx.get_active_memory() + 2 * _trained(model)  # with the optimiser's two moments
     for recomputed in (False, True):
@@ -126,7 +129,11 @@ def parameters(model: nn.Module) -> int:
 
 
 def _trained(model: nn.Module) -> int:
-    return tree_reduce(lambda total, array: total + array.nbytes, model.trainable_parameters(), 0)
+    return _bytes(model.trainable_parameters())
+
+
+def _bytes(arrays: dict) -> int:
+    return tree_reduce(lambda total, array: total + array.nbytes, arrays, 0)
 
 
 def recompute_layers(model: nn.Module) -> None:

@@ -20,6 +20,7 @@ from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel
 from realign.train import sft
 from realign.train.advantages import gae, whiten
+from realign.train.batches import cut
 from realign.train.loop import Batch, Loss
 from realign.train.losses.policy import a2c_loss, ppo_loss, value_loss
 from realign.train.losses.tokens import masked_sum, policy_terms, token_logprobs
@@ -133,7 +134,7 @@ def _with_targets(rows: Sequence[Encoded], pad_token: int) -> Batch:
 def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
     """Values, whitened GAE advantages and returns; the reward stands on the last sampled token."""
     s = made.settings
-    values = over_rows(rows, s.minibatch, made.pad_token, lambda batch: made.model.critic(
+    values = over_rows(rows, made.micro, made.pad_token, lambda batch: made.model.critic(
         batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]])
     lengths = [len(v) for v in values]
     shape = (len(values), max(lengths))
@@ -150,7 +151,8 @@ def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarr
 @dataclass
 class Rollouts:
     """The loop's batches. `model` is what the loop trains: an ActorCritic, or the policy alone where
-    `estimate` asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of the penalty."""
+    `estimate` asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of the penalty.
+    At most `micro` responses go through a model at once (0: a minibatch), but in sampling and in `reward`."""
 
     model: nn.Module
     reference: nn.Module
@@ -161,6 +163,7 @@ class Rollouts:
     seed: int
     pad_token: int
     estimate: Callable[["Rollouts", Sequence[Encoded], np.ndarray], Columns] = critic_estimate
+    micro: int = 0
     _current: tuple[int, Rollout, list[np.ndarray]] | None = None
     _figures: dict = field(default_factory=dict)
 
@@ -169,6 +172,7 @@ class Rollouts:
         if not 1 <= wanted <= there:
             raise UserError(f"prompts_per_rollout is {wanted}", fix="lower it, or bring more prompts",
                             expected=f"from 1 to the {there} prompts that there are")
+        self.micro = self.micro or self.settings.minibatch
 
     @property
     def steps_per_rollout(self) -> int:
@@ -187,7 +191,24 @@ class Rollouts:
             rollout = self._collect(number)
             self._current = (number, rollout, self._order(number, len(rollout.rows)))
         _, rollout, order = self._current
-        return [self._batch(rollout, order[place])]
+        return [self._batch(rollout, part) for part in cut(order[place], self.micro)]
+
+    def heaviest(self, count: int) -> list[Batch]:
+        """For `memory.fit`: `count` responses to the longest prompts of a rollout, as long as they may get, with
+        every column that a batch holds."""
+        samples = self.settings.samples
+        longest = sorted(self.prompts, key=len, reverse=True)[:self.settings.prompts_per_rollout]
+        drawn = self.sampling.max_tokens
+        rows = [Encoded([*p, *[self.pad_token] * drawn], [0] * len(p) + [1] * drawn)
+                for p in longest[:-(-count // samples)] for _ in range(samples)]
+        columns = self._columns(rows, [np.zeros(drawn, np.float32)] * len(rows), np.zeros(len(rows), np.float32))
+        return [self._batch(Rollout(rows, columns), np.arange(min(count, len(rows))))]
+
+    @property
+    def kept(self) -> int:
+        """Bytes of the columns of a rollout in host memory, if all its responses are as long as they may get."""
+        responses = self.settings.prompts_per_rollout * self.settings.samples
+        return responses * sum(column.nbytes for column in self.heaviest(1)[0].values())
 
     def figures(self) -> dict[str, float]:
         """Means over the last rollout: reward, response length; with several samples a prompt also `alike`,
@@ -211,8 +232,7 @@ class Rollouts:
         rows = [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens)) for p, s in
                 zip(prompts, samples, strict=True)]
         rewards = self._rewards(rows)
-        columns = {"logprobs": [s.logprobs for s in samples], **self.estimate(self, rows, rewards),
-                   **self._reference(rows)}
+        columns = self._columns(rows, [s.logprobs for s in samples], rewards)
         self.model.train()
         length = float(np.mean([len(s.tokens) for s in samples]))
         self._figures = {"reward": float(rewards.mean()), "length": length}
@@ -220,6 +240,9 @@ class Rollouts:
             groups = rewards.reshape(-1, self.settings.samples)
             self._figures["alike"] = float((groups == groups[:, :1]).all(axis=1).mean())
         return Rollout(rows, columns)
+
+    def _columns(self, rows: Sequence[Encoded], logprobs: list[np.ndarray], rewards: np.ndarray) -> Columns:
+        return {"logprobs": logprobs, **self.estimate(self, rows, rewards), **self._reference(rows)}
 
     def _rewards(self, rows: Sequence[Encoded]) -> np.ndarray:
         rewards = np.asarray(self.reward(rows))
@@ -236,7 +259,7 @@ class Rollouts:
         else:
             name, of = "reference_logprobs", lambda batch: token_logprobs(
                 response_logits(self.reference, batch)[None], batch["targets"])[0]
-        return {name: over_rows(rows, self.settings.minibatch, self.pad_token, of)}
+        return {name: over_rows(rows, self.micro, self.pad_token, of)}
 
     def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
         batch = _with_targets([rollout.rows[i] for i in picks], self.pad_token)

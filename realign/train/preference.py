@@ -14,7 +14,7 @@ from realign.errors import UserError
 from realign.evaluate.drift import response_logits
 from realign.models.chat import Encoded
 from realign.train import sft
-from realign.train.batches import plan
+from realign.train.batches import cut, heaviest, plan
 from realign.train.loop import Batch, Loss
 from realign.train.losses.preference import PairLogprobs, Preference, dpo_loss
 from realign.train.losses.tokens import place, token_logprobs
@@ -95,8 +95,13 @@ class PreferenceBatches:
         return {}
 
     def micro_batches(self, step: int) -> list[Batch]:
-        picks = self.steps[step]
-        return [self._batch(picks[k:k + self.micro]) for k in range(0, len(picks), self.micro)]
+        return [self._batch(part) for part in cut(self.steps[step], self.micro)]
+
+    def heaviest(self, count: int) -> list[Batch]:
+        """For `memory.fit`: the heaviest micro-batches of at most `count` pairs."""
+        widths = [max(len(c.tokens), len(r.tokens)) for c, r in self.pairs]
+        targets = [sum(c.mask[1:]) + sum(r.mask[1:]) for c, r in self.pairs]
+        return [self._batch(part) for part in heaviest(self.steps, count, widths, targets)]
 
     def _batch(self, picks: np.ndarray) -> Batch:
         pairs = [self.pairs[i] for i in picks]

@@ -8,7 +8,7 @@ import numpy as np
 
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel, hidden_states
-from realign.train.batches import pad, plan
+from realign.train.batches import cut, heaviest, pad, plan
 from realign.train.loop import Batch
 from realign.train.losses.preference import bradley_terry
 
@@ -51,18 +51,20 @@ def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.nda
 
 @dataclass(frozen=True)
 class PairBatches:
-    """Pairs `(chosen, rejected)` in the order of `plan`, each with its doubt where `doubts` are given."""
+    """Pairs `(chosen, rejected)` in the order of `plan`, a step cut into micro-batches of at most `micro` pairs; each
+    with its doubt where `doubts` are given."""
 
     pairs: Sequence[tuple[Encoded, Encoded]]
     steps: list[np.ndarray]
     pad_token: int
+    micro: int
     doubts: Sequence[float] | None = None
 
     @classmethod
     def of(cls, pairs: Sequence[tuple[Encoded, Encoded]], batch_size: int, epochs: int, seed: int,
-           pad_token: int, doubts: Sequence[float] | None = None) -> "PairBatches":
+           pad_token: int, doubts: Sequence[float] | None = None, micro: int | None = None) -> "PairBatches":
         lengths = [max(len(c.tokens), len(r.tokens)) for c, r in pairs]
-        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token, doubts)
+        return cls(pairs, plan(lengths, batch_size, epochs, seed), pad_token, micro or batch_size, doubts)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -71,8 +73,16 @@ class PairBatches:
         return {}
 
     def micro_batches(self, step: int) -> list[Batch]:
-        pairs = [self.pairs[i] for i in self.steps[step]]
+        return [self._batch(part) for part in cut(self.steps[step], self.micro)]
+
+    def heaviest(self, count: int) -> list[Batch]:
+        """For `memory.fit`: the heaviest micro-batches of at most `count` pairs."""
+        widths = [max(len(c.tokens), len(r.tokens)) for c, r in self.pairs]
+        return [self._batch(part) for part in heaviest(self.steps, count, widths, [1] * len(self.pairs))]
+
+    def _batch(self, picks: np.ndarray) -> Batch:
+        pairs = [self.pairs[i] for i in picks]
         batch = batch_of([c for c, _ in pairs] + [r for _, r in pairs], self.pad_token)
         if self.doubts is not None:
-            batch["doubts"] = mx.array([self.doubts[i] for i in self.steps[step]], mx.float32)
-        return [batch]
+            batch["doubts"] = mx.array([self.doubts[i] for i in picks], mx.float32)
+        return batch

@@ -9,7 +9,7 @@ import numpy as np
 
 from realign.models.chat import Encoded
 from realign.models.heads import hidden_states, project
-from realign.train.batches import pad, plan
+from realign.train.batches import cut, heaviest, pad, plan
 from realign.train.losses.tokens import token_logprobs
 from realign.train.loop import Batch
 
@@ -60,23 +60,12 @@ class SftBatches:
         return {}
 
     def micro_batches(self, step: int) -> list[Batch]:
-        rows = self.steps[step]
-        return [batch_of([self.rows[i] for i in rows[k:k + self.micro]], self.pad_token)
-                for k in range(0, len(rows), self.micro)]
+        return [self._batch(part) for part in cut(self.steps[step], self.micro)]
 
     def heaviest(self, count: int) -> list[Batch]:
-        """For `memory.fit`: of the micro-batches, cut to `count` rows, those of the most padded tokens, the most
-        targets and the most pairs of tokens that attend to each other; one that is several of these only once."""
-        order = np.concatenate(self.steps)
-        cuts = [np.arange(0, len(rows), count) for rows in self.steps]
-        ends = np.cumsum([len(rows) for rows in self.steps])
-        starts = np.concatenate([cut + end - len(rows) for cut, end, rows in
-                                 zip(cuts, ends, self.steps, strict=True)])
-        sizes = np.diff(starts, append=len(order))
-        widths = np.maximum.reduceat(np.array([len(r.tokens) for r in self.rows])[order], starts)
-        targets = np.add.reduceat(np.array([sum(r.mask[1:]) for r in self.rows])[order], starts)
-        tokens, pairs = sizes * widths, sizes * widths**2
-        picks = dict.fromkeys(int(np.lexsort(by)[-1]) for by in
-                              [(targets, pairs, tokens), (pairs, tokens, targets), (targets, tokens, pairs)])
-        return [batch_of([self.rows[i] for i in order[starts[k]:starts[k] + sizes[k]]], self.pad_token)
-                for k in picks]
+        """For `memory.fit`: the heaviest micro-batches of at most `count` rows."""
+        widths, targets = [len(r.tokens) for r in self.rows], [sum(r.mask[1:]) for r in self.rows]
+        return [self._batch(part) for part in heaviest(self.steps, count, widths, targets)]
+
+    def _batch(self, picks: np.ndarray) -> Batch:
+        return batch_of([self.rows[i] for i in picks], self.pad_token)

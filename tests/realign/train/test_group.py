@@ -11,7 +11,7 @@ from mlx.utils import tree_flatten, tree_map
 from realign.errors import UserError
 from realign.evaluate.generate import Completion, Sampling, generate
 from realign.models.chat import Encoded
-from realign.train import group, policy
+from realign.train import group, loop, policy
 from realign.train.group import GroupSettings, objective
 from realign.train.loop import Settings, train
 from realign.train.losses.policy import Grpo
@@ -90,6 +90,23 @@ def test_reference_logprobs_are_those_of_a_fresh_pass(rollouts, tiny):
     for row, logprobs in zip(rollout.rows, rollout.columns["reference_logprobs"], strict=True):
         fresh = full_logprobs(tiny(5), row)[np.arange(len(logprobs)), sampled(row)]
         np.testing.assert_allclose(logprobs, fresh, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_minibatch_cut_into_micro_batches_teaches_the_same(kind, rollouts):
+    def learnt(micro):
+        made = rollouts(kind)
+        made.micro = micro
+        moved(made.model, 0.1)
+        parts = made.micro_batches(0)
+        _, weight, sums = found = loop.gradients(made.model, nn.value_and_grad(made.model, objective(made.settings)), parts)
+        flat = dict(tree_flatten(found[0]))
+        return len(parts), weight.item(), {k: np.array(v) / weight.item() for k, v in (flat | sums).items()}
+
+    (one, weight, expected), (three, its_weight, found) = learnt(5), learnt(2)
+    assert (one, three) == (1, 3) and weight == its_weight
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(found[name], wanted, atol=1e-5, err_msg=name)
 
 
 def test_hand_worked_advantages(rollouts):

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
 from realign.errors import UserError
+from realign.evaluate.generate import Sampling
 from realign.models.chat import Encoded
-from realign.train import loop, memory, sft
+from realign.models.heads import ScalarModel
+from realign.train import group, loop, memory, policy, preference, reward, sft
+from realign.train.losses.policy import Grpo
+from realign.train.losses.preference import Preference
 
 WIDE = {"hidden_size": 64, "num_hidden_layers": 8, "intermediate_size": 128, "head_dim": 32, "vocab_size": 512}
 
@@ -82,6 +86,105 @@ def test_the_run_takes_what_was_predicted(share, batch_size, tiny, tmp_path):
     mx.reset_peak_memory()
     loop.train(model, sft.loss, batches, loop.Settings(1e-3, checkpoint_every=2), scratch=tmp_path / "run", mark="a")
     assert fitted.predicted == pytest.approx(mx.get_peak_memory(), rel=0.1)
+
+
+def pairs_of(n=12):
+    return list(zip(rows(n, 64, 1), rows(n, 64, 2), strict=True))
+
+
+def prompts_of(n, longest=24):
+    rng = np.random.default_rng(3)
+    return [rng.integers(1, 512, k).tolist() for k in rng.integers(longest // 2, longest + 1, n)]
+
+
+def direct(tiny, micro=None):
+    batches = preference.PreferenceBatches.of(pairs_of(), np.zeros((12, 2), np.float32), 6, 3, 0, 0, micro)
+    return tiny(1, **WIDE), preference.objective(Preference()), batches
+
+
+def rewarded(tiny, micro=None):
+    return ScalarModel(tiny(1, **WIDE)), reward.loss, reward.PairBatches.of(pairs_of(), 6, 3, 0, 0, [0.1] * 12, micro)
+
+
+def earned(found):
+    return np.arange(len(found), dtype=np.float32)
+
+
+def criticised(tiny, micro=0):
+    """Two rollouts of eight responses that never stop, the reference's logits beside them."""
+    settings = policy.PolicySettings("ppo", 2, 8, 8, 2, 0.1, 0.01, 1.0, 0.5, 0.2, 1.0, 0.95)
+    shape = WIDE | {"num_hidden_layers": 2, "vocab_size": 2048}
+    pair = policy.ActorCritic(tiny(1, **shape), ScalarModel(tiny(2, **shape)))
+    made = policy.Rollouts(pair, tiny(1, **shape), prompts_of(8), earned, Sampling(16), settings, 0, 0, micro=micro)
+    return pair, policy.objective(settings), made
+
+
+def grouped(tiny, micro=0):
+    settings = group.GroupSettings(2, 3, 3, 9, 1, "std", "sampled", Grpo())
+    model = tiny(1, **WIDE)
+    made = policy.Rollouts(model, tiny(1, **WIDE), prompts_of(3), earned, Sampling(16), settings, 0, 0,
+                           group.estimate, micro)
+    return model, group.objective(settings), made
+
+
+ENGINES = {"reward": (rewarded, 6), "dpo": (direct, 6), "ppo": (criticised, 8), "grpo": (grouped, 9)}
+
+
+def run_peak(make, tiny, micro, folder):
+    model, loss, batches = make(tiny, micro)
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    settings = loop.Settings(1e-3, checkpoint_every=100)
+    loop.train(model, loss, batches, settings, scratch=folder / "run", mark="a")
+    return mx.get_peak_memory()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_what_other_objectives_take_is_predicted_too(name, tiny, tmp_path):
+    make, whole = ENGINES[name]
+    model, loss, batches = make(tiny)
+    held = mx.get_active_memory()
+    most = memory.fit(model, loss, batches.heaviest, whole, limit=2**40, validates=False)
+    assert most.micro == whole
+    limit = held + int((most.predicted - held) * 0.7)
+    fitted = memory.fit(model, loss, batches.heaviest, whole, limit=limit, validates=False)
+    assert 1 <= fitted.micro < whole and not fitted.recomputed
+    del model, loss, batches
+    for found in (most, fitted):
+        assert found.predicted == pytest.approx(run_peak(make, tiny, found.micro, tmp_path / str(found.micro)), rel=0.1)
+
+
+def test_a_probe_that_forgets_what_is_sampled_predicts_too_little(tiny, tmp_path):
+    pair, loss, made = criticised(tiny)
+    made.sampling = Sampling(4)
+    found = memory.fit(pair, loss, made.heaviest, 8, limit=2**40, validates=False)
+    del pair, loss, made
+    assert found.predicted < 0.9 * run_peak(criticised, tiny, 8, tmp_path)
+
+
+@pytest.mark.parametrize("make", [criticised, grouped])
+def test_no_batch_of_a_rollout_is_heavier(make, tiny):
+    _, _, made = make(tiny)
+    size = made.settings.minibatch
+    for micro in (1, 4, size):
+        made.micro = micro
+        heavy, = made.heaviest(micro)
+        assert len(heavy["tokens"]) == micro and heavy["targets"].size == 16 * micro
+        for step in range(made.steps_per_rollout):
+            for batch in made.micro_batches(step):
+                assert set(batch) == set(heavy)
+                assert all(a.dtype == heavy[name].dtype and a.shape[2:] == heavy[name].shape[2:]
+                           for name, a in batch.items())
+                assert batch["tokens"].size <= heavy["tokens"].size
+                assert batch["targets"].size <= heavy["targets"].size
+
+
+def test_what_a_rollout_keeps_is_its_columns(tiny):
+    _, _, made = criticised(tiny)
+    made.micro_batches(0)
+    columns = made._current[1].columns
+    sampled = sum(array.nbytes for column in columns.values() for array in column)
+    assert sampled <= made.kept < 1.1 * sampled  # the reference's logits are all of it, nearly
 
 
 def gradients(model, batch):
@@ -193,6 +296,23 @@ def test_no_micro_batch_of_the_run_is_heavier(shapes, batch_size, micro):
     found = most(batches.heaviest(micro))
     assert found[1] == run[1]
     assert all(f <= r for f, r in zip(found, run, strict=True))
+
+
+@given(st.lists(st.tuples(st.integers(2, 20), st.integers(2, 20)), min_size=1, max_size=12), st.integers(1, 5),
+       st.integers(1, 6))
+def test_no_micro_batch_of_pairs_is_heavier(shapes, batch_size, micro):
+    data = [(row(a, a - 1), row(b, 1)) for a, b in shapes]
+    for batches in (preference.PreferenceBatches.of(data, None, batch_size, 1, 0, 0, micro),
+                    reward.PairBatches.of(data, batch_size, 1, 0, 0, micro=micro)):
+        run = [b for step in range(len(batches)) for b in batches.micro_batches(step)]
+        heavy = batches.heaviest(micro)
+        for weight in (lambda b: b["tokens"].size, lambda b: b["tokens"].shape[0] * b["tokens"].shape[1] ** 2,
+                       lambda b: b.get("positions", b["tokens"][:, 0]).size):
+            assert max(map(weight, heavy)) <= max(map(weight, run))
+        assert max(len(b["tokens"]) for b in run) == 2 * min(micro, batch_size, len(data))
+        widest = max(max(shape) for shape in shapes)
+        assert max(b["tokens"].shape[1] for b in heavy) >= (widest if micro == 1 else 1)
+        assert max(b["tokens"].size for b in heavy) == max(b["tokens"].size for b in run) or widest % 8
 
 
 def machine(root, **files):

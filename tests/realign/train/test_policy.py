@@ -10,7 +10,7 @@ from realign.errors import UserError
 from realign.evaluate import drift
 from realign.evaluate.generate import Completion, Sampling, generate
 from realign.models.heads import ScalarModel
-from realign.train import policy
+from realign.train import loop, policy
 from realign.train.loop import Settings, train
 from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
 
@@ -171,6 +171,27 @@ def test_gradients_reach_policy_and_critic_but_not_the_reference(rollouts):
     assert set(gradients) == {"policy", "critic"}
     assert np.abs(np.array(gradients["policy"]["model"]["embed_tokens"]["weight"])).max() > 0
     assert np.abs(np.array(gradients["critic"]["head"]["weight"])).max() > 0
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
+@pytest.mark.parametrize("micro", [1, 3])
+def test_a_minibatch_cut_into_micro_batches_teaches_the_same(algorithm, micro, rollouts, tiny):
+    def learnt(micro):
+        made = rollouts(algorithm=algorithm, minibatch=7)
+        made.micro, made.reference = micro or made.micro, tiny(5)
+        parts = made.micro_batches(0)
+        return [len(b["tokens"]) for b in parts], loop.gradients(
+            made.model, nn.value_and_grad(made.model, objective(made.settings)), parts)
+
+    whole, (expected, weight, sums) = learnt(0)
+    cut, (found, its_weight, its_sums) = learnt(micro)
+    assert (whole, cut) == ([7], [1] * 7 if micro == 1 else [3, 3, 1])
+    assert weight.item() == its_weight.item() > 0 and set(sums) == set(its_sums)
+    for name, total in sums.items():
+        np.testing.assert_allclose(its_sums[name].item() / weight.item(), total.item() / weight.item(), atol=1e-5)
+    for (name, wanted), (_, got) in zip(tree_flatten(expected), tree_flatten(found), strict=True):
+        np.testing.assert_allclose(np.array(got) / weight.item(), np.array(wanted) / weight.item(), atol=1e-5,
+                                   err_msg=name)
 
 
 def test_the_same_seed_rolls_out_the_same(rollouts):
