@@ -182,6 +182,11 @@ class Rollouts:
     def __len__(self) -> int:
         return self.settings.rollouts * self.steps_per_rollout
 
+    @property
+    def made(self) -> int:
+        """How many rollouts of the run there have been, the present one among them."""
+        return 0 if self._current is None else self._current[0] + 1
+
     def micro_batches(self, step: int) -> list[Batch]:
         number, place = divmod(step, self.steps_per_rollout)
         if self._current is None or self._current[0] != number:
