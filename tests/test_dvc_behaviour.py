@@ -72,11 +72,14 @@ def project(tmp_path):
     return tmp_path
 
 
-def dvc(folder, *args):
+def environment():
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1",
-                                "GX_ANALYTICS_ENABLED": "false"}
-    return subprocess.run([sys.executable, "-m", "dvc", *args], cwd=folder, env=environment, text=True,
+    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1",
+                         "GX_ANALYTICS_ENABLED": "false"}
+
+
+def dvc(folder, *args):
+    return subprocess.run([sys.executable, "-m", "dvc", *args], cwd=folder, env=environment(), text=True,
                           capture_output=True)
 
 

@@ -1,0 +1,219 @@
+"""`dvc repro` killed together with its stage, and called again: dvc.lock is that of an unbroken run."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.test_dvc_behaviour import dvc, environment
+
+pytestmark = pytest.mark.slow
+
+PIPELINE = """\
+stages:
+  rows:
+    wdir: ../..
+    cmd: python -m stages.toy.rows
+    deps: [stages/toy/rows.py]
+    outs: [data/toy/rows.txt]
+  trained:
+    wdir: ../..
+    cmd: python -m stages.toy.trained
+    deps: [data/toy/rows.txt, stages/toy/trained.py]
+    outs: [checkpoints/toy/trained]
+    metrics: [{metrics/toy/trained.json: {cache: false}}]
+  used:
+    wdir: ../..
+    cmd: python -m stages.toy.used
+    deps: [checkpoints/toy/trained, stages/toy/used.py]
+    outs: [data/toy/used]
+"""
+# The file `death` says where to die: DVC and its stage are one process group, so nothing survives.
+DEATH = """\
+import os, pathlib, signal
+
+def here(place):
+    file = pathlib.Path("death")
+    if file.exists() and file.read_text() == place:
+        file.unlink()
+        os.killpg(0, signal.SIGKILL)
+"""
+ROWS = """\
+import pathlib, random
+from stages.toy import death
+
+rng = random.Random(0)
+pathlib.Path("data/toy").mkdir(parents=True, exist_ok=True)
+with open("data/toy/rows.txt", "w") as file:
+    for i in range(40):
+        print(*rng.choices(range(1, 32), k=rng.randrange(3, 12)), file=file, flush=True)
+        death.here(f"row {i}")
+"""
+TRAINED = """\
+import json, pathlib
+from realign.models import backend
+
+backend.start()
+import mlx.core as mx
+from mlx.utils import tree_flatten, tree_map
+from realign import paths
+from realign.lake.atomic import atomic_directory, write_json
+from realign.models import build
+from realign.models.chat import Encoded
+from realign.train import checkpoint, loop, sft
+from stages.toy import death
+
+lines = pathlib.Path("data/toy/rows.txt").read_text().splitlines()
+rows = [Encoded([int(t) for t in line.split()], [0] + [1] * line.count(" ")) for line in lines]
+model = build.create({
+    "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32, "head_dim": 8,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 32,
+    "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True}, 0)
+steps = []
+
+def bar(step, *_):
+    steps.append(step)
+    death.here(f"step {step}")
+
+batches, settings = sft.SftBatches.of(rows, 8, 4, 0, 0), loop.Settings(1e-2, checkpoint_every=4)
+scratch = paths.run_log("toy", "trained") / "checkpoint"
+state = loop.train(model, sft.loss, batches, settings, scratch=scratch, mark="toy", progress_bar=bar)
+print("trained from step", steps[0])
+with atomic_directory(paths.checkpoint("toy", "trained")) as new:
+    mx.save_safetensors(str(new / "model.safetensors"), dict(tree_flatten(model.parameters())))
+    death.here("output")
+write_json(paths.metrics("toy", "trained"), {"loss": state.history[-1]["loss"]})
+"""
+USED = """\
+import hashlib, pathlib
+from stages.toy import death
+
+made = pathlib.Path("data/toy/used")
+made.mkdir(parents=True)
+(made / "half").write_text("half")
+death.here("used")
+(made / "half").unlink()
+model = pathlib.Path("checkpoints/toy/trained/model.safetensors").read_bytes()
+(made / "whole").write_text(hashlib.sha256(model).hexdigest())
+"""
+FORGETFUL = """\
+restore = checkpoint.restore
+
+def forgetful(folder, mark):
+    found = restore(folder, mark)
+    if found:
+        found[0]["optimizer"] = tree_map(mx.zeros_like, found[0]["optimizer"])
+    return found
+
+checkpoint.restore = forgetful
+steps = []
+"""
+# DVC dies with the stage's outputs in its cache and nothing in dvc.lock.
+BEFORE_THE_LOCK = """\
+import os, signal, sys
+from dvc import dvcfile
+from dvc.cli import main
+
+dump = dvcfile.Lockfile.dump_stages
+
+def die(self, stages, **kwargs):
+    if stages[0].name == "trained":
+        os.killpg(0, signal.SIGKILL)
+    dump(self, stages, **kwargs)
+
+dvcfile.Lockfile.dump_stages = die
+sys.exit(main(["repro", "stages/toy/dvc.yaml"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """`make(**files)`: a project in a repository of DVC's, in which nothing was run; `files` take the place of
+    its own."""
+    def project(**changed):
+        folder = tmp_path_factory.mktemp("project")
+        files = {"rows": ROWS, "trained": TRAINED, "used": USED, "death": DEATH, "__init__": ""} | changed
+        (folder / "stages/toy").mkdir(parents=True)
+        (folder / "stages/__init__.py").write_text("")
+        for name, text in files.items():
+            (folder / f"stages/toy/{name}.py").write_text(text)
+        (folder / "stages/toy/dvc.yaml").write_text(PIPELINE)
+        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+        assert dvc(folder, "init", "-q").returncode == 0
+        return folder
+
+    return project
+
+
+@pytest.fixture(scope="module")
+def unbroken(make):
+    folder = make()
+    assert repro(folder)[:2] == (0, ["rows", "trained", "used"])
+    return folder
+
+
+def repro(folder, death=None, program=("-m", "dvc", "repro", "stages/toy/dvc.yaml")):
+    """Exit status, stages whose command was run, and all that was said; in a process group of its own."""
+    if death:
+        (folder / "death").write_text(death)
+    done = subprocess.run([sys.executable, *program], cwd=folder, env=environment(), text=True,
+                          start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, re.findall(r"Running stage '(?:.*:)?(\w+)'", done.stdout), done.stdout
+
+
+def lock(folder):
+    return (folder / "stages/toy/dvc.lock").read_text()
+
+
+def test_killed_in_every_stage_it_ends_with_the_lock_of_an_unbroken_run(make, unbroken):
+    folder, killed = make(), -signal.SIGKILL
+    stale = folder / ".dvc/tmp/rwlock"
+    for death, ran in [("row 20", ["rows"]), ("step 7", ["rows", "trained"]), ("step 14", ["trained"]),
+                       ("output", ["trained"]), ("used", ["trained", "used"])]:
+        code, stages, said = repro(folder, death)
+        assert (code, stages) == (killed, ran) and not (folder / "death").exists(), said
+        assert json.loads(stale.read_text())["write"]  # the dead process still holds what its stage makes
+    assert (folder / "data/toy/used/half").exists()
+    code, stages, said = repro(folder)
+    assert (code, stages) == (0, ["used"]), said
+    assert "had been killed. Auto removed it from the lock file" in said
+    assert lock(folder) == lock(unbroken)
+    assert not (folder / "data/toy/used/half").exists()
+    assert repro(folder)[:2] == (0, [])
+
+
+def test_a_stage_goes_on_where_it_was_killed(make, unbroken):
+    folder = make()
+    assert repro(folder, "step 14")[0] == -signal.SIGKILL
+    code, _, said = repro(folder)
+    first = int(re.search(r"trained from step (\d+)", said)[1])
+    assert code == 0 and first in (9, 13)  # the last checkpoint may not have been on disk yet
+    assert lock(folder) == lock(unbroken)
+
+
+def test_killed_before_the_lock_is_written(make, unbroken):
+    folder = make()
+    code, ran, said = repro(folder, program=("-c", BEFORE_THE_LOCK))
+    assert (code, ran) == (-signal.SIGKILL, ["rows", "trained"]), said
+    assert (folder / "checkpoints/toy/trained/model.safetensors").exists()
+    assert "checkpoints/toy/trained" not in lock(folder)
+    assert repro(folder)[0] == 0
+    assert lock(folder) == lock(unbroken)
+
+
+def test_a_resume_that_forgets_is_seen_in_the_lock(make, unbroken):
+    """The same pipeline, its stage without optimiser when it goes on; unbroken it makes the same model."""
+    def model(folder):
+        return (folder / "checkpoints/toy/trained/model.safetensors").read_bytes()
+
+    changed = TRAINED.replace("steps = []\n", FORGETFUL)
+    assert changed != TRAINED
+    folder = make(trained=changed)
+    shutil.copytree(folder, whole := folder.with_name("whole"))
+    assert repro(whole)[0] == 0 and model(whole) == model(unbroken)
+    assert repro(folder, "step 14")[0] == -signal.SIGKILL and repro(folder)[0] == 0
+    assert lock(folder) != lock(whole)
