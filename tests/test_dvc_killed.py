@@ -132,8 +132,8 @@ sys.exit(main(["repro", "stages/toy/dvc.yaml"]))
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """`make(**files)`: a project in a repository of DVC's, in which nothing was run; `files` take the place of
-    its own."""
+    """`make(**files)`: a project in a repository of DVC's, in which nothing was run; `files` take the
+    place of its own."""
     def project(**changed):
         folder = tmp_path_factory.mktemp("project")
         files = {"rows": ROWS, "trained": TRAINED, "used": USED, "death": DEATH, "__init__": ""} | changed
