@@ -1,21 +1,26 @@
 """Training a policy against a frozen reward model: used by `rl` and `iterate`.
 
-A run that drifts too far or narrows too much is tried again with the remedies of SRF's decision table (README),
-a bounded number of times; what was done is recorded.
+A run that drifts too far, narrows too much or games its reward is tried again with the remedies of SRF's decision
+table (README), a bounded number of times; what was done is recorded.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from realign.evaluate import capabilities
 from realign.evaluate.generate import Sampling
+from realign.evaluate.scorers import Scorer
 from realign.metrics import Metric, exact
 from realign.models.chat import prompt_tokens
-from realign.train import checkpoint, loop, tripwires
+from realign.train import checkpoint, loop, memory, tripwires
 from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
 from realign.train.progress import bar
-from stages.srf.measure import Measured, Models, rewarder
+from stages.srf.measure import Measured, Models, rewarder, sampled, texts
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Limits:
     kl: float  # nats a token, on held-out prompts
     entropy_low: float  # nats a token
     entropy_high: float
+    length_factor: float  # mean response length, against that of the first rollouts
+    gaming_fall: float  # of the verifier's mean score, while the reward rises
     attempts: int
 
 
@@ -38,6 +45,26 @@ class Knobs:
 
 
 @dataclass(frozen=True)
+class Verifier:
+    """A scorer that is not the reward model, asked during training on held-out prompts of its own."""
+
+    name: str
+    scorer: Scorer
+    chats: Sequence[dict]
+    every: int  # rollouts
+
+    def figures(self, policy, models: Models, max_tokens: int, seed: int) -> dict[str, float]:
+        """Mean score (`verifier`) and mean reward of the same samples."""
+        rows = sampled(policy, models.tokenizer, self.chats, max_tokens, seed)
+        scores = [s.value for s in self.scorer(self.chats, texts(models.tokenizer, rows))]
+        return {"verifier": float(np.mean(scores)), "reward": float(rewarder(models, self.chats)(rows).mean())}
+
+    @property
+    def mark(self) -> list:
+        return [self.name, self.every, [chat["row_id"] for chat in self.chats]]
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One training with these knobs, and the limit that it broke, if any."""
 
@@ -48,7 +75,7 @@ class Attempt:
 def remedy(knobs: Knobs, fault: str) -> Knobs:
     """The knobs of the next attempt, by the decision table."""
     p = knobs.policy
-    if fault == "kl":
+    if fault in ("kl", "length_drift", "reward_gaming"):
         return replace(knobs, learning_rate=knobs.learning_rate / 2, policy=replace(p, kl_penalty=p.kl_penalty * 2))
     if fault == "entropy_low":
         return replace(knobs, policy=replace(p, reward_scale=p.reward_scale / 2, entropy_bonus=p.entropy_bonus * 2))
@@ -76,35 +103,66 @@ def fault_of(kl: float, entropy: float, limits: Limits) -> str | None:
     return "entropy_high" if entropy > limits.entropy_high else None
 
 
-def wire(limits: Limits) -> tripwires.Wire:
-    """Stops a run in the middle that is far outside its limits: twice the KL, or half the least entropy."""
-    return tripwires.first_of(tripwires.not_finite, tripwires.kl(2 * limits.kl),
-                              tripwires.entropy(limits.entropy_low / 2))
+def wire(limits: Limits, gaming: tripwires.Wire) -> tripwires.Wire:
+    """Stops a run in the middle that is far outside its limits (twice the KL, or half the least entropy), whose answers
+    grow or shrink too far, or that is `gaming` its reward."""
+    return tripwires.first_of(tripwires.not_finite, tripwires.kl(2 * limits.kl), tripwires.entropy(limits.entropy_low / 2),
+                              tripwires.length_drift(limits.length_factor), gaming)
+
+
+def gaming(limits: Limits, before: dict[str, float]) -> tripwires.Wire:
+    """The wire of a reward that rises while the verifier falls, counted from the figures `before` the run; untouched
+    where there are none."""
+    watch = tripwires.reward_gaming(limits.gaming_fall, reward="validation_reward")
+    first = {f"validation_{name}": value for name, value in before.items()}
+    return lambda history: watch([first, *history])
 
 
 def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict], knobs: Knobs, limits: Limits,
-             judge: Callable[[object], Measured], *, max_tokens: int, seed: int, scratch: Path, origin: str):
+             judge: Callable[[object], Measured], *, max_tokens: int, seed: int, scratch: Path, origin: str,
+             verifier: Verifier | None = None):
     """`(policy, measured, history, attempts)`: train from `start()`, `(policy, critic)`, until an attempt keeps its
     limits or none is left; the last attempt stands then, for the gate to judge."""
     tokens = [prompt_tokens(models.tokenizer, chat["messages"]) for chat in prompts]
+    sampling = Sampling(max_tokens, 1.0, stop_tokens=capabilities.stop_tokens(models.tokenizer))
     attempts: list[Attempt] = []
     while True:
         pair = ActorCritic(*start())
-        sampling = Sampling(max_tokens, 1.0, stop_tokens=capabilities.stop_tokens(models.tokenizer))
         rollouts = Rollouts(pair, models.reference, tokens, rewarder(models, prompts), sampling, knobs.policy, seed, models.pad)
-        settings = loop.Settings(knobs.learning_rate, knobs.warmup, weight_decay=0.0,
-                                 log_every=rollouts.steps_per_rollout, checkpoint_every=5 * rollouts.steps_per_rollout)
-        mark = checkpoint.fingerprint(asdict(knobs), origin, seed, tokens)
-        try:
-            history = loop.train(pair, objective(knobs.policy), rollouts, settings, mark=mark, wire=wire(limits),
-                                 scratch=scratch / f"attempt_{len(attempts) + 1}",
-                                 progress_bar=bar(knobs.policy.algorithm)).history
-            measured = judge(pair.policy)
-            fault = fault_of(measured.kl.value, measured.entropy.value, limits)
-        except loop.Stopped as stopped:
-            history, measured = stopped.progress.history, judge(pair.policy)
-            fault = str(stopped).split()[0]
+        mark = checkpoint.fingerprint(asdict(knobs), asdict(limits), origin, seed, tokens, verifier and verifier.mark)
+        validate = verifier and partial(validated, verifier, models, rollouts, limits)
+        history, said = _train(pair, rollouts, knobs, limits, validate, every=verifier.every if verifier else 0, mark=mark,
+                               scratch=scratch / f"attempt_{len(attempts) + 1}")
+        measured = judge(pair.policy)
+        fault = said.split()[0] if said else fault_of(measured.kl.value, measured.entropy.value, limits)
         attempts.append(Attempt(fault, knobs))
         if fault is None or len(attempts) == limits.attempts:
             return pair.policy, measured, history, attempts
         knobs = remedy(knobs, fault)
+
+
+def validated(verifier: Verifier, models: Models, rollouts: Rollouts, limits: Limits, pair: ActorCritic) -> dict[str, float]:
+    """The verifier's figures, and the `objective` that the best weights have least of: the later ones, unless the
+    verifier fell by `gaming_fall` times the share of the run between."""
+    found = verifier.figures(pair.policy, models, rollouts.sampling.max_tokens, rollouts.seed)
+    return {"objective": -found["verifier"] - limits.gaming_fall * rollouts.made / rollouts.settings.rollouts, **found}
+
+
+def _train(pair: ActorCritic, rollouts: Rollouts, knobs: Knobs, limits: Limits,
+           validate: Callable[[ActorCritic], dict[str, float]] | None, *, every: int, mark: str, scratch: Path):
+    """`(history, wire)` of one training, validated `every` so many rollouts: the wire that was touched, in the middle or
+    in the end, else None. The pair is left at its best weights, at the last ones where nothing validates."""
+    loss, steps = objective(knobs.policy), rollouts.steps_per_rollout
+    found = memory.fit(pair, loss, rollouts.heaviest, knobs.policy.minibatch, limit=memory.room(pair) - rollouts.kept,
+                       validates=validate is not None)
+    print(found, file=sys.stderr)
+    rollouts.micro = found.micro
+    settings = loop.Settings(knobs.learning_rate, knobs.warmup, weight_decay=0.0, log_every=steps,
+                             checkpoint_every=5 * steps, evaluate_every=every * steps, patience=len(rollouts))
+    games = gaming(limits, validate(pair) if validate else {})
+    try:
+        history = loop.train(pair, loss, rollouts, settings, mark=mark, validate=validate, wire=wire(limits, games),
+                             scratch=scratch, progress_bar=bar(knobs.policy.algorithm)).history
+    except loop.Stopped as stopped:
+        return stopped.progress.history, str(stopped)
+    return history, games(history)

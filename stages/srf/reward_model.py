@@ -1,8 +1,9 @@
 """Stage 3 of SRF: a reward model on the pairs, its best checkpoint by validation accuracy."""
 
 import math
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from realign import params, paths, stage
@@ -62,7 +63,7 @@ def fit(model, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str, scr
     more than being plain.
     """
     from realign.models.build import pad_token
-    from realign.train import checkpoint, loop, reward
+    from realign.train import checkpoint, loop, memory, reward
     from realign.train.progress import bar
     from stages.srf import rewards
 
@@ -76,6 +77,9 @@ def fit(model, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str, scr
     doubts = [1 / (1 + math.exp(p.certainty * (row["chosen_score"] - row["rejected_score"])))
               for row in rows if row["split"] == "train"]
     batches = reward.PairBatches.of(pairs["train"], p.batch_size, p.epochs, p.seed, pad, doubts)
+    found = memory.fit(model, reward.loss, batches.heaviest, p.batch_size)
+    print(found, file=sys.stderr)
+    batches = replace(batches, micro=found.micro)
     settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
                              evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
     mark = checkpoint.fingerprint(vars(p), origin, doubts, [[c.tokens, r.tokens] for c, r in pairs["train"]])

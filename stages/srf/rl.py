@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from realign import params, paths, stage
+from realign.errors import UserError
 from stages.srf import source
 
 
@@ -33,6 +34,10 @@ class Rl:
     kl_limit: float
     entropy_low: float
     entropy_high: float
+    length_factor: float
+    verify_every: int
+    verify_prompts: int
+    gaming_fall: float
     attempts: int
     heldout_prompts: int
 
@@ -46,7 +51,23 @@ def knobs(p: Rl):
 
     settings = PolicySettings(**{f.name: getattr(p, f.name) for f in fields(PolicySettings)})
     return (Knobs(p.learning_rate, p.warmup, settings),
-            Limits(p.kl_limit, p.entropy_low, p.entropy_high, p.attempts))
+            Limits(p.kl_limit, p.entropy_low, p.entropy_high, p.length_factor, p.gaming_fall, p.attempts))
+
+
+def verifier(p: Rl, data: source.Data):
+    """What watches for gaming, on held-out prompts that the stage's own figures do not use; None where nothing can."""
+    from stages.srf import judge
+    from stages.srf.policies import Verifier
+
+    named = judge.verifier(data)
+    if named is None:
+        return None
+    chats = source.prompts(data, "validation")[p.heldout_prompts:][:p.verify_prompts]
+    if len(chats) < p.verify_prompts or not chats:
+        raise UserError(f"{len(chats)} held-out prompts are left beside the first {p.heldout_prompts}",
+                        where="srf.rl.verify_prompts", expected=f"{max(p.verify_prompts, 1)}, and at least 1",
+                        fix="lower it or srf.rl.heldout_prompts, or bring more held-out prompts")
+    return Verifier(params.load("srf.scorer", str), named, chats, p.verify_every)
 
 
 def load_models(reward_model):
@@ -92,7 +113,8 @@ def run() -> str:
     policy, after, history, attempts = policies.optimise(
         start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judged, max_tokens=p.max_tokens,
         seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
-        origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)))
+        origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)),
+        verifier=verifier(p, data))
     with atomic_directory(paths.checkpoint("srf", "rl")) as folder:
         build.save(policy, config, sft, folder)
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,

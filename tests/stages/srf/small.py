@@ -26,7 +26,8 @@ SMALL = {
     "srf.reward_model": {"epochs": 1, "batch_size": 8, "evaluate_every": 4, "checkpoint_every": 2},
     "srf.reward_validation": {"prompts": 20, "max_tokens": 32},
     "srf.rl": {"rollouts": 6, "prompts_per_rollout": 8, "minibatch": 4, "epochs": 1, "max_tokens": 16,
-               "heldout_prompts": 8, "attempts": 2, "kl_limit": 10.0, "entropy_low": 0.0, "entropy_high": 20.0},
+               "heldout_prompts": 8, "attempts": 2, "kl_limit": 10.0, "entropy_low": 0.0, "entropy_high": 20.0,
+               "verify_every": 2, "verify_prompts": 8, "gaming_fall": 1.0},
     "srf.iterate": {"rounds": 2, "prompts": 20, "rollouts": 2, "least_gain": -1.0},
     "srf.evaluate": {"prompts": 8, "max_tokens": 16},
 }

@@ -26,8 +26,8 @@ def test_the_knobs_are_the_parameters():
     made, limits = knobs(p)
     assert made.policy == PolicySettings(**{f.name: getattr(p, f.name) for f in fields(PolicySettings)})
     assert (made.learning_rate, made.warmup) == (p.learning_rate, p.warmup)
-    assert (limits.kl, limits.entropy_low, limits.entropy_high, limits.attempts) == (
-        p.kl_limit, p.entropy_low, p.entropy_high, p.attempts)
+    assert (limits.kl, limits.entropy_low, limits.entropy_high, limits.length_factor, limits.gaming_fall,
+            limits.attempts) == (p.kl_limit, p.entropy_low, p.entropy_high, p.length_factor, p.gaming_fall, p.attempts)
 
 
 def test_an_algorithm_that_is_none_is_found_before_the_run(tmp_path):
