@@ -105,6 +105,7 @@ def run() -> str:
     sft, reward_folder = paths.checkpoint("srf", "sft"), paths.checkpoint("srf", "reward_model")
     models, config = load_models(reward_folder)
     held_out = source.prompts(data, "validation")[:p.heldout_prompts]
+    watch = verifier(p, data)
 
     def judged(policy) -> Measured:
         return measure(policy, models, held_out, p.max_tokens, p.seed)
@@ -114,7 +115,7 @@ def run() -> str:
         start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judged, max_tokens=p.max_tokens,
         seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
         origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)),
-        verifier=verifier(p, data))
+        verifier=watch)
     with atomic_directory(paths.checkpoint("srf", "rl")) as folder:
         build.save(policy, config, sft, folder)
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
