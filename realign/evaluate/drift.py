@@ -6,8 +6,10 @@ import mlx.core as mx
 import numpy as np
 
 from realign.metrics import Metric, bootstrap
+from realign.models import lanes
 from realign.models.chat import Encoded
 from realign.models.heads import hidden_states, project
+from realign.train.batches import cut
 from realign.train.losses.tokens import entropy, kl_divergence
 from realign.train.sft import batch_of
 
@@ -24,14 +26,15 @@ def drift(policy, reference, rows: Sequence[Encoded], pad_token: int) -> tuple[M
     """`(kl, entropy)`: exact KL(policy ‖ reference) over the vocabulary and entropy of the policy, both in nats, mean
     per response token; the intervals resample responses. `rows` are the policy's own samples, masked to the
     response. `n` counts responses."""
-    sums = []
-    for start in range(0, len(rows), BATCH):
-        part = rows[start:start + BATCH]
-        batch = batch_of(part, pad_token)
-        logits = response_logits(policy, batch)
-        kl = np.array(kl_divergence(logits[None], response_logits(reference, batch)[None])[0])
-        spread = np.array(entropy(logits[None])[0])
-        ends = np.cumsum([sum(row.mask[1:]) for row in part])
+    def terms(part: np.ndarray) -> tuple[mx.array, mx.array]:
+        batch = batch_of([rows[i] for i in part], pad_token)
+        logits = response_logits(policy, batch)[None]
+        return kl_divergence(logits, response_logits(reference, batch)[None])[0], entropy(logits)[0]
+
+    sums, parts = [], cut(np.arange(len(rows)), BATCH)
+    for part, found in zip(parts, lanes.each(terms, parts, policy, reference), strict=True):
+        kl, spread = map(np.array, found)
+        ends = np.cumsum([sum(rows[i].mask[1:]) for i in part])
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             sums.append((kl[begin:end].sum(), spread[begin:end].sum(), end - begin))
     kls, entropies, tokens = np.array(sums, np.float64).reshape(-1, 3).T

@@ -7,7 +7,9 @@ import numpy as np
 
 from realign.evaluate.drift import response_logits
 from realign.metrics import Metric, bootstrap
+from realign.models import lanes
 from realign.models.chat import Encoded
+from realign.train.batches import cut
 from realign.train.losses.tokens import token_logprobs
 from realign.train.sft import batch_of
 
@@ -18,11 +20,15 @@ def row_losses(model, rows: Sequence[Encoded], pad_token: int) -> tuple[np.ndarr
     """Per row: cross-entropy summed over its target tokens (nats), and their number."""
     sums, counts = np.zeros(len(rows)), np.zeros(len(rows))
     order = np.argsort([len(r.tokens) for r in rows], kind="stable")
-    for start in range(0, len(rows), BATCH):
-        part = order[start:start + BATCH]
+
+    def logprobs(part: np.ndarray) -> mx.array:
         batch = batch_of([rows[i] for i in part], pad_token)
         targets = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]]
-        losses = -np.array(token_logprobs(response_logits(model, batch)[None], targets[None])[0], np.float64)
+        return token_logprobs(response_logits(model, batch)[None], targets[None])[0]
+
+    parts = cut(order, BATCH)
+    for part, found in zip(parts, lanes.each(logprobs, parts, model), strict=True):
+        losses = -np.array(found, np.float64)
         counts[part] = [sum(rows[i].mask[1:]) for i in part]
         sums[part] = [piece.sum() for piece in np.split(losses, np.cumsum(counts[part]).astype(int)[:-1])]
     return sums, counts

@@ -4,8 +4,8 @@ Import this module before `mlx.core`: on Linux CPU, MLX's wheel links the unopti
 (6 GFLOP/s on two cores), but it calls plain `cblas_*` symbols, so an OpenBLAS that is loaded first
 with global visibility takes over (over 200 GFLOP/s). The OpenBLAS is the one that the `faiss-cpu` wheel carries.
 
-Its products on one thread and on several differ in the last bits, so the same bytes need the same number of threads:
-that of the cores, or OMP_NUM_THREADS.
+It keeps to one thread, and the cores are used by computing several things at once (`lanes`): as many as there are
+cores, or OMP_NUM_THREADS.
 """
 
 import ctypes
@@ -14,6 +14,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +68,37 @@ def _load_openblas() -> str | None:
         # One set of kernels on every x86 machine with AVX2, so that the same commit gives the same bytes
         # on all of them; OpenBLAS would also take a processor it does not know for a Prescott.
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
-    for pattern in ("libquadmath*", "libgfortran*", "libgomp*", "libopenblas*"):
-        for path in sorted(folder.glob(pattern)):
-            library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    with _environment(OMP_NUM_THREADS="1"):  # which its OpenMP reads as it is loaded, and never again
+        for pattern in ("libquadmath*", "libgfortran*", "libgomp*", "libopenblas*"):
+            for path in sorted(folder.glob(pattern)):
+                library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     library.openblas_get_config.restype = ctypes.c_char_p
     words = library.openblas_get_config().decode().split()
     library.openblas_get_corename.restype = ctypes.c_char_p
-    threads = library.openblas_get_num_threads()
-    return f"{words[0]} {words[1]} ({library.openblas_get_corename().decode()} kernels, {threads} thread{'s'[:threads > 1]})"
+    return f"{words[0]} {words[1]} ({library.openblas_get_corename().decode()} kernels)"
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """With these environment variables inside the block."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _cores() -> int:
+    """How many cores to use: those of this process, or OMP_NUM_THREADS."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if not chosen:
+        return len(os.sched_getaffinity(0))
+    if not chosen.isdigit() or chosen == "0":
+        raise UserError(f"found {chosen!r}", where="OMP_NUM_THREADS", expected="a number from 1",
+                        fix="set it to the number of cores to use, or leave it out")
+    return int(chosen)
 
 
 def _keep_memory() -> None:
@@ -131,13 +156,15 @@ def start() -> Backend:
     elif sys.platform == "darwin":
         _started = Backend("cpu", "Accelerate", True)
     else:
-        from realign.models import fastmath
+        from realign.models import fastmath, lanes
 
         fastmath.install()
+        lanes.use(_cores())
         # On CPU mx.compile calls g++ at run time, which a user may not have, and shapeless compilation (in
         # mlx-lm's activations) does not know the bit operations of fastmath.
         mx.disable_compile()
-        _started = Backend("cpu", blas or "the reference BLAS of the mlx wheel", blas is not None)
+        name = f"{blas or 'the reference BLAS of the mlx wheel'}, {lanes.count()} lane{'s'[:lanes.count() > 1]}"
+        _started = Backend("cpu", name, blas is not None)
     return _started
 
 

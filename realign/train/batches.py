@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from realign.models import lanes
+
 PAD_TO = 8  # batches are padded to a multiple of this many tokens
 
 
@@ -25,8 +27,9 @@ def plan(lengths: Sequence[int], batch_size: int, epochs: int, seed: int) -> lis
 
 
 def cut(rows: np.ndarray, micro: int) -> list[np.ndarray]:
-    """The rows of a step, in their order, as micro-batches of at most `micro`."""
-    return [rows[k:k + micro] for k in range(0, len(rows), micro)]
+    """The rows of a step, in their order, as micro-batches of at most `micro`: one for every lane, or more."""
+    size = max(min(micro, lanes.share(len(rows))), 1)
+    return [rows[k:k + size] for k in range(0, len(rows), size)]
 
 
 def heaviest(steps: Sequence[np.ndarray], count: int, widths: Sequence[int],

@@ -18,6 +18,7 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten, tree_map
 
+from realign.models import lanes
 from realign.train import checkpoint, distributed
 from realign.train.checkpoint import Progress
 from realign.train.distributed import ALONE, Group
@@ -139,8 +140,7 @@ def gradients(model, value_and_grad, micro_batches: list[Batch]
               ) -> tuple[dict | None, mx.array, dict[str, mx.array]]:
     """Gradients, weight, and the loss with its statistics, each summed over the micro-batches."""
     totals, weight, grads = {}, mx.array(0.0), None
-    for batch in micro_batches:
-        (total, count, stats), grad = value_and_grad(model, batch)
+    for (total, count, stats), grad in lanes.each(partial(value_and_grad, model), micro_batches, model):
         grads = grad if grads is None else tree_map(mx.add, grads, grad)
         weight = weight + count
         for name, value in {"loss": total, **stats}.items():

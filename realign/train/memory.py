@@ -18,6 +18,7 @@ import mlx.nn as nn
 from mlx.utils import tree_reduce
 
 from realign.errors import UserError
+from realign.models import lanes
 from realign.train import loop
 from realign.train.loop import Batch, Loss, Settings
 
@@ -39,13 +40,14 @@ class Fit:
     measured: dict[int, int]
 
     def __str__(self) -> str:
-        line = f"memory: {self.micro} rows at once, {self.predicted / 2**30:.2f} of {self.limit / 2**30:.2f} GiB"
+        line = f"memory: {self.micro * lanes.count()} rows at once, {self.predicted / 2**30:.2f} of {self.limit / 2**30:.2f} GiB"
         return line + (", layers computed twice" if self.recomputed else "")
 
 
 def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], batch_size: int, *,
         limit: int | None = None, validates: bool = True) -> Fit:
-    """The largest micro-batch, up to `batch_size` rows, whose peak stays within `limit` (default: `room`).
+    """The largest micro-batch, up to a lane's share of `batch_size` rows, whose peak stays within `limit` (default:
+    `room`) where every lane computes one.
 
     `heaviest(rows)` gives the heaviest micro-batches of so many rows (`SftBatches.heaviest`). Layers are
     recomputed where the model is large or one row does not fit otherwise; `model` is then left so, and in all
@@ -57,16 +59,17 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
 
     def measure(rows: int) -> int:
         heavy = heaviest(rows)
-        waiting = max(-(-batch_size // rows) - len(heavy), 0) * max(map(_bytes, heavy))
-        return kept + waiting + _peak(model, loss, heavy, rows < batch_size)
+        waiting = max(-(-batch_size // rows) - lanes.count() * len(heavy), 0) * max(map(_bytes, heavy))
+        return kept + waiting + _peak(model, loss, heavy, rows < most)
 
+    most = lanes.share(batch_size)
     held = kept + mx.get_active_memory() + 2 * _trained(model)  # with the optimiser's two moments
     for recomputed in (False, True):
         if recomputed:
             recompute_layers(model)
         elif parameters(model) > LARGE:
             continue
-        rows, predicted, measured = search(measure, batch_size, limit, held)
+        rows, predicted, measured = search(measure, most, limit, held)
         if rows:
             return Fit(rows, recomputed, predicted, limit, measured)
     raise UserError(f"one row needs {measured[1] / 2**30:.2f} GiB of memory in training, and "
@@ -108,7 +111,9 @@ def _peak(model, loss: Loss, heavy: list[Batch], accumulated: bool) -> int:
     value_and_grad = nn.value_and_grad(model, loss)
     settings = Settings(0.0)
     highest = 0
-    updates = [heavy * REPEATS] if accumulated else [[batch] for batch in heavy * REPEATS]
+    updates = [[batch] * lanes.count() for batch in heavy * REPEATS]
+    if accumulated:
+        updates = [sum(updates, [])]
     for micro_batches in updates:
         optimizer = loop.adamw(model, settings)
         mx.eval(model.parameters(), optimizer.state)

@@ -6,7 +6,6 @@ from the policy as it then is, and serves `epochs` passes of minibatches. Checkp
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import ClassVar, Literal, Protocol
 
 import mlx.core as mx
@@ -16,6 +15,7 @@ import numpy as np
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
 from realign.evaluate.generate import Sampling, generate
+from realign.models import lanes
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel
 from realign.train import sft
@@ -115,14 +115,16 @@ class Rollout:
 
 
 def over_rows(
-    rows: Sequence[Encoded], size: int, pad_token: int, of: Callable[[Batch], mx.array],
+    model: nn.Module, rows: Sequence[Encoded], size: int, pad_token: int, of: Callable[[nn.Module, Batch], mx.array],
 ) -> list[np.ndarray]:
-    """Per row what `of` says of its sampled tokens, float32; `size` rows at a time."""
-    found = []
-    for start in range(0, len(rows), size):
-        part = rows[start:start + size]
-        flat = np.array(of(_with_targets(part, pad_token)).astype(mx.float32))
-        found += np.split(flat, np.cumsum([sum(r.mask) for r in part])[:-1])
+    """Per row what `of` says of its sampled tokens under `model`, float32; `size` rows at a time."""
+
+    def flat(part: np.ndarray) -> mx.array:
+        return of(model, _with_targets([rows[i] for i in part], pad_token)).astype(mx.float32)
+
+    found, parts = [], cut(np.arange(len(rows)), size)
+    for part, values in zip(parts, lanes.each(flat, parts, model), strict=True):
+        found += np.split(np.array(values), np.cumsum([sum(rows[i].mask) for i in part])[:-1])
     return found
 
 
@@ -134,7 +136,7 @@ def _with_targets(rows: Sequence[Encoded], pad_token: int) -> Batch:
 def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
     """Values, whitened GAE advantages and returns; the reward stands on the last sampled token."""
     s = made.settings
-    values = over_rows(rows, made.micro, made.pad_token, lambda batch: made.model.critic(
+    values = over_rows(made.model.critic, rows, made.micro, made.pad_token, lambda critic, batch: critic(
         batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]])
     lengths = [len(v) for v in values]
     shape = (len(values), max(lengths))
@@ -260,11 +262,11 @@ class Rollouts:
     def _reference(self, rows: Sequence[Encoded]) -> Columns:
         """What the KL needs of the reference, once for all passes over the rollout."""
         if self.settings.kl == "exact":
-            name, of = "reference_logits", partial(response_logits, self.reference)
+            name, of = "reference_logits", response_logits
         else:
-            name, of = "reference_logprobs", lambda batch: token_logprobs(
-                response_logits(self.reference, batch)[None], batch["targets"])[0]
-        return {name: over_rows(rows, self.micro, self.pad_token, of)}
+            name, of = "reference_logprobs", lambda model, batch: token_logprobs(
+                response_logits(model, batch)[None], batch["targets"])[0]
+        return {name: over_rows(self.reference, rows, self.micro, self.pad_token, of)}
 
     def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
         batch = _with_targets([rollout.rows[i] for i in picks], self.pad_token)

@@ -12,6 +12,7 @@ import numpy as np
 
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
+from realign.models import lanes
 from realign.models.chat import Encoded
 from realign.train import sft
 from realign.train.batches import cut, heaviest, plan
@@ -42,9 +43,13 @@ def reference_logprobs(model: nn.Module, pairs: Sequence[Pair], pad_token: int) 
     order = np.argsort([len(s.tokens) for s in sides], kind="stable")
     training = model.training
     model.eval()
-    for start in range(0, len(sides), SCORE_BATCH):
-        part = order[start:start + SCORE_BATCH]
-        sums[part] = np.array(row_logprobs(model, sft.batch_of([sides[i] for i in part], pad_token))[0])
+
+    def scored(part: np.ndarray) -> mx.array:
+        return row_logprobs(model, sft.batch_of([sides[i] for i in part], pad_token))[0]
+
+    parts = cut(order, SCORE_BATCH)
+    for part, found in zip(parts, lanes.each(scored, parts, model), strict=True):
+        sums[part] = np.array(found)
     model.train(training)
     return sums.reshape(-1, 2)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
+from realign.models import lanes
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel, hidden_states
 from realign.train.batches import cut, heaviest, pad, plan
@@ -43,9 +44,13 @@ def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.nda
     """Rewards of rows, in their order, as float32."""
     order = np.argsort([len(r.tokens) for r in rows], kind="stable")
     values = np.zeros(len(rows), np.float32)
-    for start in range(0, len(rows), SCORE_BATCH):
-        part = order[start:start + SCORE_BATCH]
-        values[part] = np.array(rewards(model, batch_of([rows[i] for i in part], pad_token)))
+
+    def scored(part: np.ndarray) -> mx.array:
+        return rewards(model, batch_of([rows[i] for i in part], pad_token))
+
+    parts = cut(order, SCORE_BATCH)
+    for part, found in zip(parts, lanes.each(scored, parts, model), strict=True):
+        values[part] = np.array(found)
     return values
 
 

@@ -52,7 +52,7 @@ def test_the_line_names_an_openblas_with_one_set_of_kernels():
         pytest.skip("computes on a GPU")
     assert line.startswith("backend: MLX on cpu, OpenBLAS") and "slow" not in line
     if " avx2 " in open("/proc/cpuinfo").read():
-        assert environment == "Haswell false" and "(Haswell kernels, " in line
+        assert environment == "Haswell false" and "(Haswell kernels), " in line
 
 
 @linux
@@ -83,12 +83,22 @@ def test_a_second_start_is_the_first():
 
 
 @linux
-def test_two_processes_train_to_the_same_bytes():
-    hashes = {python(TRAINED, OMP_NUM_THREADS="1").stdout for _ in range(2)}
+@pytest.mark.parametrize("lanes", ["1", "2"])
+def test_two_processes_train_to_the_same_bytes(lanes):
+    hashes = {python(TRAINED, OMP_NUM_THREADS=lanes).stdout for _ in range(2)}
     assert len(hashes) == 1 and len(hashes.pop()) == 65
 
 
 @linux
-def test_the_line_counts_the_threads():
-    done = python("from realign.models import backend; print(backend.describe())", OMP_NUM_THREADS="1")
-    assert "gpu" in done.stdout or "1 thread)" in done.stdout
+@pytest.mark.parametrize(("chosen", "said"), [("1", "1 lane\n"), ("3", "3 lanes\n")])
+def test_the_line_counts_the_lanes(chosen, said):
+    done = python("from realign.models import backend; print(backend.describe()); import os;"
+                  "assert os.environ['OMP_NUM_THREADS'] == '" + chosen + "'", OMP_NUM_THREADS=chosen)
+    assert "gpu" in done.stdout or done.stdout.endswith(said)
+
+
+@linux
+@pytest.mark.parametrize("chosen", ["0", "two", "-1"])
+def test_a_number_of_cores_that_is_none_is_refused(chosen):
+    done = python("from realign.models import backend; backend.start()", OMP_NUM_THREADS=chosen)
+    assert "gpu" in done.stdout or ("OMP_NUM_THREADS" in done.stderr and repr(chosen) in done.stderr)

@@ -20,7 +20,7 @@ KILLS = 20
 def live():
     """`live(folder, objective, how, at, fault)`: the exit status of one life of interrupted.py."""
     with subprocess.Popen([sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as lives:
+                          text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}) as lives:
         def once(folder: Path, objective: str, how: str = "", at: int = 0, fault: str = "") -> int:
             print(json.dumps([objective, str(folder), how, str(at), fault]), file=lives.stdin, flush=True)
             return int(lives.stdout.readline())

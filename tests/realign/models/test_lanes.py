@@ -1,0 +1,86 @@
+"""Several things computed at once: the same results as one after the other, in their order."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from realign.models import lanes
+from realign.models.chat import Encoded
+from realign.train import loop, sft
+from realign.train.batches import cut
+
+COUNTS = (1, 2, 3)
+
+
+@pytest.fixture(params=COUNTS)
+def count(request):
+    """So many lanes during the test."""
+    lanes.use(request.param)
+    yield request.param
+    lanes.use(1)
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    return [Encoded(rng.integers(1, 48, k).tolist(), [0] + [1] * (k - 1)) for k in rng.integers(3, 20, 16)]
+
+
+def test_every_result_comes_in_the_order_of_its_item(count):
+    items = [mx.array([float(i)]) for i in range(7)]
+    assert [r.item() for r in lanes.each(lambda x: x * x, items)] == [float(i * i) for i in range(7)]
+    assert list(lanes.each(lambda x: x, [])) == []
+
+
+def test_as_many_streams_as_lanes(count):
+    streams = []
+
+    def seen(item: int) -> mx.array:
+        streams.append(str(mx.default_stream(mx.default_device())))
+        return mx.array(item)
+
+    list(lanes.each(seen, list(range(6))))
+    assert len(set(streams)) == count
+    assert streams == streams[:count] * (6 // count)
+
+
+def test_results_are_evaluated_before_they_are_handed_out(count):
+    # What is not evaluated would be computed later, in the stream of whoever asks for it.
+    given = lanes.each(lambda x: (x + 1) @ mx.ones((4, 4)), [mx.ones((4, 4)) * i for i in range(3)])
+    for i, result in enumerate(given):
+        before = mx.get_active_memory()
+        assert np.array(result).tolist() == [[4.0 * (i + 1)] * 4] * 4
+        assert mx.get_active_memory() == before
+
+
+def test_a_step_is_cut_for_every_lane(count):
+    parts = cut(np.arange(16), 16)
+    assert len(parts) == count and max(map(len, parts)) == lanes.share(16)
+    assert np.concatenate(parts).tolist() == list(range(16))
+    assert max(map(len, cut(np.arange(16), 2))) == 2  # memory's limit is kept
+    assert [len(part) for part in cut(np.arange(2), 16)] == [lanes.share(2)] * min(count, 2)
+    assert cut(np.arange(0), 16) == []
+
+
+def test_the_gradients_are_those_of_one_lane_to_1e_5(count, rows, tiny):
+    model = tiny(0)
+    value_and_grad = nn.value_and_grad(model, sft.loss)
+    batches = sft.SftBatches(rows, [np.arange(16)], 0, 16)
+    grads, weight, totals = loop.gradients(model, value_and_grad, batches.micro_batches(0))
+    (total, alone, _), expected = value_and_grad(model, sft.batch_of(rows, 0))
+    assert weight.item() == alone.item()
+    assert totals["loss"].item() == pytest.approx(total.item(), rel=1e-5)
+    for (name, got), (_, want) in zip(tree_flatten(grads), tree_flatten(expected), strict=True):
+        assert np.abs(np.array(got - want)).max() <= 1e-5 * max(np.abs(np.array(want)).max(), 1.0), name
+
+
+def test_the_same_number_of_lanes_gives_the_same_bytes(count, rows, tiny, tmp_path):
+    def trained(folder: str) -> bytes:
+        model = tiny(0)
+        batches = sft.SftBatches.of(rows, 4, 2, 0, 0)
+        loop.train(model, sft.loss, batches, loop.Settings(1e-2), scratch=tmp_path / folder, mark="")
+        return b"".join(np.array(w).tobytes() for _, w in sorted(tree_flatten(model.parameters())))
+
+    assert trained("first") == trained("second")
