@@ -104,15 +104,16 @@ def fault_of(kl: float, entropy: float, limits: Limits) -> str | None:
 
 
 def wire(limits: Limits, gaming: tripwires.Wire) -> tripwires.Wire:
-    """Stops a run in the middle that is far outside its limits (twice the KL, or half the least entropy), whose answers
-    grow or shrink too far, or that is `gaming` its reward."""
-    return tripwires.first_of(tripwires.not_finite, tripwires.kl(2 * limits.kl), tripwires.entropy(limits.entropy_low / 2),
+    """Stops a run in the middle that is far outside its limits (twice the KL, or half the least entropy),
+    whose answers grow or shrink too far, or that is `gaming` its reward."""
+    return tripwires.first_of(tripwires.not_finite, tripwires.kl(2 * limits.kl),
+                              tripwires.entropy(limits.entropy_low / 2),
                               tripwires.length_drift(limits.length_factor), gaming)
 
 
 def gaming(limits: Limits, before: dict[str, float]) -> tripwires.Wire:
-    """The wire of a reward that rises while the verifier falls, counted from the figures `before` the run; untouched
-    where there are none."""
+    """The wire of a reward that rises while the verifier falls, counted from the figures `before` the run;
+    untouched where there are none."""
     watch = tripwires.reward_gaming(limits.gaming_fall, reward="validation_reward")
     first = {f"validation_{name}": value for name, value in before.items()}
     return lambda history: watch([first, *history])
@@ -128,11 +129,13 @@ def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict]
     attempts: list[Attempt] = []
     while True:
         pair = ActorCritic(*start())
-        rollouts = Rollouts(pair, models.reference, tokens, rewarder(models, prompts), sampling, knobs.policy, seed, models.pad)
-        mark = checkpoint.fingerprint(asdict(knobs), asdict(limits), origin, seed, tokens, verifier and verifier.mark)
+        rollouts = Rollouts(pair, models.reference, tokens, rewarder(models, prompts), sampling, knobs.policy, seed,
+                            models.pad)
+        mark = checkpoint.fingerprint(asdict(knobs), asdict(limits), origin, seed, tokens,
+                                      verifier and verifier.mark)
         validate = verifier and partial(validated, verifier, models, rollouts, limits)
-        history, said = _train(pair, rollouts, knobs, limits, validate, every=verifier.every if verifier else 0, mark=mark,
-                               scratch=scratch / f"attempt_{len(attempts) + 1}")
+        history, said = _train(pair, rollouts, knobs, limits, validate, every=verifier.every if verifier else 0,
+                               mark=mark, scratch=scratch / f"attempt_{len(attempts) + 1}")
         measured = judge(pair.policy)
         fault = said.split()[0] if said else fault_of(measured.kl.value, measured.entropy.value, limits)
         attempts.append(Attempt(fault, knobs))
@@ -141,28 +144,31 @@ def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict]
         knobs = remedy(knobs, fault)
 
 
-def validated(verifier: Verifier, models: Models, rollouts: Rollouts, limits: Limits, pair: ActorCritic) -> dict[str, float]:
-    """The verifier's figures, and the `objective` that the best weights have least of: the later ones, unless the
-    verifier fell by `gaming_fall` times the share of the run between."""
+def validated(verifier: Verifier, models: Models, rollouts: Rollouts, limits: Limits,
+              pair: ActorCritic) -> dict[str, float]:
+    """The verifier's figures, and the `objective` that the best weights have least of: the later ones, unless
+    the verifier fell by `gaming_fall` times the share of the run between."""
     found = verifier.figures(pair.policy, models, rollouts.sampling.max_tokens, rollouts.seed)
-    return {"objective": -found["verifier"] - limits.gaming_fall * rollouts.made / rollouts.settings.rollouts, **found}
+    later = limits.gaming_fall * rollouts.made / rollouts.settings.rollouts
+    return {"objective": -found["verifier"] - later, **found}
 
 
 def _train(pair: ActorCritic, rollouts: Rollouts, knobs: Knobs, limits: Limits,
            validate: Callable[[ActorCritic], dict[str, float]] | None, *, every: int, mark: str, scratch: Path):
-    """`(history, wire)` of one training, validated `every` so many rollouts: the wire that was touched, in the middle or
-    in the end, else None. The pair is left at its best weights, at the last ones where nothing validates."""
+    """`(history, wire)` of one training, validated `every` so many rollouts: the wire that was touched, in the
+    middle or in the end, else None. The pair is left at its best weights, the last where nothing validates."""
     loss, steps = objective(knobs.policy), rollouts.steps_per_rollout
-    found = memory.fit(pair, loss, rollouts.heaviest, knobs.policy.minibatch, limit=memory.room(pair) - rollouts.kept,
-                       validates=validate is not None)
+    found = memory.fit(pair, loss, rollouts.heaviest, knobs.policy.minibatch,
+                       limit=memory.room(pair) - rollouts.kept, validates=validate is not None)
     print(found, file=sys.stderr)
     rollouts.micro = found.micro
     settings = loop.Settings(knobs.learning_rate, knobs.warmup, weight_decay=0.0, log_every=steps,
                              checkpoint_every=5 * steps, evaluate_every=every * steps, patience=len(rollouts))
     games = gaming(limits, validate(pair) if validate else {})
     try:
-        history = loop.train(pair, loss, rollouts, settings, mark=mark, validate=validate, wire=wire(limits, games),
-                             scratch=scratch, progress_bar=bar(knobs.policy.algorithm)).history
+        history = loop.train(pair, loss, rollouts, settings, mark=mark, validate=validate,
+                             wire=wire(limits, games), scratch=scratch,
+                             progress_bar=bar(knobs.policy.algorithm)).history
     except loop.Stopped as stopped:
         return stopped.progress.history, str(stopped)
     return history, games(history)

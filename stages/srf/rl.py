@@ -55,7 +55,8 @@ def knobs(p: Rl):
 
 
 def verifier(p: Rl, data: source.Data):
-    """What watches for gaming, on held-out prompts that the stage's own figures do not use; None where nothing can."""
+    """What watches for gaming, on held-out prompts that the stage's own figures do not use; None where nothing
+    can."""
     from stages.srf import judge
     from stages.srf.policies import Verifier
 

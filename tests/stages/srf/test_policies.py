@@ -126,7 +126,12 @@ def test_what_does_not_fit_is_cut_and_teaches_the_same(run, monkeypatch, capsys)
     monkeypatch.setattr(memory, "search", lambda measure, most, limit, held: (5, measure(5), {5: 0}))
     parts = []
     update = loop.update
-    monkeypatch.setattr(loop, "update", lambda m, o, v, batches, *rest: parts.append(len(batches)) or update(m, o, v, batches, *rest))
+
+    def counted(model, optimizer, value_and_grad, batches, *rest):
+        parts.append(len(batches))
+        return update(model, optimizer, value_and_grad, batches, *rest)
+
+    monkeypatch.setattr(loop, "update", counted)
     cut, _, _, _ = run(rollouts=1)
     assert "memory: 5 rows at once" in capsys.readouterr().err and parts[-1] == 7
     expected, found = weights(whole), weights(cut)
