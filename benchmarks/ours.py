@@ -30,8 +30,9 @@ def run(tool: str, objective: str, folder: Path, data: Workload, windows: Window
     """Train window by window; the held-out loss before and after."""
     start = load(folder, data, windows)
     from benchmarks.measures import gflops, heldout_loss
+    from realign.models import lanes
 
-    before = {"gflops": gflops(), "loss": heldout_loss(start.model, data.held_out)}
+    before = {"gflops": gflops(lanes.each, lanes.count()), "loss": heldout_loss(start.model, data.held_out)}
     ARMS[objective](start, before)
     windows.say(loss=heldout_loss(start.model, data.held_out))
 

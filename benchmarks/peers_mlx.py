@@ -3,6 +3,7 @@
 Their batching is their own, given the rows of each step. Of this project they get the OpenBLAS and nothing else.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ def run(tool: str, objective: str, folder: Path, data: Workload, windows: Window
     if tool != "mlx-lm-stock" and sys.platform == "linux":
         from realign.models import backend
 
-        backend._load_openblas()
+        backend.load_openblas(os.cpu_count())
     from benchmarks.measures import gflops, heldout_loss
     from mlx_lm.utils import load
 
@@ -96,8 +97,10 @@ def dpo(model, tokenizer, reference, data: Workload, windows: Windows, settings:
               "chosen_prompt_length": len(p["prompt"]), "rejected_prompt_length": len(p["prompt"])}
              for p in data.pairs]
 
+    left = enumerate(windows.all_steps)  # of all calls: it asks anew for batches in every step
+
     def batches(dataset, batch_size, max_seq_length, train=False):
-        for step, chosen in enumerate(windows.all_steps):
+        for step, chosen in left:
             windows.begin(step)
             yield from own([pairs[i] for i in chosen], batch_size, max_seq_length)
 

@@ -6,9 +6,9 @@ import mlx.core as mx
 import numpy as np
 
 from realign.metrics import Metric, bootstrap
-from realign.models import lanes
+from realign.models import lanes, prefix
 from realign.models.chat import Encoded
-from realign.models.heads import hidden_states, project
+from realign.models.heads import project
 from realign.train.batches import cut
 from realign.train.losses.tokens import entropy, kl_divergence
 from realign.train.sft import batch_of
@@ -18,7 +18,7 @@ BATCH = 32  # rows
 
 def response_logits(model, batch: dict) -> mx.array:
     """Logits (N, V) at the positions whose next token was sampled."""
-    hidden = hidden_states(model, batch["tokens"][:, :-1])
+    hidden = prefix.hidden(model, batch)
     return project(model, hidden.reshape(-1, hidden.shape[-1])[batch["positions"]])
 
 

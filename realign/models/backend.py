@@ -58,7 +58,7 @@ def _wheel_libraries() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _load_openblas() -> str | None:
+def load_openblas(threads: int) -> str | None:
     """Load OpenBLAS for every library that comes after; its own description, or None where there is none."""
     folder = _wheel_libraries()
     if folder is None or not any(folder.glob("libopenblas*")):
@@ -68,7 +68,7 @@ def _load_openblas() -> str | None:
         # One set of kernels on every x86 machine with AVX2, so that the same commit gives the same bytes
         # on all of them; OpenBLAS would also take a processor it does not know for a Prescott.
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
-    with _environment(OMP_NUM_THREADS="1"):  # which its OpenMP reads as it is loaded, and never again
+    with _environment(OMP_NUM_THREADS=str(threads)):  # which its OpenMP reads as it is loaded, and never again
         for pattern in ("libquadmath*", "libgfortran*", "libgomp*", "libopenblas*"):
             for path in sorted(folder.glob(pattern)):
                 library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
@@ -144,7 +144,7 @@ def start() -> Backend:
     if sys.platform == "linux":
         if "mlx.core" in sys.modules:
             raise RuntimeError("mlx.core was imported before realign.models.backend.start()")
-        blas = _load_openblas()
+        blas = load_openblas(threads=1)
         _keep_memory()
     import mlx.core as mx
 

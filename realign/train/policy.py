@@ -15,10 +15,10 @@ import numpy as np
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
 from realign.evaluate.generate import Sampling, generate
-from realign.models import lanes
+from realign.models import lanes, prefix
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel
-from realign.train import sft
+from realign.train import responses
 from realign.train.advantages import gae, whiten
 from realign.train.batches import cut
 from realign.train.loop import Batch, Loss
@@ -84,7 +84,7 @@ def objective(settings: PolicySettings) -> Loss:
         ones = mx.ones(batch["targets"].shape)
         logits = response_logits(model.policy, batch)[None]
         logprobs, spread, kl = policy_terms(logits, batch["targets"], batch["reference_logits"])
-        values = model.critic(batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]][None]
+        values = _values(model.critic, batch)[None]
         if settings.algorithm == "ppo":
             surrogate, weight, stats = ppo_loss(logprobs, batch["logprobs"], batch["advantages"], ones,
                                                 settings.clip, settings.clip)
@@ -120,24 +120,27 @@ def over_rows(
     """Per row what `of` says of its sampled tokens under `model`, float32; `size` rows at a time."""
 
     def flat(part: np.ndarray) -> mx.array:
-        return of(model, _with_targets([rows[i] for i in part], pad_token)).astype(mx.float32)
+        return of(model, responses.batch_of([rows[i] for i in part], pad_token, [model])).astype(mx.float32)
 
-    found, parts = [], cut(np.arange(len(rows)), size)
+    found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
+    parts = cut(responses.together(rows, np.arange(len(rows))), size)
     for part, values in zip(parts, lanes.each(flat, parts, model), strict=True):
-        found += np.split(np.array(values), np.cumsum([sum(rows[i].mask) for i in part])[:-1])
+        ends = np.cumsum([sum(rows[i].mask) for i in part])[:-1]
+        for i, own in zip(part, np.split(np.array(values), ends), strict=True):
+            found[i] = own
     return found
 
 
-def _with_targets(rows: Sequence[Encoded], pad_token: int) -> Batch:
-    batch = sft.batch_of(rows, pad_token)
-    return batch | {"targets": batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]}
+def _values(critic: ScalarModel, batch: Batch) -> mx.array:
+    """What the critic expects at every sampled token, (N,)."""
+    hidden = prefix.hidden(critic.trunk, batch)
+    return critic.head(hidden.reshape(-1, hidden.shape[-1])[batch["positions"]]).squeeze(-1)
 
 
 def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
     """Values, whitened GAE advantages and returns; the reward stands on the last sampled token."""
     s = made.settings
-    values = over_rows(made.model.critic, rows, made.micro, made.pad_token, lambda critic, batch: critic(
-        batch["tokens"][:, :-1]).reshape(-1)[batch["positions"]])
+    values = over_rows(made.model.critic, rows, made.micro, made.pad_token, _values)
     lengths = [len(v) for v in values]
     shape = (len(values), max(lengths))
     mask, value, reward = (np.zeros(shape, np.float32) for _ in range(3))
@@ -198,7 +201,8 @@ class Rollouts:
             rollout = self._collect(number)
             self._current = (number, rollout, self._order(number, len(rollout.rows)))
         _, rollout, order = self._current
-        return [self._batch(rollout, part) for part in cut(order[place], self.micro)]
+        picks = responses.together(rollout.rows, order[place])
+        return [self._batch(rollout, part) for part in cut(picks, self.micro)]
 
     def heaviest(self, count: int) -> list[Batch]:
         """For `memory.fit`: `count` responses to the longest prompts of a rollout, as long as they may get, with
@@ -223,10 +227,12 @@ class Rollouts:
         return self._figures
 
     def _order(self, number: int, rows: int) -> list[np.ndarray]:
+        """Rows of every minibatch, in random order; a prompt's samples stay side by side."""
         rng = np.random.default_rng([self.seed, number, 1])
-        size = self.settings.minibatch
-        return [part for _ in range(self.settings.epochs) for order in [rng.permutation(rows)]
-                for part in np.split(order, range(size, rows, size))]
+        size, samples = self.settings.minibatch, self.settings.samples
+        orders = (rng.permutation(rows // samples)[:, None] * samples + np.arange(samples)
+                  for _ in range(self.settings.epochs))
+        return [part for order in orders for part in np.split(order.reshape(-1), range(size, rows, size))]
 
     def _collect(self, number: int) -> Rollout:
         """Roll out, score, advantage. A prompt's samples stand side by side."""
@@ -269,7 +275,10 @@ class Rollouts:
         return {name: over_rows(self.reference, rows, self.micro, self.pad_token, of)}
 
     def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
-        batch = _with_targets([rollout.rows[i] for i in picks], self.pad_token)
+        models = [self.model, self.reference]
+        if isinstance(self.model, ActorCritic):
+            models[:1] = [self.model.policy, self.model.critic]
+        batch = responses.batch_of([rollout.rows[i] for i in picks], self.pad_token, models)
         for name, column in rollout.columns.items():
             batch[name] = mx.array(np.concatenate([column[i] for i in picks]))[None]
         return batch

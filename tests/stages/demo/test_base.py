@@ -10,7 +10,8 @@ from realign.models import build
 from realign.params import load
 from stages.demo import base
 
-SHORT = replace(load("demo.base", base.Base), steps=6, checkpoint_every=2, batch_size=4, tokenizer_documents=60)
+SHORT = replace(load("demo.base", base.Base), steps=6, restarts=2, restart_steps=4, checkpoint_every=2,
+                batch_size=4, tokenizer_documents=60)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def made(tmp_path_factory):
 
 def test_it_learns_and_is_loaded_by_mlx_lm(made):
     folder, history = made
-    assert history[-1]["step"] == 6 and 0 < history[-1]["loss"] < 8
+    assert history[-1]["step"] == 4 and 0 < history[-1]["loss"] < 8
     model, tokenizer = mlx_lm.load(str(folder))
     assert model.model_type == "lfm2" and len(tokenizer.encode(" Anna")) == 1
     text = mlx_lm.generate(model, tokenizer, tokenizer.apply_chat_template(
@@ -30,13 +31,22 @@ def test_it_learns_and_is_loaded_by_mlx_lm(made):
     assert isinstance(text, str)
 
 
-def test_the_same_parameters_give_the_same_bytes_also_after_a_stop(made, tmp_path, monkeypatch):
+def test_every_document_is_read_once_and_the_schedule_starts_again():
+    parts = base.cycles(SHORT)
+    assert [(first, steps) for first, steps, _ in parts] == [(0, 6), (6, 4), (10, 4)]
+    assert [rate for *_, rate in parts] == [SHORT.learning_rate] + [SHORT.restart_learning_rate] * 2
+    shipped = base.cycles(load("demo.base", base.Base))
+    assert [first + steps for first, steps, _ in shipped[:-1]] == [first for first, *_ in shipped[1:]]
+
+
+@pytest.mark.parametrize("at", [5, 13])
+def test_the_same_parameters_give_the_same_bytes_also_after_a_stop(made, tmp_path, monkeypatch, at):
     folder, _ = made
     real, calls = base.Documents.micro_batches, []
 
     def stops(self, step):
-        calls.append(step)
-        if len(calls) == 5:
+        calls.append(self.first + step)
+        if len(calls) == at:
             raise KeyboardInterrupt
         return real(self, step)
 
@@ -45,7 +55,8 @@ def test_the_same_parameters_give_the_same_bytes_also_after_a_stop(made, tmp_pat
         base.train(SHORT, tmp_path / "model", tmp_path / "scratch")
     assert not (tmp_path / "model").exists()
     base.train(SHORT, tmp_path / "model", tmp_path / "scratch")
-    assert calls[5] == 4  # went on from the checkpoint
+    assert calls[at] == 4 and calls[-1] == 13  # went on from the first cycle's checkpoint
+    assert calls[at:].count(12) == 1 and (at < 10 or 10 not in calls[at:])  # and from that of the cycle it was in
     assert {f.name: f.read_bytes() for f in folder.iterdir()} == {
         f.name: f.read_bytes() for f in (tmp_path / "model").iterdir()}
 

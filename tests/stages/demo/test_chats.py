@@ -29,7 +29,7 @@ def training_text() -> str:
     """Prompts and answers of every training part, and documents of the base corpus from its start to its end."""
     texts = [text for part in TRAINING for c in chats.CAPABILITIES for q in asked(part, c)
              for text in (q.prompt, *q.full, *q.terse)]
-    texts += [m["content"] for i in (*range(1500), *range(corpus.LAST_FROM, corpus.LAST_FROM + 1500))
+    texts += [m["content"] for first, _ in corpus.FROM for i in range(first, first + 1200)
               for m in corpus.document(0, i, TABLES)]
     return "\n".join(texts)
 
@@ -147,7 +147,7 @@ def test_a_styled_answer_is_right(capability, index, style, part):
 
 
 def test_documents_are_functions_of_seed_and_number():
-    for index in (0, 5, corpus.LAST_FROM - 1, corpus.LAST_FROM, 90000):
+    for index in (0, 5, *(first + shift for first, _ in corpus.FROM[:-1] for shift in (-1, 0))):
         assert corpus.document(0, index, TABLES) == corpus.document(0, index, TABLES)
         assert corpus.document(0, index, TABLES) != corpus.document(1, index, TABLES)
     assert list(corpus.documents(4, 3, TABLES)) == [corpus.document(4, i, TABLES) for i in range(3)]

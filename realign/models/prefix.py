@@ -1,0 +1,72 @@
+"""Rows that begin alike, such as several responses to a prompt: what they share goes through the model once.
+
+The prompts fill the caches of mlx-lm's layers, each row reads those of its prompt and goes on from there. All of it is
+differentiable, so a loss has the gradients that it has on whole rows.
+"""
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import ArraysCache, BatchKVCache, KVCache, make_prompt_cache
+
+from realign.models.heads import hidden_states
+
+
+class _Beginnings(BatchKVCache):
+    """Keys and values of a batch of prompts, as computed: no buffers to grow into, so that gradients flow."""
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        self.offset = self.offset + keys.shape[2]
+        self._idx += keys.shape[2]
+        if self.keys is not None:
+            keys = mx.concatenate([self.keys, keys], axis=2)
+            values = mx.concatenate([self.values, values], axis=2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+def can_share(model: nn.Module) -> bool:
+    """Whether every layer of the model keeps what a row can go on from. Layers that are computed twice do not: what
+    they keep would be that of the first time."""
+    layers = model.model.layers
+    return (all(type(kept) in (KVCache, ArraysCache) for kept in make_prompt_cache(model))
+            and not any(hasattr(type(layer), "recomputed") for layer in layers))
+
+
+def hidden(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:
+    """Last hidden states (B, T, D) of the inputs of a batch, `tokens` (B, T + 1) but for the last of each row.
+
+    With `prompts` (P, L) in the batch, which have `padding` (P,) pad tokens on their left, the rows go on from those:
+    row i from prompt j where `owner` (B, P), float32, is 1 at (i, j); elsewhere it is 0.
+    """
+    inputs = batch["tokens"][:, :-1]
+    if "prompts" not in batch:
+        return hidden_states(model, inputs)
+    cache = [_empty(layer, batch["padding"]) for layer in make_prompt_cache(model)]
+    hidden_states(model, batch["prompts"], cache)
+    return hidden_states(model, inputs, [_handed(layer, batch["owner"]) for layer in cache])
+
+
+def _empty(layer: KVCache | ArraysCache, padding: mx.array) -> _Beginnings | ArraysCache:
+    own = padding + 0  # layers count theirs down in place
+    if isinstance(layer, KVCache):
+        return _Beginnings(own)
+    empty = ArraysCache(len(layer.cache))
+    empty.left_padding = own
+    return empty
+
+
+def _handed(layer: _Beginnings | ArraysCache, owner: mx.array) -> _Beginnings | ArraysCache:
+    """For every row the cache of its prompt. By a matrix product, as the gradient of picking rows by number is
+    one element after the other on CPU."""
+    def pick(x: mx.array) -> mx.array:
+        return (owner.astype(x.dtype) @ x.reshape(x.shape[0], -1)).reshape(-1, *x.shape[1:])
+
+    if isinstance(layer, ArraysCache):
+        handed = ArraysCache(len(layer.cache))
+        handed.cache = [pick(x) for x in layer.cache]
+        return handed
+    rows = owner.argmax(axis=1)
+    handed = _Beginnings(layer.left_padding[rows])
+    handed.keys, handed.values = pick(layer.keys), pick(layer.values)
+    handed.offset, handed._idx = layer.offset[rows], layer._idx
+    return handed
