@@ -3,7 +3,6 @@
 Their batching is their own, given the rows of each step. Of this project they get the OpenBLAS and nothing else.
 """
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +19,7 @@ def run(tool: str, objective: str, folder: Path, data: Workload, windows: Window
     if tool != "mlx-lm-stock" and sys.platform == "linux":
         from realign.models import backend
 
-        backend.load_openblas(os.cpu_count())
+        backend.load_openblas(backend.cores())
     from benchmarks.measures import gflops, heldout_loss
     from mlx_lm.utils import load
 

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from realign.errors import UserError
+from realign.lake.atomic import RANK
+from realign.models.backend import cores
 
 PORT = 32323  # mlx.launch's own
 GRACE = 10.0  # seconds from asking a process to end to killing it
@@ -42,7 +44,7 @@ def local(command: Sequence[str], processes: int, env: Mapping[str, str]) -> int
         running: list[subprocess.Popen] = []
         try:
             for rank in range(processes):
-                running.append(_start(_own_python(command), shared | {"MLX_RANK": str(rank)}, rank))
+                running.append(_start(_own_python(command), shared | {RANK: str(rank)}, rank))
             return _wait(running)
         finally:
             _end(running)
@@ -72,11 +74,6 @@ def across(command: Sequence[str], hostfile: Path, env: Mapping[str, str], port:
         return launcher.wait() or next(iter(failed), 0)
     finally:
         _end([launcher])
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_ports(number: int) -> list[int]:

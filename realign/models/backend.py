@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realign.errors import UserError
+from realign.lake.atomic import RANK
 
 ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -90,11 +91,16 @@ def _environment(**variables: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chosen_cores() -> int:
     """How many cores to use: those of this process, or OMP_NUM_THREADS."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     if not chosen:
-        return len(os.sched_getaffinity(0))
+        return cores()
     if not chosen.isdigit() or chosen == "0":
         raise UserError(f"found {chosen!r}", where="OMP_NUM_THREADS", expected="a number from 1",
                         fix="set it to the number of cores to use, or leave it out")
@@ -148,7 +154,7 @@ def start() -> Backend:
         _keep_memory()
     import mlx.core as mx
 
-    if "MLX_RANK" in os.environ:
+    if RANK in os.environ:
         _join()
     if mx.default_device().type == mx.DeviceType.gpu:
         kind = "Metal" if mx.metal.is_available() else "CUDA"
@@ -159,7 +165,7 @@ def start() -> Backend:
         from realign.models import fastmath, lanes
 
         fastmath.install()
-        lanes.use(_cores())
+        lanes.use(_chosen_cores())
         # On CPU mx.compile calls g++ at run time, which a user may not have, and shapeless compilation (in
         # mlx-lm's activations) does not know the bit operations of fastmath.
         mx.disable_compile()

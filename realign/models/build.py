@@ -54,7 +54,8 @@ def load(base: str):
             raise UserError(f"no {' or '.join(missing)}", where=base, expected="a model directory with config.json, "
                             "*.safetensors and tokenizer files", fix="check model.base in params.yaml")
         if not list(path.glob("model*.safetensors")):
-            raise UserError("no weights (model*.safetensors)", where=base, fix="only safetensors are loaded; convert first")
+            raise UserError("no weights (model*.safetensors)", where=base,
+                            fix="only safetensors are loaded; convert first")
     elif path.is_absolute() or base.count("/") != 1:
         raise UserError("no such model directory", where=base, expected="a directory, or a hub id like org/name",
                         fix="check model.base in params.yaml")

@@ -27,6 +27,7 @@ import numpy as np
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
 from realign.errors import UserError
+from realign.lake.atomic import RANK
 from realign.train import checkpoint
 from realign.train.checkpoint import Progress
 
@@ -112,7 +113,7 @@ ALONE = Group(0, 1)
 @cache
 def current() -> Group:
     """The processes that were launched with this one; this one alone where MLX_RANK is not set."""
-    if "MLX_RANK" not in os.environ:
+    if RANK not in os.environ:
         return ALONE
     found = mx.distributed.init(strict=True)
     return Group(found.rank(), found.size())

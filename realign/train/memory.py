@@ -40,7 +40,8 @@ class Fit:
     measured: dict[int, int]
 
     def __str__(self) -> str:
-        line = f"memory: {self.micro * lanes.count()} rows at once, {self.predicted / 2**30:.2f} of {self.limit / 2**30:.2f} GiB"
+        line = (f"memory: {self.micro * lanes.count()} rows at once, "
+                f"{self.predicted / 2**30:.2f} of {self.limit / 2**30:.2f} GiB")
         return line + (", layers computed twice" if self.recomputed else "")
 
 

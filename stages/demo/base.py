@@ -22,6 +22,9 @@ class Base:
 
     seed: int
     steps: int
+    restarts: int
+    restart_steps: int
+    restart_learning_rate: float
     batch_size: int
     learning_rate: float
     warmup: float
@@ -62,14 +65,15 @@ def train_tokenizer(p: Base, folder: Path) -> None:
 
 
 class Documents:
-    """Batches of the endless corpus, made as they are needed: step s is a function of (seed, s)."""
+    """Batches of the endless corpus, `steps` of them after the `first`, made as they are needed: each is a function of
+    the seed and its number."""
 
-    def __init__(self, p: Base, tok):
-        self.p, self.tok = p, tok
+    def __init__(self, p: Base, tok, first: int, steps: int):
+        self.p, self.tok, self.first, self.steps = p, tok, first, steps
         self.window: tuple[int, list, list] | None = None
 
     def __len__(self) -> int:
-        return self.p.steps
+        return self.steps
 
     def figures(self) -> dict[str, float]:
         return {}
@@ -77,7 +81,7 @@ class Documents:
     def micro_batches(self, step: int) -> list[dict]:
         from realign.train import sft
 
-        number, place = divmod(step, WINDOW_BATCHES)
+        number, place = divmod(self.first + step, WINDOW_BATCHES)
         if self.window is None or self.window[0] != number:
             self.window = (number, *self._load(number))
         _, rows, order = self.window
@@ -95,8 +99,15 @@ class Documents:
         return rows, plan([len(r.tokens) for r in rows], self.p.batch_size, 1, number)
 
 
+def cycles(p: Base) -> list[tuple[int, int, float]]:
+    """First step, steps and peak learning rate of each cycle of the schedule: warm restarts (Loshchilov and Hutter
+    2017, SGDR), after each of which what the end of the corpus teaches sits better than it did."""
+    restarts = [(p.steps + i * p.restart_steps, p.restart_steps, p.restart_learning_rate) for i in range(p.restarts)]
+    return [(0, p.steps, p.learning_rate), *restarts]
+
+
 def train(p: Base, output: Path, scratch: Path) -> list[dict]:
-    """Train and write the model directory; the history of the run."""
+    """Train and write the model directory; the history of the last cycle."""
     from mlx_lm.utils import load_tokenizer
 
     from realign.lake.atomic import atomic_directory
@@ -110,11 +121,12 @@ def train(p: Base, output: Path, scratch: Path) -> list[dict]:
         model = initial.create(config(p), p.seed)
         (folder / "config.json").write_text("{}")
         tok = load_tokenizer(folder)
-        settings = loop.Settings(p.learning_rate, warmup=p.warmup, weight_decay=p.weight_decay,
-                                 checkpoint_every=p.checkpoint_every, log_every=100)
         mark = checkpoint.fingerprint(vars(p), (folder / "tokenizer.json").read_bytes())
-        state = loop.train(model, sft.loss, Documents(p, tok), settings, scratch=scratch, mark=mark,
-                           progress_bar=bar("base"))
+        for cycle, (first, steps, rate) in enumerate(cycles(p), start=1):
+            settings = loop.Settings(rate, warmup=p.warmup, weight_decay=p.weight_decay,
+                                     checkpoint_every=p.checkpoint_every, log_every=100)
+            state = loop.train(model, sft.loss, Documents(p, tok, first, steps), settings,
+                               scratch=scratch / f"cycle-{cycle}", mark=mark, progress_bar=bar(f"base {cycle}"))
         build.save(model, config(p), folder, folder)
     return state.history
 
@@ -123,7 +135,8 @@ def main() -> None:
     backend.start()
     p = params.load("demo.base", Base)
     history = train(p, OUTPUT, paths.run_log("demo", "base"))
-    print(f"base model after {p.steps} steps: loss {history[-1]['loss']:.3f} in {OUTPUT}", file=sys.stderr)
+    steps = sum(steps for _, steps, _ in cycles(p))
+    print(f"base model after {steps} steps: loss {history[-1]['loss']:.3f} in {OUTPUT}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Document i is a function of (seed, i) alone, so a corpus of any length can be ma
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -12,13 +13,16 @@ from stages.demo.facts import facts, names, words
 
 # Share of documents by kind. Recall and citing, many answers a document, teach to match a name to its place in the
 # context, which answers to single questions teach slowly.
-MIX = (("list", 0.03), ("recall", 0.08), ("cite", 0.26), ("grounded", 0.32), ("facts", 0.09), ("arithmetic", 0.13),
+MIX = (("list", 0.05), ("recall", 0.08), ("cite", 0.25), ("grounded", 0.32), ("facts", 0.09), ("arithmetic", 0.12),
        ("format", 0.05), ("talk", 0.04))
-# Towards the end, rolls of all names: people of whom no passage tells, known from word problems alone, were found
-# where they stood, but were not missed where they did not.
-LAST = (("roll", 0.14), ("recall", 0.05), ("cite", 0.22), ("grounded", 0.32), ("facts", 0.08), ("arithmetic", 0.11),
-        ("format", 0.04), ("talk", 0.04))
-LAST_FROM = 64512
+# Towards the end, rolls of all names: people of whom no passage tells were found where they stood, but were not
+# missed where they did not. Lists go on: with word problems and rolls alone these names stayed too much alike. And
+# openings before answers, so that the first SFT that asks for them does not unlearn the reading.
+LAST = (("list", 0.05), ("roll", 0.13), ("recall", 0.05), ("cite", 0.20), ("opened", 0.31), ("facts", 0.08),
+        ("arithmetic", 0.10), ("format", 0.04), ("talk", 0.04))
+# In the end as many questions on passages are open as not.
+END = tuple(("half_open" if kind == "opened" else kind, share) for kind, share in LAST)
+FROM = ((96000, END), (64512, LAST), (0, MIX))  # by first document
 Turn = tuple[str, str]
 
 
@@ -30,9 +34,9 @@ def _orders(rng: Random, items: list[str], tokens: int) -> list[Turn]:
 
 
 def list_turns(rng: Random, tables: Path) -> list[Turn]:
-    """Names with values beside them, listed again in other orders."""
+    """Names with values beside them, listed again in other orders; among them those of whom no passage tells."""
     values = [w for kind in sorted(grounded.KINDS.values()) for w in words(tables)[kind]]
-    chosen = rng.sample(grounded.subjects(rng, tables), rng.randint(2, 12))
+    chosen = rng.sample(rng.choice((names(tables), grounded.things(tables))), rng.randint(2, 12))
     return _orders(rng, [f"{name} {rng.choice(values)}," for name in chosen], 3)
 
 
@@ -66,13 +70,14 @@ def cite_turns(rng: Random, tables: Path) -> list[Turn]:
     return [(grounded.passages_text(rng, stated, tables), " ".join(orders))]
 
 
-def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
-    """Passages, then a question on each stated fact and on as many as half of that which they leave open."""
+def grounded_turns(rng: Random, tables: Path, half_open: bool = False) -> list[Turn]:
+    """Passages, then a question on each stated fact and on half as many that they leave open, or as many."""
     about = grounded.subjects(rng, tables)
     passages = rng.randint(2, 5)
     stated = grounded.entries(rng, about, tables, passages, passages + rng.choice((0, 0, 1, 2)))
     text = grounded.passages_text(rng, stated, tables)
-    asked = stated + [grounded.absent(rng, stated, about) for _ in range(len(stated) // 2 + 1)]
+    left_open = len(stated) if half_open else len(stated) // 2 + 1
+    asked = stated + [grounded.absent(rng, stated, about) for _ in range(left_open)]
     rng.shuffle(asked)
     turns = []
     for entry in asked:
@@ -82,6 +87,12 @@ def grounded_turns(rng: Random, tables: Path) -> list[Turn]:
                       phrasings.fill(rng.choice(answers), entry.subject, v=entry.value, c=entry.passage)))
     (question, answer), *others = turns
     return [(f"{text}\n{question}", answer), *others]
+
+
+def opened_turns(rng: Random, tables: Path, half_open: bool = False) -> list[Turn]:
+    """Grounded turns, half of the answers behind an opening."""
+    return [(question, f"{small_talk.opener(rng)} {answer}" if rng.random() < 0.5 else answer)
+            for question, answer in grounded_turns(rng, tables, half_open)]
 
 
 def facts_turns(rng: Random, tables: Path) -> list[Turn]:
@@ -128,14 +139,15 @@ def talk_turns(rng: Random, tables: Path) -> list[Turn]:
 
 TURNS = {
     "list": list_turns, "roll": roll_turns, "recall": recall_turns, "cite": cite_turns, "grounded": grounded_turns,
-    "facts": facts_turns, "arithmetic": arithmetic_turns, "format": format_turns, "talk": talk_turns,
+    "opened": opened_turns, "half_open": partial(opened_turns, half_open=True), "facts": facts_turns,
+    "arithmetic": arithmetic_turns, "format": format_turns, "talk": talk_turns,
 }
 
 
 def document(seed: int, index: int, tables: Path) -> list[dict[str, str]]:
     """Chat messages of document `index`."""
     rng = Random(f"{seed}:corpus:{index}")
-    mix = MIX if index < LAST_FROM else LAST
+    mix = next(mix for first, mix in FROM if index >= first)
     kind = rng.choices([k for k, _ in mix], [w for _, w in mix])[0]
     messages = []
     for question, answer in TURNS[kind](rng, tables):

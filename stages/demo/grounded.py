@@ -33,8 +33,8 @@ def split_names(tables: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @cache
-def _things(tables: Path) -> tuple[str, ...]:
-    """Countries, elements and whatever else has a name of one word."""
+def things(tables: Path) -> tuple[str, ...]:
+    """What is no person: countries, elements and whatever else has a name of one word."""
     found = {f.entity for f in facts(tables)}
     found |= {word for kind in words(tables).values() for word in kind}
     return tuple(sorted(w for w in found if w.isalpha()))
@@ -44,7 +44,7 @@ def subjects(rng: Random, tables: Path) -> tuple[str, ...]:
     """What a document is about: people, or as often anything else. With the names of training alone, the model learned
     to look for those and missed others."""
     people, _ = split_names(tables)
-    return rng.choice((people, _things(tables)))
+    return rng.choice((people, things(tables)))
 
 
 def entries(rng: Random, people: tuple[str, ...], tables: Path, passages: int, count: int) -> list[Entry]:

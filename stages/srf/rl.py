@@ -113,7 +113,8 @@ def run() -> str:
 
     before = judged(models.reference)
     policy, after, history, attempts = policies.optimise(
-        start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judged, max_tokens=p.max_tokens,
+        start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judged,
+        max_tokens=p.max_tokens,
         seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
         origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)),
         verifier=watch)
