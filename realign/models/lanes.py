@@ -21,11 +21,11 @@ _count = 1
 
 
 def use(count: int) -> None:
-    """So many lanes from now on; called by the backend. What is computed outside them may then be evaluated in them."""
+    """So many lanes from now on; called by the backend."""
     global _count
     _count = count
-    if count > 1:
-        mx.set_default_stream(_streams(count)[0])
+    if count > 1:  # what is left to compute when a lane begins must be such that its thread may do so
+        mx.set_default_stream(_stream())
 
 
 def count() -> int:
@@ -42,7 +42,8 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], *shared: Any) ->
     """`work` of every item, in their order, evaluated; as many at once as there are lanes.
 
     `work` says in this thread what is to be computed, and threads of the lanes compute it. So whatever several items
-    use (models, arrays) must be named in `shared`: two threads may read an array, but not compute the same one.
+    use (models, arrays) must be named in `shared`: two threads may read an array, but neither compute the same one nor
+    use the same stream.
     """
     if _count == 1:
         for item in items:
@@ -50,7 +51,7 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], *shared: Any) ->
             mx.eval(result)
             yield result
         return
-    _settle(shared)
+    _settle((shared, items))
     for start in range(0, len(items), _count):
         pending = []
         for item, stream, thread in zip(items[start:start + _count], _streams(_count), _threads(_count), strict=False):
@@ -71,8 +72,12 @@ def _settle(arrays: Any) -> None:
 
 @cache
 def _streams(count: int) -> list[mx.Stream]:
-    """Streams whose work any thread may have done."""
-    return [mx.new_thread_unsafe_stream(mx.default_device()) for _ in range(count)]
+    return [_stream() for _ in range(count)]
+
+
+def _stream() -> mx.Stream:
+    """One whose work any thread may have done."""
+    return mx.new_thread_unsafe_stream(mx.default_device())
 
 
 @cache

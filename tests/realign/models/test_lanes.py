@@ -48,11 +48,10 @@ def test_as_many_streams_as_lanes(count):
 
 def test_results_are_evaluated_before_they_are_handed_out(count):
     # What is not evaluated would be computed later, in the stream of whoever asks for it.
-    given = lanes.each(lambda x: (x + 1) @ mx.ones((4, 4)), [mx.ones((4, 4)) * i for i in range(3)])
-    for i, result in enumerate(given):
-        before = mx.get_active_memory()
-        assert np.array(result).tolist() == [[4.0 * (i + 1)] * 4] * 4
-        assert mx.get_active_memory() == before
+    results = list(lanes.each(lambda x: (x + 1) @ mx.ones((4, 4)), [mx.ones((4, 4)) * i for i in range(3)]))
+    before = mx.get_active_memory()
+    assert [np.array(r).tolist() for r in results] == [[[4.0 * (i + 1)] * 4] * 4 for i in range(3)]
+    assert mx.get_active_memory() == before
 
 
 def test_a_step_is_cut_for_every_lane(count):
