@@ -101,7 +101,7 @@ class Documents:
 
 def cycles(p: Base) -> list[tuple[int, int, float]]:
     """First step, steps and peak learning rate of each cycle of the schedule: warm restarts (Loshchilov and Hutter
-    2017, SGDR), after each of which what the end of the corpus teaches sits better than it did."""
+    2017, SGDR)."""
     restarts = [(p.steps + i * p.restart_steps, p.restart_steps, p.restart_learning_rate) for i in range(p.restarts)]
     return [(0, p.steps, p.learning_rate), *restarts]
 
