@@ -21,6 +21,7 @@ class World:
 
 # How much of each capability the chats and prompts hold, relative to the counts.
 SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "format": 0.75}
+TRAIN = SHARE | {"grounded": 2.0}  # of the chats that SFT learns from: reading is what it unlearns first
 
 
 def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
@@ -29,8 +30,9 @@ def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str
     from realign.lake.schemas import row_id
 
     found: dict[str, dict] = {}
+    share = TRAIN if part == "train" else SHARE
     for capability in chats.CAPABILITIES:
-        wanted = count if part == "evaluation" else round(count * SHARE[capability])
+        wanted = count if part == "evaluation" else round(count * share[capability])
         index = have = 0
         while have < wanted and index < 20 * wanted:  # a small world runs out of new questions
             q = chats.question(capability, p.seed, part, index, paths.TABLES)

@@ -54,6 +54,8 @@ def test_as_many_rows_as_asked_for(written):
                     if len(row["messages"]) == 1)
     assert all(found["evaluation", c] == 60 for c in chats.CAPABILITIES)
     assert all(found["prompts", c] == round(60 * world.SHARE[c]) for c in chats.CAPABILITIES)
+    learnt = Counter(row["capability"] for row in files["sft"] if row["split"] == "train")
+    assert learnt["grounded"] / learnt["refusal"] == world.TRAIN["grounded"] / world.TRAIN["refusal"] > 2
 
 
 def test_no_row_twice_and_no_prompt_in_two_parts(written):
