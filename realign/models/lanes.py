@@ -54,7 +54,7 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], *shared: Any) ->
     _settle((shared, items))
     for start in range(0, len(items), _count):
         pending = []
-        for item, (stream, thread) in zip(items[start:start + _count], _lanes(_count), strict=False):
+        for item, stream, thread in zip(items[start:start + _count], _streams(_count), _threads(_count), strict=False):
             with mx.stream(stream):
                 result = work(item)
             _settle(mx.random.state)  # of which the next item goes on
@@ -71,19 +71,15 @@ def _settle(arrays: Any) -> None:
 
 
 @cache
-def _lanes(count: int) -> list[tuple[mx.Stream, ThreadPoolExecutor]]:
-    """Stream and thread of every lane. Each has computed a product, one after the other, since neither BLAS nor MLX is
-    to be used for the first time by two threads at once."""
-    made = []
-    for number in range(1, count + 1):
-        stream, thread = _stream(), ThreadPoolExecutor(1, thread_name_prefix=f"lane-{number}")
-        with mx.stream(stream):
-            product = mx.ones((64, 64)) @ mx.ones((64, 64))
-        thread.submit(mx.eval, product).result()
-        made.append((stream, thread))
-    return made
+def _streams(count: int) -> list[mx.Stream]:
+    return [_stream() for _ in range(count)]
 
 
 def _stream() -> mx.Stream:
     """One whose work any thread may have done."""
     return mx.new_thread_unsafe_stream(mx.default_device())
+
+
+@cache
+def _threads(count: int) -> list[ThreadPoolExecutor]:
+    return [ThreadPoolExecutor(1, thread_name_prefix=f"lane-{i + 1}") for i in range(count)]

@@ -140,7 +140,14 @@ def gradients(model, value_and_grad, micro_batches: list[Batch]
               ) -> tuple[dict | None, mx.array, dict[str, mx.array]]:
     """Gradients, weight, and the loss with its statistics, each summed over the micro-batches."""
     totals, weight, grads = {}, mx.array(0.0), None
-    for (total, count, stats), grad in lanes.each(partial(value_and_grad, model), micro_batches, model):
+    own = model.trainable_parameters()
+
+    def differentiate(batch: Batch):
+        found = value_and_grad(model, batch)
+        model.update(own)  # in their place MLX leaves copies, which the thread of this batch's lane is yet to compute
+        return found
+
+    for (total, count, stats), grad in lanes.each(differentiate, micro_batches, model):
         grads = grad if grads is None else tree_map(mx.add, grads, grad)
         weight = weight + count
         for name, value in {"loss": total, **stats}.items():

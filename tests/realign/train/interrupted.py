@@ -26,7 +26,7 @@ import mlx_lm.models.qwen3  # noqa: E402, F401  (once, not in every life)
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
 from realign.evaluate.generate import Sampling  # noqa: E402
-from realign.models import build  # noqa: E402
+from realign.models import build, lanes  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
 from realign.train import checkpoint, group, loop, policy, preference, reward, sft  # noqa: E402
@@ -202,6 +202,8 @@ def die_at_save(nth: int) -> None:
 def main(objective: str, folder: str, how: str = "", at: str = "0", fault: str = "") -> None:
     """One life. At the end it prints the hashes of all weights (the critic's too), of the optimiser and of
     the random state, and the history; `FOLDER.batches` has the hash of every batch, those of rollouts too."""
+    if backend.start().device == "cpu":
+        lanes.use(2)  # here, since the threads of a stream do not come along with a fork
     if fault:
         FAULTS[fault]()
     if how == "save":
