@@ -25,6 +25,8 @@ from mlx_lm.models.cache import (
 )
 
 from realign.errors import UserError
+from realign.models import fastmath
+from realign.models.shared import SharedKVCache
 
 PREFILL_CHUNK = 512  # prompt tokens a forward pass: bounds the attention scores, which grow with its square
 # Share of the pool that must have finished before rows leave and join, since each change copies the cache.
@@ -126,9 +128,9 @@ def generate(
     sheet = _Sheet(_limits(model, prompts, settings.max_tokens))
     # Longest first, so that the largest batch comes first and later rows fit under the pool's padding.
     waiting = sorted(range(len(prompts)), key=lambda r: (len(prompts[r]), tuple(prompts[r]), -r))
-    pool = None
+    pool, share = None, _worth_sharing(model, prompts)
     with _evaluating(model):
-        while pool := _refill(model, pool, sheet.done, waiting, prompts, settings.batch_size):
+        while pool := _refill(model, pool, sheet.done, waiting, prompts, settings.batch_size, share):
             logits = model(mx.array(pool.inputs)[:, None], cache=pool.cache)[:, -1].astype(mx.float32)
             steps = sheet.lengths[pool.rows]
             drawn = sample(_near(logits), settings, lambda attempt: uniform(seed, pool.rows, steps, attempt))
@@ -243,6 +245,7 @@ def _refill(
     waiting: list[int],
     prompts: Sequence[Sequence[int]],
     batch_size: int,
+    share: bool,
 ) -> _Pool | None:
     """The pool without its finished rows and with waiting ones in their place; None when all is finished."""
     if pool is not None:
@@ -254,7 +257,7 @@ def _refill(
     fresh = [waiting.pop() for _ in range(min(room, len(waiting)))]
     if not fresh:
         return pool
-    added = _prefill(model, np.array(fresh), [prompts[r] for r in fresh])
+    added = _prefill(model, np.array(fresh), [prompts[r] for r in fresh], share)
     return added if pool is None else _join(pool, added)
 
 
@@ -272,8 +275,16 @@ def _join(pool: _Pool, added: _Pool) -> _Pool:
     )
 
 
-def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]]) -> _Pool:
-    """The cache after all but the last token of each prompt; a prompt that comes twice is read once."""
+def _worth_sharing(model: nn.Module, prompts: Sequence[Sequence[int]]) -> bool:
+    """Whether the cache keeps a prompt once for all its samples: where that is quick, and there are several."""
+    return (fastmath.installed() and 2 * len({tuple(p) for p in prompts}) <= len(prompts)
+            and min(map(len, prompts), default=0) > 1
+            and all(type(layer) in (KVCache, ArraysCache) for layer in make_prompt_cache(model)))
+
+
+def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]], share: bool) -> _Pool:
+    """The cache after all but the last token of each prompt; a prompt that comes twice is read once, and is kept
+    once where the rows `share` it."""
     distinct = {tuple(p): None for p in prompts}
     place = {p: i for i, p in enumerate(distinct)}
     width = max(len(p) for p in distinct) - 1
@@ -286,12 +297,13 @@ def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]]) -
         # The logits are never evaluated, so the last layer's output and the head cost nothing here.
         model(mx.array(tokens[:, start:start + PREFILL_CHUNK]), cache=cache)
         mx.eval([layer.state for layer in cache])
-    inputs = np.array([p[-1] for p in prompts], dtype=np.int32)
-    pool = _Pool(rows, inputs, cache)
-    if len(distinct) < len(prompts):
-        for layer in cache:
-            layer.filter(mx.array([place[tuple(p)] for p in prompts]))
-    return pool
+    owner = [place[tuple(p)] for p in prompts]
+    for number, layer in enumerate(cache):
+        if share and isinstance(layer, BatchKVCache):
+            cache[number] = SharedKVCache(layer, owner)
+        elif len(distinct) < len(prompts):
+            layer.filter(mx.array(owner))
+    return _Pool(rows, np.array([p[-1] for p in prompts], dtype=np.int32), cache)
 
 
 def _batched(layer: object, padding: list[int]) -> BatchKVCache | BatchRotatingKVCache | ArraysCache:

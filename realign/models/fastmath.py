@@ -6,6 +6,8 @@ On Linux CPU `mx.exp`, `mx.sigmoid` and `mx.softmax` are scalar code: 12–16 ns
 from this module. `install()` also puts it under mlx-lm's models; only the backend calls that.
 """
 
+from dataclasses import dataclass
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -120,8 +122,50 @@ def _causal(q, k, v):
     return blocks[0] if len(blocks) == 1 else mx.concatenate(blocks, axis=-2)
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Keys, or values, of rows that go on from prompts which several of them share."""
+
+    prompts: mx.array  # (P, H, L, D)
+    rows: mx.array  # (B, H, M, D), what is each row's own
+    seats: mx.array | None  # (P, S) rows of every prompt, any of them where it has fewer; None: 0, 1, 2, ...
+    place: mx.array | None  # (B,) where in `seats` a row is; None: 0, 1, 2, ...
+
+    def together(self, x: mx.array) -> mx.array:
+        """(B, H, T, D) by prompts, (P, H, S x T, D)."""
+        (_, heads, length, width), prompts = x.shape, self.prompts.shape[0]
+        x = x.reshape(prompts, -1, heads, length, width) if self.seats is None else x[self.seats]
+        return x.swapaxes(1, 2).reshape(prompts, heads, -1, width)
+
+    def apart(self, x: mx.array, length: int) -> mx.array:
+        """(P, H, S x T, D) by rows, (B, H, T, D), where T is `length`."""
+        prompts, heads, _, width = x.shape
+        x = x.reshape(prompts, heads, -1, length, width).swapaxes(1, 2).reshape(-1, heads, length, width)
+        return x if self.place is None else x[self.place]
+
+
+def _attend_shared(q, k: Shared, v: Shared, mask):
+    """As on whole rows, the prompts first; but what the rows of a prompt ask of it is one matrix product, where row by
+    row BLAS spends its time copying the prompt's keys."""
+    batch, heads, length, width = q.shape
+    groups = heads // k.rows.shape[1]
+    q = q.reshape(batch, -1, groups * length, width)
+    ahead = k.apart(k.together(q) @ k.prompts.swapaxes(-1, -2), groups * length)
+    scores = mx.concatenate([ahead, q @ k.rows.swapaxes(-1, -2)], axis=-1)
+    bias = mx.where(mask, 0.0, MASKED).astype(q.dtype)
+    if groups > 1:
+        bias = mx.concatenate([bias] * groups, axis=2)
+    weights = softmax(scores + bias)
+    past = k.prompts.shape[2]
+    seen = v.apart(v.together(weights[..., :past]) @ v.prompts, groups * length)
+    return (seen + weights[..., past:] @ v.rows).reshape(batch, heads, length, -1)
+
+
 def attention(q, k, v, *, scale, mask=None, sinks=None, **rest):
-    """Scaled dot-product attention with the signature of `mx.fast.scaled_dot_product_attention`."""
+    """Scaled dot-product attention with the signature of `mx.fast.scaled_dot_product_attention`; keys and values may
+    be `Shared`, with a mask of booleans."""
+    if isinstance(k, Shared):
+        return _attend_shared(q * scale, k, v, mask)
     if not _fast(q) or sinks is not None:
         return _mlx_attention(q, k, v, scale=scale, mask=mask, sinks=sinks, **rest)
     groups = q.shape[1] // k.shape[1]
@@ -144,6 +188,11 @@ def conv1d(layer: nn.Conv1d, x: mx.array) -> mx.array:
     length = x.shape[1] - taps + 1
     y = sum(x[:, i:i + length] * layer.weight[:, i, 0] for i in range(taps))
     return y + layer.bias if "bias" in layer else y
+
+
+def installed() -> bool:
+    """Whether these functions are in use."""
+    return _enabled
 
 
 def install() -> None:

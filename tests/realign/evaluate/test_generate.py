@@ -15,6 +15,7 @@ from mlx_lm.models.cache import BatchKVCache, QuantizedKVCache
 
 from realign.errors import UserError
 from realign.evaluate.generate import Sampling, generate, sample, uniform
+from realign.models.shared import SharedKVCache
 
 VOCABULARY = 61
 CHI_SQUARE_999 = {5: 20.515, 7: 24.322}  # 0.999 quantile by degrees of freedom (any statistics table)
@@ -207,6 +208,55 @@ def test_repeats_of_a_prompt_are_different_samples_read_once(model, prompts, mon
     assert widths[0] == (2, len(prompts[2]) - 1)
     assert len({tuple(c.tokens) for c in found}) == 12
     assert_fresh(model, repeated, found)
+
+
+# --- samples that share prompts
+
+@pytest.fixture
+def several(prompts):
+    """Three to five samples of every prompt of two tokens or more, out of order."""
+    rng = np.random.default_rng(8)
+    rows = [p for p in prompts if len(p) > 1 for _ in range(rng.integers(3, 6))]
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
+@pytest.fixture
+def shared_masks(monkeypatch):
+    """Shape of every mask that shared prompts gave, in the order of the forward passes."""
+    shapes, original = [], SharedKVCache.make_mask
+
+    def noted(self, *args, **more):
+        shapes.append(original(self, *args, **more).shape)
+        return original(self, *args, **more)
+
+    monkeypatch.setattr(SharedKVCache, "make_mask", noted)
+    return shapes
+
+
+@pytest.mark.parametrize("batch_size", [5, 16, 64])
+@pytest.mark.parametrize("kind", ["model", "short_convolutions"])
+def test_samples_of_shared_prompts_agree_with_a_fresh_forward_pass(kind, batch_size, several, shared_masks, request):
+    chosen = request.getfixturevalue(kind)
+    how = Sampling(16, stop_tokens=tuple(range(8)), batch_size=batch_size)
+    found = generate(chosen, several, how, seed=5)
+    assert len({shape[0] for shape in shared_masks}) > 2  # rows left, and others joined
+    assert_fresh(chosen, several, found)
+
+
+def test_a_cache_that_gives_rows_the_prompt_of_another_is_caught(model, several, monkeypatch):
+    original = SharedKVCache.__init__
+    monkeypatch.setattr(SharedKVCache, "__init__", lambda self, prompts, owner: original(self, prompts, owner[::-1]))
+    with pytest.raises(AssertionError):
+        assert_fresh(model, several, generate(model, several, Sampling(6), seed=5))
+
+
+def test_prompts_are_shared_only_where_there_are_several_samples_of_them(model, prompts, shared_masks):
+    generate(model, prompts, Sampling(3), seed=0)
+    generate(model, [*prompts, [7]] * 2, Sampling(3), seed=0)  # one has a single token: nothing goes before it
+    assert not shared_masks
+    long = [p for p in prompts if len(p) > 1]
+    generate(model, long * 2, Sampling(3), seed=0)
+    assert shared_masks[0] == (2 * len(long), 1, 1, max(map(len, long)))
 
 
 # --- the distribution of what is drawn
