@@ -161,15 +161,15 @@ def grpo(start: Start, before: dict) -> None:
 
 
 def ppo(start: Start, before: dict) -> None:
-    """As many answers a prompt as GRPO samples, each with values of a critic as large as the policy."""
-    from realign.models import build, heads
+    """As many answers a prompt as GRPO samples, each with the critic's values."""
+    from realign.models import heads
     from realign.train import policy
 
     how = policy.PolicySettings(
         algorithm="ppo", rollouts=len(start.windows.all_steps), prompts_per_rollout=BATCH * SAMPLES,
         minibatch=BATCH * SAMPLES, epochs=1, kl_penalty=BETA, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5,
         clip=0.2, discount=1.0, gae_lambda=0.95)
-    model = policy.ActorCritic(start.model, heads.ScalarModel(build.load(str(start.folder))[0]))
+    model = heads.ScalarModel(start.model)
     prompts = [prompt["tokens"] for prompt in start.data.prompts for _ in range(SAMPLES)]
     train(start, model, policy.objective(how), rollouts(start, model, how, prompts), "ppo", before)
 

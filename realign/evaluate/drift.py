@@ -18,8 +18,7 @@ BATCH = 32  # rows
 
 def response_logits(model, batch: dict) -> mx.array:
     """Logits (N, V) at the positions whose next token was sampled."""
-    hidden = prefix.hidden(model, batch)
-    return project(model, hidden.reshape(-1, hidden.shape[-1])[batch["positions"]])
+    return project(model, prefix.at_targets(model, batch))
 
 
 def drift(policy, reference, rows: Sequence[Encoded], pad_token: int) -> tuple[Metric, Metric]:

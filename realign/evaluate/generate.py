@@ -26,6 +26,7 @@ from mlx_lm.models.cache import (
 
 from realign.errors import UserError
 from realign.models import fastmath
+from realign.models.heads import hidden_states, project
 from realign.models.shared import SharedKVCache
 
 PREFILL_CHUNK = 512  # prompt tokens a forward pass: bounds the attention scores, which grow with its square
@@ -62,12 +63,14 @@ class Completion:
     """What was sampled for one prompt.
 
     `logprobs`: float32, nats, each token under the model's own distribution (temperature 1, all tokens).
+    `values`: float32, what `head` said before each token; 0 without one.
     A stop token that was sampled is the last of `tokens`, and then `stopped` is True.
     """
 
     tokens: list[int]
     logprobs: np.ndarray
     stopped: bool
+    values: np.ndarray
 
 
 @dataclass
@@ -86,20 +89,22 @@ class _Sheet:
         self.limits = limits
         self.tokens = np.zeros((limits.size, limits.max(initial=0)), dtype=np.int32)
         self.logprobs = np.zeros(self.tokens.shape, dtype=np.float32)
+        self.values = np.zeros(self.tokens.shape, dtype=np.float32)
         self.lengths = np.zeros(limits.size, dtype=np.int64)
         self.stopped = np.zeros(limits.size, dtype=bool)
         self.done = np.zeros(limits.size, dtype=bool)
 
-    def write(self, rows: np.ndarray, tokens: np.ndarray, logprobs: np.ndarray, stop: tuple[int, ...]) -> int:
+    def write(self, rows: np.ndarray, tokens: np.ndarray, logprobs: np.ndarray, values: np.ndarray,
+              stop: tuple[int, ...]) -> int:
         """Add one token to each row that is not done; how many rows this finished."""
         live = ~self.done[rows]
-        rows, tokens, logprobs = rows[live], tokens[live], logprobs[live]
+        rows, tokens, logprobs, values = rows[live], tokens[live], logprobs[live], values[live]
         if not np.isfinite(logprobs).all():
             bad = rows[~np.isfinite(logprobs)][0]
             raise UserError("the model's logits are not finite", where=f"prompt {bad}",
                             fix="go back to an earlier checkpoint; its training may have diverged")
         at = self.lengths[rows]
-        self.tokens[rows, at], self.logprobs[rows, at] = tokens, logprobs
+        self.tokens[rows, at], self.logprobs[rows, at], self.values[rows, at] = tokens, logprobs, values
         self.lengths[rows] = at + 1
         self.stopped[rows] = np.isin(tokens, stop)
         self.done[rows] = self.stopped[rows] | (at + 1 == self.limits[rows])
@@ -107,8 +112,8 @@ class _Sheet:
 
     def completions(self) -> list[Completion]:
         """One for each row."""
-        rows = zip(self.tokens, self.logprobs, self.lengths, self.stopped, strict=True)
-        return [Completion(t[:n].tolist(), p[:n].copy(), bool(s)) for t, p, n, s in rows]
+        rows = zip(self.tokens, self.logprobs, self.lengths, self.stopped, self.values, strict=True)
+        return [Completion(t[:n].tolist(), p[:n].copy(), bool(s), v[:n].copy()) for t, p, n, s, v in rows]
 
 
 def generate(
@@ -117,12 +122,14 @@ def generate(
     settings: Sampling,
     *,
     seed: int,
+    head: nn.Module | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Completion]:
     """One completion for each prompt, in the order of the prompts; repeat a prompt for several samples of it.
 
     A row ends at a stop token, after `max_tokens` or where the model's window is full. The model is in
-    evaluation mode meanwhile. `progress` is told the number of rows that have just finished.
+    evaluation mode meanwhile. `head` makes of the hidden states (B, D) that tokens are sampled from one number each,
+    the `values` of the completions. `progress` is told the number of rows that have just finished.
     Raises UserError for a prompt that is empty or leaves no room in the window, and for non-finite logits.
     """
     sheet = _Sheet(_limits(model, prompts, settings.max_tokens))
@@ -131,14 +138,25 @@ def generate(
     pool, share = None, _worth_sharing(model, prompts)
     with _evaluating(model):
         while pool := _refill(model, pool, sheet.done, waiting, prompts, settings.batch_size, share):
-            logits = model(mx.array(pool.inputs)[:, None], cache=pool.cache)[:, -1].astype(mx.float32)
+            logits, values = _forward(model, head, pool)
             steps = sheet.lengths[pool.rows]
             drawn = sample(_near(logits), settings, lambda attempt: uniform(seed, pool.rows, steps, attempt))
             pool.inputs, logprobs = (np.asarray(a) for a in drawn)
-            finished = sheet.write(pool.rows, pool.inputs, logprobs, settings.stop_tokens)
+            finished = sheet.write(pool.rows, pool.inputs, logprobs, values, settings.stop_tokens)
             if progress is not None and finished:
                 progress(finished)
     return sheet.completions()
+
+
+def _forward(model: nn.Module, head: nn.Module | None, pool: _Pool) -> tuple[mx.array, np.ndarray]:
+    """Logits (B, V) of every row's next token, and what the head says before it (B,); 0 where there is none."""
+    inputs = mx.array(pool.inputs)[:, None]
+    if head is None:
+        return model(inputs, cache=pool.cache)[:, -1].astype(mx.float32), np.zeros(len(inputs), np.float32)
+    hidden = hidden_states(model, inputs, pool.cache)[:, -1]
+    logits, values = project(model, hidden).astype(mx.float32), head(hidden).squeeze(-1).astype(mx.float32)
+    mx.eval(logits, values)
+    return logits, np.asarray(values)
 
 
 def sample(logits: Array, settings: Sampling, draw: Callable[[int], np.ndarray]) -> tuple[Array, Array]:

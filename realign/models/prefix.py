@@ -46,6 +46,12 @@ def hidden(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:
     return hidden_states(model, inputs, [_handed(layer, batch["owner"]) for layer in cache])
 
 
+def at_targets(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:
+    """Those hidden states (N, D) at the batch's `positions`, from which the targets are predicted."""
+    found = hidden(model, batch)
+    return found.reshape(-1, found.shape[-1])[batch["positions"]]
+
+
 def _empty(layer: KVCache | ArraysCache, padding: mx.array) -> _Beginnings | ArraysCache:
     own = padding + 0  # layers count theirs down in place
     if isinstance(layer, KVCache):

@@ -16,12 +16,12 @@ import numpy as np
 
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
-from realign.models.chat import Encoded
+from realign.evaluate.generate import Completion
 from realign.train.advantages import group_relative
 from realign.train.loop import Batch, Loss
 from realign.train.losses.policy import Grpo, grpo_loss, kl_estimate, weighted
 from realign.train.losses.tokens import entropy, place, policy_terms, token_logprobs
-from realign.train.policy import Columns, Rollouts
+from realign.train.policy import Columns
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def _terms(model: nn.Module, batch: Batch, kl: str) -> tuple[mx.array, mx.array,
     return logprobs, divergence, entropy(mx.stop_gradient(logits))
 
 
-def estimate(made: Rollouts, rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
-    """Each row's advantage over its group, at each of its sampled tokens; 0 in a group that earned alike."""
-    groups = rewards.astype(np.float64).reshape(-1, made.settings.samples)
+def estimate(settings: GroupSettings, samples: Sequence[Completion], rewards: np.ndarray) -> Columns:
+    """Each answer's advantage over its group, at each of its tokens; 0 in a group that earned alike."""
+    groups = rewards.astype(np.float64).reshape(-1, settings.samples)
     # Relative to the first of the group, so that equal rewards leave exactly 0 and no rounding of their mean.
-    advantages = group_relative(groups - groups[:, :1], made.settings.scale).reshape(-1)
-    each = zip(rows, advantages, strict=True)
-    return {"advantages": [np.full(sum(row.mask), advantage, np.float32) for row, advantage in each]}
+    advantages = group_relative(groups - groups[:, :1], settings.scale).reshape(-1)
+    each = zip(samples, advantages, strict=True)
+    return {"advantages": [np.full(len(sample.tokens), advantage, np.float32) for sample, advantage in each]}

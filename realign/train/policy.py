@@ -1,6 +1,7 @@
 """On-policy training: roll out, score, estimate advantages, update. With a critic here, without in `group`.
 
-A policy with its critic is one model to the loop; a rollout is made when the loop asks for its first batch,
+The critic is a head on the policy's own hidden states: no second model in memory, and its values come with sampling
+and with the update. Policy and head are one model to the loop, a ScalarModel; a rollout is made when the loop asks for its first batch,
 from the policy as it then is, and serves `epochs` passes of minibatches. Checkpoints fall between rollouts.
 """
 
@@ -14,10 +15,10 @@ import numpy as np
 
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
-from realign.evaluate.generate import Sampling, generate
+from realign.evaluate.generate import Completion, Sampling, generate
 from realign.models import lanes, prefix
 from realign.models.chat import Encoded
-from realign.models.heads import ScalarModel
+from realign.models.heads import ScalarModel, project
 from realign.train import responses
 from realign.train.advantages import gae, whiten
 from realign.train.batches import cut
@@ -68,23 +69,14 @@ class PolicySettings:
                             "policy no longer gives", fix="set epochs to 1, or take ppo")
 
 
-class ActorCritic(nn.Module):
-    """The policy and a critic of its own, updated together."""
-
-    def __init__(self, policy: nn.Module, critic: ScalarModel):
-        super().__init__()
-        self.policy = policy
-        self.critic = critic
-
-
 def objective(settings: PolicySettings) -> Loss:
     """Clipped surrogate (or A2C), value loss, exact KL penalty, entropy bonus, summed over sampled tokens."""
 
-    def loss(model: ActorCritic, batch: Batch):
+    def loss(model: ScalarModel, batch: Batch):
         ones = mx.ones(batch["targets"].shape)
-        logits = response_logits(model.policy, batch)[None]
+        hidden = prefix.at_targets(model.trunk, batch)[None]
+        logits, values = project(model.trunk, hidden), model.head(hidden).squeeze(-1)
         logprobs, spread, kl = policy_terms(logits, batch["targets"], batch["reference_logits"])
-        values = _values(model.critic, batch)[None]
         if settings.algorithm == "ppo":
             surrogate, weight, stats = ppo_loss(logprobs, batch["logprobs"], batch["advantages"], ones,
                                                 settings.clip, settings.clip)
@@ -131,16 +123,9 @@ def over_rows(
     return found
 
 
-def _values(critic: ScalarModel, batch: Batch) -> mx.array:
-    """What the critic expects at every sampled token, (N,)."""
-    hidden = prefix.hidden(critic.trunk, batch)
-    return critic.head(hidden.reshape(-1, hidden.shape[-1])[batch["positions"]]).squeeze(-1)
-
-
-def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarray) -> Columns:
+def critic_estimate(s: PolicySettings, samples: Sequence[Completion], rewards: np.ndarray) -> Columns:
     """Values, whitened GAE advantages and returns; the reward stands on the last sampled token."""
-    s = made.settings
-    values = over_rows(made.model.critic, rows, made.micro, made.pad_token, _values)
+    values = [sample.values for sample in samples]
     lengths = [len(v) for v in values]
     shape = (len(values), max(lengths))
     mask, value, reward = (np.zeros(shape, np.float32) for _ in range(3))
@@ -155,8 +140,8 @@ def critic_estimate(made: "Rollouts", rows: Sequence[Encoded], rewards: np.ndarr
 
 @dataclass
 class Rollouts:
-    """The loop's batches. `model` is what the loop trains: an ActorCritic, or the policy alone where
-    `estimate` asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of the penalty.
+    """The loop's batches. `model` is what the loop trains: the policy with its critic's head, or the policy alone
+    where `estimate` asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of the penalty.
     At most `micro` responses go through a model at once (0: a minibatch), but in sampling and in `reward`."""
 
     model: nn.Module
@@ -167,7 +152,7 @@ class Rollouts:
     settings: RolloutSettings
     seed: int
     pad_token: int
-    estimate: Callable[["Rollouts", Sequence[Encoded], np.ndarray], Columns] = critic_estimate
+    estimate: Callable[[RolloutSettings, Sequence[Completion], np.ndarray], Columns] = critic_estimate
     micro: int = 0
     _current: tuple[int, Rollout, list[np.ndarray]] | None = None
     _figures: dict = field(default_factory=dict)
@@ -178,6 +163,10 @@ class Rollouts:
             raise UserError(f"prompts_per_rollout is {wanted}", fix="lower it, or bring more prompts",
                             expected=f"from 1 to the {there} prompts that there are")
         self.micro = self.micro or self.settings.minibatch
+
+    @property
+    def policy(self) -> nn.Module:
+        return self.model.trunk if isinstance(self.model, ScalarModel) else self.model
 
     @property
     def steps_per_rollout(self) -> int:
@@ -212,7 +201,9 @@ class Rollouts:
         drawn = self.sampling.max_tokens
         rows = [Encoded([*p, *[self.pad_token] * drawn], [0] * len(p) + [1] * drawn)
                 for p in longest[:-(-count // samples)] for _ in range(samples)]
-        columns = self._columns(rows, [np.zeros(drawn, np.float32)] * len(rows), np.zeros(len(rows), np.float32))
+        nothing = np.zeros(drawn, np.float32)
+        samples = [Completion([self.pad_token] * drawn, nothing, False, nothing)] * len(rows)
+        columns = self._columns(rows, samples, np.zeros(len(rows), np.float32))
         return [self._batch(Rollout(rows, columns), np.arange(min(count, len(rows))))]
 
     @property
@@ -240,12 +231,12 @@ class Rollouts:
         picks = rng.choice(len(self.prompts), self.settings.prompts_per_rollout, replace=False)
         prompts = [self.prompts[i] for i in picks for _ in range(self.settings.samples)]
         self.model.eval()
-        policy = self.model.policy if isinstance(self.model, ActorCritic) else self.model
-        samples = generate(policy, prompts, self.sampling, seed=int(rng.integers(2**31)))
+        head = self.model.head if isinstance(self.model, ScalarModel) else None
+        samples = generate(self.policy, prompts, self.sampling, seed=int(rng.integers(2**31)), head=head)
         rows = [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens)) for p, s in
                 zip(prompts, samples, strict=True)]
         rewards = self._rewards(rows)
-        columns = self._columns(rows, [s.logprobs for s in samples], rewards)
+        columns = self._columns(rows, samples, rewards)
         self.model.train()
         length = float(np.mean([len(s.tokens) for s in samples]))
         self._figures = {"reward": float(rewards.mean()), "length": length}
@@ -254,8 +245,9 @@ class Rollouts:
             self._figures["alike"] = float((groups == groups[:, :1]).all(axis=1).mean())
         return Rollout(rows, columns)
 
-    def _columns(self, rows: Sequence[Encoded], logprobs: list[np.ndarray], rewards: np.ndarray) -> Columns:
-        return {"logprobs": logprobs, **self.estimate(self, rows, rewards), **self._reference(rows)}
+    def _columns(self, rows: Sequence[Encoded], samples: Sequence[Completion], rewards: np.ndarray) -> Columns:
+        return {"logprobs": [s.logprobs for s in samples], **self.estimate(self.settings, samples, rewards),
+                **self._reference(rows)}
 
     def _rewards(self, rows: Sequence[Encoded]) -> np.ndarray:
         rewards = np.asarray(self.reward(rows))
@@ -275,10 +267,7 @@ class Rollouts:
         return {name: over_rows(self.reference, rows, self.micro, self.pad_token, of)}
 
     def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
-        models = [self.model, self.reference]
-        if isinstance(self.model, ActorCritic):
-            models[:1] = [self.model.policy, self.model.critic]
-        batch = responses.batch_of([rollout.rows[i] for i in picks], self.pad_token, models)
+        batch = responses.batch_of([rollout.rows[i] for i in picks], self.pad_token, [self.policy, self.reference])
         for name, column in rollout.columns.items():
             batch[name] = mx.array(np.concatenate([column[i] for i in picks]))[None]
         return batch

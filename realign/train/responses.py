@@ -8,7 +8,6 @@ import numpy as np
 
 from realign.models import prefix
 from realign.models.chat import Encoded
-from realign.models.heads import ScalarModel
 from realign.train import sft
 from realign.train.batches import pad
 from realign.train.loop import Batch
@@ -19,8 +18,7 @@ WORTH = 0.8  # of the padded tokens of whole rows: with more than that, sharing 
 def batch_of(rows: Sequence[Encoded], pad_token: int, models: Sequence[nn.Module]) -> Batch:
     """An SFT batch with its `targets` (1, N), for all of `models`; or, where that saves enough, one whose rows are
     responses alone and whose prompts are what `prefix.hidden` reads."""
-    trunks = [model.trunk if isinstance(model, ScalarModel) else model for model in models]
-    shared = _shared(rows, pad_token) if all(map(prefix.can_share, trunks)) else None
+    shared = _shared(rows, pad_token) if all(map(prefix.can_share, models)) else None
     batch = shared or sft.batch_of(rows, pad_token)
     return batch | {"targets": batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]}
 

@@ -7,8 +7,9 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
+from realign.models import prefix
 from realign.models.chat import Encoded
-from realign.models.heads import hidden_states, project
+from realign.models.heads import project
 from realign.train.batches import cut, heaviest, pad, plan
 from realign.train.losses.tokens import token_logprobs
 from realign.train.loop import Batch
@@ -30,8 +31,7 @@ def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, dict[str, 
     if positions.size == 0:  # MLX finds no argmax of nothing
         nothing = mx.array(0.0)
         return nothing, nothing, {"accuracy": nothing}
-    hidden = hidden_states(model, tokens[:, :-1])
-    logits = project(model, hidden.reshape(-1, hidden.shape[-1])[positions])
+    logits = project(model, prefix.at_targets(model, batch))
     targets = tokens[:, 1:].reshape(-1)[positions]
     total = -token_logprobs(logits, targets).sum()
     right = (logits.argmax(-1) == targets).sum().astype(mx.float32)

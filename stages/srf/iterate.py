@@ -117,7 +117,7 @@ def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: P
     from realign.models import build
     from stages.srf import policies
     from stages.srf.measure import measure
-    from stages.srf.rl import Rl, knobs, load_models, start, verifier
+    from stages.srf.rl import Rl, knobs, load_models, verifier
 
     rl = params.load("srf.rl", Rl)
     reward_folder = _retrain(number, before, p, data, scratch)
@@ -125,7 +125,7 @@ def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: P
     turned, limits = knobs(replace(rl, rollouts=p.rollouts, seed=rl.seed + 1000 * number))
     held_out = _held_out(data)
     policy, measured, _, _ = policies.optimise(
-        start(before.policy, reward_folder, models), models, source.prompts(data, "prompts"), turned, limits,
+        lambda: build.load(str(before.policy))[0], models, source.prompts(data, "prompts"), turned, limits,
         lambda tuned: measure(tuned, models, held_out, rl.max_tokens, rl.seed), max_tokens=rl.max_tokens,
         seed=rl.seed + 1000 * number, scratch=scratch / f"policy_checkpoint_{number}",
         origin=build.fingerprint(str(before.policy)) + build.fingerprint(str(reward_folder)),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import mlx.nn as nn
 import numpy as np
 
 from realign.evaluate import capabilities
@@ -17,8 +18,9 @@ from realign.evaluate.generate import Sampling
 from realign.evaluate.scorers import Scorer
 from realign.metrics import Metric, exact
 from realign.models.chat import prompt_tokens
+from realign.models.heads import ScalarModel
 from realign.train import checkpoint, loop, memory, tripwires
-from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
+from realign.train.policy import PolicySettings, Rollouts, objective
 from realign.train.progress import bar
 from stages.srf.measure import Measured, Models, rewarder, sampled, texts
 
@@ -119,16 +121,16 @@ def gaming(limits: Limits, before: dict[str, float]) -> tripwires.Wire:
     return lambda history: watch([first, *history])
 
 
-def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict], knobs: Knobs, limits: Limits,
+def optimise(start: Callable[[], nn.Module], models: Models, prompts: Sequence[dict], knobs: Knobs, limits: Limits,
              judge: Callable[[object], Measured], *, max_tokens: int, seed: int, scratch: Path, origin: str,
              verifier: Verifier | None = None):
-    """`(policy, measured, history, attempts)`: train from `start()`, `(policy, critic)`, until an attempt keeps its
-    limits or none is left; the last attempt stands then, for the gate to judge."""
+    """`(policy, measured, history, attempts)`: train from the policy `start()` until an attempt keeps its limits or
+    none is left; the last attempt stands then, for the gate to judge."""
     tokens = [prompt_tokens(models.tokenizer, chat["messages"]) for chat in prompts]
     sampling = Sampling(max_tokens, 1.0, stop_tokens=capabilities.stop_tokens(models.tokenizer))
     attempts: list[Attempt] = []
     while True:
-        pair = ActorCritic(*start())
+        pair = ScalarModel(start())
         rollouts = Rollouts(pair, models.reference, tokens, rewarder(models, prompts), sampling, knobs.policy, seed,
                             models.pad)
         mark = checkpoint.fingerprint(asdict(knobs), asdict(limits), origin, seed, tokens,
@@ -136,25 +138,25 @@ def optimise(start: Callable[[], tuple], models: Models, prompts: Sequence[dict]
         validate = verifier and partial(validated, verifier, models, rollouts, limits)
         history, said = _train(pair, rollouts, knobs, limits, validate, every=verifier.every if verifier else 0,
                                mark=mark, scratch=scratch / f"attempt_{len(attempts) + 1}")
-        measured = judge(pair.policy)
+        measured = judge(pair.trunk)
         fault = said.split()[0] if said else fault_of(measured.kl.value, measured.entropy.value, limits)
         attempts.append(Attempt(fault, knobs))
         if fault is None or len(attempts) == limits.attempts:
-            return pair.policy, measured, history, attempts
+            return pair.trunk, measured, history, attempts
         knobs = remedy(knobs, fault)
 
 
 def validated(verifier: Verifier, models: Models, rollouts: Rollouts, limits: Limits,
-              pair: ActorCritic) -> dict[str, float]:
+              pair: ScalarModel) -> dict[str, float]:
     """The verifier's figures, and the `objective` that the best weights have least of: the later ones, unless
     the verifier fell by `gaming_fall` times the share of the run between."""
-    found = verifier.figures(pair.policy, models, rollouts.sampling.max_tokens, rollouts.seed)
+    found = verifier.figures(pair.trunk, models, rollouts.sampling.max_tokens, rollouts.seed)
     later = limits.gaming_fall * rollouts.made / rollouts.settings.rollouts
     return {"objective": -found["verifier"] - later, **found}
 
 
-def _train(pair: ActorCritic, rollouts: Rollouts, knobs: Knobs, limits: Limits,
-           validate: Callable[[ActorCritic], dict[str, float]] | None, *, every: int, mark: str, scratch: Path):
+def _train(pair: ScalarModel, rollouts: Rollouts, knobs: Knobs, limits: Limits,
+           validate: Callable[[ScalarModel], dict[str, float]] | None, *, every: int, mark: str, scratch: Path):
     """`(history, wire)` of one training, validated `every` so many rollouts: the wire that was touched, in the
     middle or in the end, else None. The pair is left at its best weights, the last where nothing validates."""
     loss, steps = objective(knobs.policy), rollouts.steps_per_rollout

@@ -82,19 +82,6 @@ def load_models(reward_model):
     return Models(tokenizer, reference, scored, own, build.pad_token(tokenizer)), config
 
 
-def start(policy_folder, reward_folder, models):
-    """A maker of fresh `(policy, critic)`. The critic begins as the reward model; where that has a tokenizer of its
-    own, it begins as the policy with a new head, since it reads the policy's tokens."""
-    from realign.models import build, heads
-
-    def policy():
-        return build.load(str(policy_folder))[0]
-
-    if models.reward_tokenizer is None:
-        return lambda: (policy(), heads.load_scalar(reward_folder)[0])
-    return lambda: (policy(), heads.ScalarModel(policy()))
-
-
 def run() -> str:
     from realign.lake.atomic import atomic_directory
     from realign.metrics import mean
@@ -113,7 +100,7 @@ def run() -> str:
 
     before = judged(models.reference)
     policy, after, history, attempts = policies.optimise(
-        start(sft, reward_folder, models), models, source.prompts(data, "prompts"), *knobs(p), judged,
+        lambda: build.load(str(sft))[0], models, source.prompts(data, "prompts"), *knobs(p), judged,
         max_tokens=p.max_tokens,
         seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
         origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)),

@@ -15,6 +15,7 @@ from mlx_lm.models.cache import BatchKVCache, QuantizedKVCache
 
 from realign.errors import UserError
 from realign.evaluate.generate import Sampling, generate, sample, uniform
+from realign.models.heads import ScalarModel
 from realign.models.shared import SharedKVCache
 
 VOCABULARY = 61
@@ -208,6 +209,17 @@ def test_repeats_of_a_prompt_are_different_samples_read_once(model, prompts, mon
     assert widths[0] == (2, len(prompts[2]) - 1)
     assert len({tuple(c.tokens) for c in found}) == 12
     assert_fresh(model, repeated, found)
+
+
+def test_a_head_says_its_number_of_the_state_that_each_token_is_sampled_from(model, prompts):
+    scored = ScalarModel(model)
+    scored.head.weight, scored.head.bias = mx.random.normal((1, 32), key=mx.random.key(1)), mx.array([0.5])
+    how = Sampling(16, stop_tokens=tuple(range(8)), batch_size=4)
+    found = generate(model, prompts, how, seed=5, head=scored.head)
+    assert tokens_of(found) == tokens_of(generate(model, prompts, how, seed=5))
+    for prompt, completion in zip(prompts, found, strict=True):
+        fresh = np.array(scored(mx.array([prompt + completion.tokens])))[0, len(prompt) - 1:-1]
+        np.testing.assert_allclose(completion.values, fresh, atol=1e-4)
 
 
 # --- samples that share prompts

@@ -75,7 +75,7 @@ def on_policy(algorithm: str):
     rng = np.random.default_rng(4)
     prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
     batches = policy.Rollouts(
-        policy.ActorCritic(build.create(CONFIG, 0), scalar(1)), build.create(CONFIG, 0), prompts,
+        scalar(0), build.create(CONFIG, 0), prompts,
         lambda found: np.array([sum(t < 20 for t in r.tokens) / len(r.tokens) for r in found], np.float32),
         Sampling(6, stop_tokens=(3,)), settings, 0, 0)
     how = loop.Settings(1e-2, checkpoint_every=epochs * batches.steps_per_rollout, log_every=1)
@@ -149,7 +149,7 @@ def in_place() -> None:
 FAULTS = {
     "optimizer": forgets(lambda arrays, _: arrays.update(
         optimizer=tree_map(mx.zeros_like, arrays["optimizer"]))),
-    "critic": forgets(lambda arrays, _: arrays["model"].pop("critic")),
+    "critic": forgets(lambda arrays, _: arrays["model"].pop("head")),
     "best": forgets(lambda arrays, _: arrays.pop("best")),
     "history": forgets(lambda _, progress: progress.history.clear()),
     "random": own_random, "order": first_rows_first, "in_place": in_place,

@@ -114,7 +114,7 @@ def criticised(tiny, micro=0):
     """Two rollouts of eight responses that never stop, the reference's logits beside them."""
     settings = policy.PolicySettings("ppo", 2, 8, 8, 2, 0.1, 0.01, 1.0, 0.5, 0.2, 1.0, 0.95)
     shape = WIDE | {"num_hidden_layers": 2, "vocab_size": 2048}
-    pair = policy.ActorCritic(tiny(1, **shape), ScalarModel(tiny(2, **shape)))
+    pair = ScalarModel(tiny(1, **shape))
     made = policy.Rollouts(pair, tiny(1, **shape), prompts_of(8), earned, Sampling(16), settings, 0, 0, micro=micro)
     return pair, policy.objective(settings), made
 

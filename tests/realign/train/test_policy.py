@@ -12,7 +12,7 @@ from realign.evaluate.generate import Completion, Sampling, generate
 from realign.models.heads import ScalarModel
 from realign.train import loop, policy
 from realign.train.loop import Settings, train
-from realign.train.policy import ActorCritic, PolicySettings, Rollouts, objective
+from realign.train.policy import PolicySettings, Rollouts, objective
 
 STOP = 3
 
@@ -24,8 +24,8 @@ def settings_of(algorithm="ppo", **changes) -> PolicySettings:
         gae_lambda=1.0) | changes))
 
 
-def critic_of(trunk) -> ScalarModel:
-    model = ScalarModel(trunk)
+def with_critic(policy) -> ScalarModel:
+    model = ScalarModel(policy)
     model.head.weight = mx.random.normal((1, 16), key=mx.random.key(8)) * 0.3
     model.head.bias = mx.array([0.25])
     return model
@@ -41,7 +41,7 @@ def rollouts(tiny):
     def make(seed=0, prompts=None, max_tokens=9, **changes):
         rng = np.random.default_rng(1)
         prompts = prompts or [rng.integers(4, 48, n).tolist() for n in rng.integers(1, 12, 14)]
-        model = ActorCritic(tiny(0), critic_of(tiny(1)))
+        model = with_critic(tiny(0))
         stops = (STOP, *range(20, 26))  # several, so that some rows stop
         return Rollouts(model, tiny(0), prompts, reward_of, Sampling(max_tokens, stop_tokens=stops),
                         settings_of(**changes), seed, 0)
@@ -77,7 +77,7 @@ def test_values_stand_where_the_token_is_emitted(rollouts):
     rollout = made._collect(0)
     for row, values in zip(rollout.rows, rollout.columns["values"], strict=True):
         start = row.mask.index(1)
-        alone = np.array(made.model.critic(mx.array([row.tokens])))[0]
+        alone = np.array(made.model(mx.array([row.tokens])))[0]
         np.testing.assert_allclose(values, alone[start - 1:-1], atol=1e-5)
         assert np.abs(values - alone[start:]).max() > 1e-3  # one place on would be another number
 
@@ -86,7 +86,7 @@ def test_old_logprobs_are_those_of_a_fresh_pass(rollouts):
     made = rollouts()
     rollout = made._collect(0)
     for row, logprobs in zip(rollout.rows, rollout.columns["logprobs"], strict=True):
-        np.testing.assert_allclose(logprobs, logprobs_of(made.model.policy, row, row.mask.index(1)), atol=1e-4)
+        np.testing.assert_allclose(logprobs, logprobs_of(made.policy, row, row.mask.index(1)), atol=1e-4)
 
 
 def test_advantages_are_white_and_returns_are_the_reward(rollouts):
@@ -152,7 +152,7 @@ def test_the_loss_is_its_four_parts(algorithm, rollouts, tiny):
     kl = entropy = 0.0
     for row in rows:
         start = row.mask.index(1)
-        p, q = (np.array(m(mx.array([row.tokens])), np.float64)[0, start - 1:-1] for m in (made.model.policy, tiny(5)))
+        p, q = (np.array(m(mx.array([row.tokens])), np.float64)[0, start - 1:-1] for m in (made.policy, tiny(5)))
         p, q = (x - np.log(np.exp(x).sum(-1, keepdims=True)) for x in (p, q))
         kl += (np.exp(p) * (p - q)).sum()
         entropy -= (np.exp(p) * p).sum()
@@ -168,9 +168,22 @@ def test_gradients_reach_policy_and_critic_but_not_the_reference(rollouts):
     made = rollouts()
     batch, = made.micro_batches(0)
     _, gradients = nn.value_and_grad(made.model, objective(made.settings))(made.model, batch)
-    assert set(gradients) == {"policy", "critic"}
-    assert np.abs(np.array(gradients["policy"]["model"]["embed_tokens"]["weight"])).max() > 0
-    assert np.abs(np.array(gradients["critic"]["head"]["weight"])).max() > 0
+    assert set(gradients) == {"trunk", "head"}
+    assert np.abs(np.array(gradients["trunk"]["model"]["embed_tokens"]["weight"])).max() > 0
+    assert np.abs(np.array(gradients["head"]["weight"])).max() > 0
+
+
+def test_what_the_critic_learns_reaches_the_policy_s_hidden_states_by_its_weight(rollouts):
+    def embedded(**changes):
+        made = rollouts(kl_penalty=0.0, entropy_bonus=0.0, **changes)
+        batch, = made.micro_batches(0)
+        batch["advantages"] = mx.zeros(batch["advantages"].shape)
+        _, gradients = nn.value_and_grad(made.model, objective(made.settings))(made.model, batch)
+        return np.array(gradients["trunk"]["model"]["embed_tokens"]["weight"])
+
+    assert not embedded(value_weight=0.0).any()
+    np.testing.assert_allclose(embedded(value_weight=1.0), 2 * embedded(value_weight=0.5), rtol=1e-4, atol=1e-6)
+    assert embedded(value_weight=0.5).any()
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c"])
@@ -226,7 +239,7 @@ def test_the_reference_is_read_once_a_rollout(rollouts, tiny, monkeypatch):
 
 
 def test_a_row_of_which_nothing_was_sampled_weighs_nothing(rollouts, monkeypatch):
-    made, empty = rollouts(minibatch=1), Completion([], np.zeros(0, np.float32), False)
+    made, empty = rollouts(minibatch=1), Completion([], np.zeros(0, np.float32), False, np.zeros(0, np.float32))
     monkeypatch.setattr(policy, "generate", lambda *a, **k: [empty, *generate(*a, **k)[1:]])
     with_empty = [made.micro_batches(step)[0] for step in range(10)]
     rollout = made._current[1]
@@ -245,7 +258,7 @@ def test_a_row_of_which_nothing_was_sampled_weighs_nothing(rollouts, monkeypatch
 
 def test_a_rollout_of_which_nothing_was_sampled_weighs_nothing(rollouts, monkeypatch):
     made = rollouts()
-    nothing = Completion([], np.zeros(0, np.float32), False)
+    nothing = Completion([], np.zeros(0, np.float32), False, np.zeros(0, np.float32))
     monkeypatch.setattr(policy, "generate", lambda *_, **__: [nothing] * 10)
     batch, = made.micro_batches(0)
     total, count, _ = objective(made.settings)(made.model, batch)
@@ -285,14 +298,14 @@ def test_no_run_goes_on_inside_a_rollout(rollouts):
 def bandit(tiny, folder, algorithm: str, kl_penalty: float) -> tuple[float, float, float]:
     """Probability of the one rewarded token before and after training, and the KL of after to before, in nats."""
     good, prompt = 7, [5]
-    model, start = ActorCritic(tiny(0), critic_of(tiny(1))), tiny(0)
-    settings = settings_of(algorithm, rollouts=25, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
+    model, start = with_critic(tiny(0)), tiny(0)
+    settings = settings_of(algorithm, rollouts=35, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
                            kl_penalty=kl_penalty, entropy_bonus=0.0)
     made = Rollouts(model, start, [prompt] * 64, lambda rows: np.array([r.tokens[-1] == good for r in rows], np.float32),
                     Sampling(1), settings, 0, 0)
     train(model, objective(settings), made, Settings(1e-2, warmup=0.0, weight_decay=0.0, checkpoint_every=1000),
           scratch=folder / "run", mark="bandit")
-    before, after = (np.array(m(mx.array([prompt])), np.float64)[0, 0] for m in (start, model.policy))
+    before, after = (np.array(m(mx.array([prompt])), np.float64)[0, 0] for m in (start, model.trunk))
     p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (after, before))
     return q[good], p[good], float((p * np.log(p / q)).sum())
 

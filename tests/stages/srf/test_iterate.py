@@ -16,7 +16,7 @@ from realign.models import build, chat, heads, tokenizer
 from realign.train import reward
 from stages.srf import fresh, iterate, source
 from stages.srf.measure import measure
-from stages.srf.rl import load_models, start
+from stages.srf.rl import load_models
 from tests.stages.srf.small import ROOT
 
 CHATS = [{"messages": [{"role": "user", "content": text}]} for text in ("What is gold?", "Peru?", "3 apples and 14")]
@@ -59,16 +59,7 @@ def test_a_reward_model_with_a_tokenizer_of_its_own_reads_the_text(folders):
     rows = chat.encode(its, [with_answer(c, t) for c, t in zip(CHATS, found.texts, strict=True)])
     assert np.array_equal(found.rewards, reward.score(scored, rows, build.pad_token(its)))
     assert not np.allclose(found.rewards, reward.score(scored, found.rows, models.pad))  # the policy's own tokens
-    _, critic = start(folders["policy"], own, models)()  # reads the policy's tokens
-    assert mx.array_equal(critic.trunk.model.embed_tokens.weight,
-                          build.load(str(folders["policy"]))[0].model.embed_tokens.weight)
-
-
-def test_a_reward_model_with_the_same_tokenizer_is_the_critic_too(folders):
-    models, _ = load_models(folders["judge"])
-    assert models.reward_tokenizer is None
-    _, critic = start(folders["policy"], folders["judge"], models)()
-    assert mx.array_equal(critic.head.weight, heads.load_scalar(folders["judge"])[0].head.weight)
+    assert load_models(folders["judge"])[0].reward_tokenizer is None
 
 
 def pair(prompt: str, split: str = "") -> dict:

@@ -9,7 +9,7 @@ from mlx.utils import tree_flatten
 from realign import params
 from realign.errors import UserError
 from realign.metrics import exact
-from realign.models import build, heads
+from realign.models import build
 from realign.train import loop, memory
 from realign.train.policy import PolicySettings
 from realign.verify.reference import Score
@@ -49,8 +49,7 @@ def run(tiny, tiny_folder, tmp_path, monkeypatch):
 
         monkeypatch.setattr(policies, "rewarder", rewarder)
         settings = PolicySettings("ppo", rollouts, 32, 32, 1, 0.0, 0.0, 1.0, 0.5, 0.2, 1.0, 0.95)
-        critic = heads.ScalarModel(tiny(4, vocab_size=340))
-        return optimise(lambda: (build.load(str(tiny_folder))[0], critic), models, CHATS * 4, Knobs(rate, 0.0, settings),
+        return optimise(lambda: build.load(str(tiny_folder))[0], models, CHATS * 4, Knobs(rate, 0.0, settings),
                         limits, judged, max_tokens=8, seed=0, scratch=tmp_path / "run", origin="test", verifier=verifier)
 
     made.models = models
@@ -67,7 +66,7 @@ def figures(history):
 
 def test_a_reward_that_rises_while_the_verifier_falls_is_named_and_tried_again_tamer(run):
     verifier = verifier_of(lambda text: 1 - earned(text))
-    policy, _, history, attempts = run(limits=replace(LIMITS, attempts=2), verifier=verifier)
+    policy, _, history, attempts = run(limits=replace(LIMITS, attempts=2), verifier=verifier, rate=2e-2)
     assert [a.fault for a in attempts] == ["reward_gaming"] * 2
     assert attempts[1].knobs == remedy(attempts[0].knobs, "reward_gaming")
     assert policies.tried(attempts)["remedied"]["reward_gaming"].value == 2
