@@ -6,10 +6,10 @@ import mlx.core as mx
 import numpy as np
 
 from realign.metrics import Metric, bootstrap
-from realign.models import lanes, prefix
+from realign.models import prefix
 from realign.models.chat import Encoded
 from realign.models.heads import project
-from realign.train.batches import cut
+from realign.train.batches import by_part
 from realign.train.losses.tokens import entropy, kl_divergence
 from realign.train.sft import batch_of
 
@@ -30,8 +30,8 @@ def drift(policy, reference, rows: Sequence[Encoded], pad_token: int) -> tuple[M
         logits = response_logits(policy, batch)[None]
         return kl_divergence(logits, response_logits(reference, batch)[None])[0], entropy(logits)[0]
 
-    sums, parts = [], cut(np.arange(len(rows)), BATCH)
-    for part, found in zip(parts, lanes.each(terms, parts, policy, reference), strict=True):
+    sums = []
+    for part, found in by_part(terms, np.arange(len(rows)), BATCH, policy, reference):
         kl, spread = map(np.array, found)
         ends = np.cumsum([sum(rows[i].mask[1:]) for i in part])
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):

@@ -7,11 +7,10 @@ import numpy as np
 
 from realign.evaluate.drift import response_logits
 from realign.metrics import Metric, bootstrap
-from realign.models import lanes
 from realign.models.chat import Encoded
-from realign.train.batches import cut
+from realign.train.batches import by_part
 from realign.train.losses.tokens import token_logprobs
-from realign.train.sft import batch_of
+from realign.train.sft import batch_of, targets
 
 BATCH = 32  # rows
 
@@ -23,11 +22,9 @@ def row_losses(model, rows: Sequence[Encoded], pad_token: int) -> tuple[np.ndarr
 
     def logprobs(part: np.ndarray) -> mx.array:
         batch = batch_of([rows[i] for i in part], pad_token)
-        targets = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]]
-        return token_logprobs(response_logits(model, batch)[None], targets[None])[0]
+        return token_logprobs(response_logits(model, batch)[None], targets(batch)[None])[0]
 
-    parts = cut(order, BATCH)
-    for part, found in zip(parts, lanes.each(logprobs, parts, model), strict=True):
+    for part, found in by_part(logprobs, order, BATCH, model):
         losses = -np.array(found, np.float64)
         counts[part] = [sum(rows[i].mask[1:]) for i in part]
         sums[part] = [piece.sum() for piece in np.split(losses, np.cumsum(counts[part]).astype(int)[:-1])]

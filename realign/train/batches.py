@@ -4,7 +4,8 @@ Every row is used once an epoch, the last short batch included. Rows of like len
 is padding; the order of batches is random.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,14 @@ def cut(rows: np.ndarray, micro: int) -> list[np.ndarray]:
     """The rows of a step, in their order, as micro-batches of at most `micro`: one for every lane, or more."""
     size = max(min(micro, lanes.share(len(rows))), 1)
     return [rows[k:k + size] for k in range(0, len(rows), size)]
+
+
+def by_part(work: Callable[[np.ndarray], Any], rows: np.ndarray, size: int, *shared: Any
+            ) -> Iterator[tuple[np.ndarray, Any]]:
+    """The rows in parts of at most `size`, each with `work` of it, evaluated, as many at once as there are lanes;
+    `shared` as in `lanes.each`."""
+    parts = cut(rows, size)
+    return zip(parts, lanes.each(work, parts, *shared), strict=True)
 
 
 def heaviest(steps: Sequence[np.ndarray], count: int, widths: Sequence[int],

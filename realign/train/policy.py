@@ -1,8 +1,9 @@
 """On-policy training: roll out, score, estimate advantages, update. With a critic here, without in `group`.
 
 The critic is a head on the policy's own hidden states: no second model in memory, and its values come with sampling
-and with the update. Policy and head are one model to the loop, a ScalarModel; a rollout is made when the loop asks for its first batch,
-from the policy as it then is, and serves `epochs` passes of minibatches. Checkpoints fall between rollouts.
+and with the update. Policy and head are one model to the loop, a ScalarModel; a rollout is made when the loop asks for
+its first batch, from the policy as it then is, and serves `epochs` passes of minibatches. Checkpoints fall between
+rollouts.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +17,12 @@ import numpy as np
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
 from realign.evaluate.generate import Completion, Sampling, generate
-from realign.models import lanes, prefix
+from realign.models import prefix
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel, project
 from realign.train import responses
 from realign.train.advantages import gae, whiten
-from realign.train.batches import cut
+from realign.train.batches import by_part, cut
 from realign.train.loop import Batch, Loss
 from realign.train.losses.policy import a2c_loss, ppo_loss, value_loss
 from realign.train.losses.tokens import masked_sum, policy_terms, token_logprobs
@@ -104,23 +105,6 @@ class Rollout:
 
     rows: list[Encoded]
     columns: Columns
-
-
-def over_rows(
-    model: nn.Module, rows: Sequence[Encoded], size: int, pad_token: int, of: Callable[[nn.Module, Batch], mx.array],
-) -> list[np.ndarray]:
-    """Per row what `of` says of its sampled tokens under `model`, float32; `size` rows at a time."""
-
-    def flat(part: np.ndarray) -> mx.array:
-        return of(model, responses.batch_of([rows[i] for i in part], pad_token, [model])).astype(mx.float32)
-
-    found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
-    parts = cut(responses.together(rows, np.arange(len(rows))), size)
-    for part, values in zip(parts, lanes.each(flat, parts, model), strict=True):
-        ends = np.cumsum([sum(rows[i].mask) for i in part])[:-1]
-        for i, own in zip(part, np.split(np.array(values), ends), strict=True):
-            found[i] = own
-    return found
 
 
 def critic_estimate(s: PolicySettings, samples: Sequence[Completion], rewards: np.ndarray) -> Columns:
@@ -259,12 +243,19 @@ class Rollouts:
 
     def _reference(self, rows: Sequence[Encoded]) -> Columns:
         """What the KL needs of the reference, once for all passes over the rollout."""
-        if self.settings.kl == "exact":
-            name, of = "reference_logits", response_logits
-        else:
-            name, of = "reference_logprobs", lambda model, batch: token_logprobs(
-                response_logits(model, batch)[None], batch["targets"])[0]
-        return {name: over_rows(self.reference, rows, self.micro, self.pad_token, of)}
+        def told(part: np.ndarray) -> mx.array:
+            batch = responses.batch_of([rows[i] for i in part], self.pad_token, [self.reference])
+            logits = response_logits(self.reference, batch)
+            exact = self.settings.kl == "exact"
+            return (logits if exact else token_logprobs(logits[None], batch["targets"])[0]).astype(mx.float32)
+
+        columns: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
+        order = responses.together(rows, np.arange(len(rows)))
+        for part, found in by_part(told, order, self.micro, self.reference):
+            ends = np.cumsum([sum(rows[i].mask) for i in part])[:-1]
+            for i, own in zip(part, np.split(np.array(found), ends), strict=True):
+                columns[i] = own
+        return {"reference_logits" if self.settings.kl == "exact" else "reference_logprobs": columns}
 
     def _batch(self, rollout: Rollout, picks: np.ndarray) -> Batch:
         batch = responses.batch_of([rollout.rows[i] for i in picks], self.pad_token, [self.policy, self.reference])

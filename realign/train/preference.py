@@ -12,10 +12,9 @@ import numpy as np
 
 from realign.errors import UserError
 from realign.evaluate.drift import response_logits
-from realign.models import lanes
 from realign.models.chat import Encoded
 from realign.train import sft
-from realign.train.batches import cut, heaviest, plan
+from realign.train.batches import by_part, cut, heaviest, plan
 from realign.train.loop import Batch, Loss
 from realign.train.losses.preference import PairLogprobs, Preference, dpo_loss
 from realign.train.losses.tokens import place, token_logprobs
@@ -28,8 +27,7 @@ Pair = tuple[Encoded, Encoded]  # chosen, rejected
 def row_logprobs(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array]:
     """Per row (B,) of an SFT batch: log-probability summed over its target tokens, nats, and their number."""
     rows, width = batch["tokens"].shape
-    targets = batch["tokens"][:, 1:].reshape(-1)[batch["positions"]]
-    logprobs = token_logprobs(response_logits(model, batch)[None], targets[None])[0]
+    logprobs = token_logprobs(response_logits(model, batch)[None], sft.targets(batch)[None])[0]
     sums, counts = (place(x, batch["positions"], (rows, width - 1)).sum(axis=1)
                     for x in (logprobs, mx.ones(logprobs.shape)))
     return sums, counts
@@ -47,8 +45,7 @@ def reference_logprobs(model: nn.Module, pairs: Sequence[Pair], pad_token: int) 
     def scored(part: np.ndarray) -> mx.array:
         return row_logprobs(model, sft.batch_of([sides[i] for i in part], pad_token))[0]
 
-    parts = cut(order, SCORE_BATCH)
-    for part, found in zip(parts, lanes.each(scored, parts, model), strict=True):
+    for part, found in by_part(scored, order, SCORE_BATCH, model):
         sums[part] = np.array(found)
     model.train(training)
     return sums.reshape(-1, 2)

@@ -20,7 +20,7 @@ def batch_of(rows: Sequence[Encoded], pad_token: int, models: Sequence[nn.Module
     responses alone and whose prompts are what `prefix.hidden` reads."""
     shared = _shared(rows, pad_token) if all(map(prefix.can_share, models)) else None
     batch = shared or sft.batch_of(rows, pad_token)
-    return batch | {"targets": batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]}
+    return batch | {"targets": sft.targets(batch)[None]}
 
 
 def prompt_of(row: Encoded) -> tuple[int, ...]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
-from realign.models import lanes
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel, hidden_states
-from realign.train.batches import cut, heaviest, pad, plan
+from realign.train.batches import by_part, cut, heaviest, pad, plan
 from realign.train.loop import Batch
 from realign.train.losses.preference import bradley_terry
 
@@ -48,8 +47,7 @@ def score(model: ScalarModel, rows: Sequence[Encoded], pad_token: int) -> np.nda
     def scored(part: np.ndarray) -> mx.array:
         return rewards(model, batch_of([rows[i] for i in part], pad_token))
 
-    parts = cut(order, SCORE_BATCH)
-    for part, found in zip(parts, lanes.each(scored, parts, model), strict=True):
+    for part, found in by_part(scored, order, SCORE_BATCH, model):
         values[part] = np.array(found)
     return values
 

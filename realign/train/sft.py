@@ -22,19 +22,24 @@ def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
     return {"tokens": mx.array(tokens), "positions": mx.array(np.flatnonzero(mask[:, 1:]).astype(np.uint32))}
 
 
+def targets(batch: Batch) -> mx.array:
+    """The tokens (N,) that are predicted at the batch's `positions`."""
+    return batch["tokens"][:, 1:].reshape(-1)[batch["positions"]]
+
+
 def loss(model: nn.Module, batch: Batch) -> tuple[mx.array, mx.array, dict[str, mx.array]]:
     """Cross-entropy in nats summed over the target tokens, their number, and how many are predicted right.
 
     Only target positions go through the output matrix and the softmax.
     """
-    tokens, positions = batch["tokens"], batch["positions"]
+    positions = batch["positions"]
     if positions.size == 0:  # MLX finds no argmax of nothing
         nothing = mx.array(0.0)
         return nothing, nothing, {"accuracy": nothing}
     logits = project(model, prefix.at_targets(model, batch))
-    targets = tokens[:, 1:].reshape(-1)[positions]
-    total = -token_logprobs(logits, targets).sum()
-    right = (logits.argmax(-1) == targets).sum().astype(mx.float32)
+    wanted = targets(batch)
+    total = -token_logprobs(logits, wanted).sum()
+    right = (logits.argmax(-1) == wanted).sum().astype(mx.float32)
     return total, mx.array(float(positions.size)), {"accuracy": right}
 
 

@@ -101,7 +101,8 @@ def _encode(tokenizer, chats: list[dict], window: int) -> tuple[dict[str, list],
             rows[split], ledgers[split] = settle([encoded[i] for i in places], window, "drop")
         except UserError as error:
             raise UserError(f"no chat of the split {split} can be trained on: {str(error).splitlines()[0]}",
-                            where="srf.sft.window", expected=f"chats of at most {window} tokens", fix="raise it, or give shorter chats") from error
+                            where="srf.sft.window", expected=f"chats of at most {window} tokens",
+                            fix="raise it, or give shorter chats") from error
         for at, reason in ledgers[split].dropped():
             chat_, tokens = chats[places[at]], len(encoded[places[at]].tokens)
             rejected.append(given.too_long(chat_, places[at] + 1, tokens, window) if reason == TOO_LONG else
