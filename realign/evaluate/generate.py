@@ -122,13 +122,15 @@ def generate(
     settings: Sampling,
     *,
     seed: int,
+    first: int = 0,
     head: nn.Module | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Completion]:
     """One completion for each prompt, in the order of the prompts; repeat a prompt for several samples of it.
 
     A row ends at a stop token, after `max_tokens` or where the model's window is full. The model is in
-    evaluation mode meanwhile. `head` makes of the hidden states (B, D) that tokens are sampled from one number each,
+    evaluation mode meanwhile. Of prompts that are the later ones of a list, `first` is the number of the first: then
+    they are given what they would be among all. `head` makes of the hidden states (B, D) that tokens are sampled from one number each,
     the `values` of the completions. `progress` is told the number of rows that have just finished.
     Raises UserError for a prompt that is empty or leaves no room in the window, and for non-finite logits.
     """
@@ -140,7 +142,7 @@ def generate(
         while pool := _refill(model, pool, sheet.done, waiting, prompts, settings.batch_size, share):
             logits, values = _forward(model, head, pool)
             steps = sheet.lengths[pool.rows]
-            drawn = sample(_near(logits), settings, lambda attempt: uniform(seed, pool.rows, steps, attempt))
+            drawn = sample(_near(logits), settings, lambda attempt: uniform(seed, first + pool.rows, steps, attempt))
             pool.inputs, logprobs = (np.asarray(a) for a in drawn)
             finished = sheet.write(pool.rows, pool.inputs, logprobs, values, settings.stop_tokens)
             if progress is not None and finished:

@@ -174,31 +174,39 @@ class Part:
 
 
 def divide(group: Group, batches: Any, state: Progress, work: Callable[[list], Any], scratch: Path):
-    """`batches` with this process's rows alone. Shares are those of `state`, where a run goes on; those of
-    the environment; or measured with `work`, which computes a step's micro-batches. They are noted in `state`
-    and beside `scratch`. UserError where the rows of a step are not known before it."""
+    """`batches` with this process's rows alone; those that make their rows on the way, rollouts, `join` the group and
+    see to it themselves. Shares are those of `state`, where a run goes on; those of the environment; or measured with
+    `work`, which computes a step's micro-batches. They are noted in `state` and beside `scratch`. UserError where
+    the batches can do neither."""
     if group.size == 1:
         return batches
-    if not (is_dataclass(batches) and hasattr(batches, "steps")):
+    joins = hasattr(batches, "join")
+    if not (joins or is_dataclass(batches) and hasattr(batches, "steps")):
         raise UserError(f"{type(batches).__name__} cannot be divided between processes",
-                        expected="an objective whose rows are known before the run: sft, reward, dpo",
+                        expected="batches whose rows are known before the run, or rollouts",
                         fix="run this stage in one process")
     if len(state.extra.get("shares", ())) != group.size:
         shares = _given(group) or measure(group, batches, work)
         state.extra["shares"] = shares
         _note(group, shares, scratch)
     shares = state.extra["shares"]
+    if joins:
+        batches.join(group, shares)
+        return batches
     return Part(replace(batches, steps=[split(rows, shares, group.rank) for rows in batches.steps]))
 
 
 def measure(group: Group, batches: Any, work: Callable[[list], Any]) -> list[float]:
-    """Shares in proportion to the rows a second that each process computes, of the same steps at once."""
+    """Shares in proportion to the rows a second that each process computes, of the same steps at once; of rollouts
+    the heaviest rows."""
     rates = []
     for step in range(min(MEASURED_STEPS + 1, len(batches))):
-        micro_batches = batches.micro_batches(step)
+        known = hasattr(batches, "steps")
+        micro_batches = batches.micro_batches(step) if known else batches.heaviest(batches.micro)
+        rows = len(batches.steps[step]) if known else batches.micro
         began = time.perf_counter()
         work(micro_batches)
-        rates.append(len(batches.steps[step]) / (time.perf_counter() - began))
+        rates.append(rows / (time.perf_counter() - began))
     return proportions(group.gather(statistics.median(rates[1:] or rates)))
 
 

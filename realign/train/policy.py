@@ -23,6 +23,7 @@ from realign.models.heads import ScalarModel, project
 from realign.train import responses
 from realign.train.advantages import gae, whiten
 from realign.train.batches import by_part, cut
+from realign.train.distributed import ALONE, Group, split
 from realign.train.loop import Batch, Loss
 from realign.train.losses.policy import a2c_loss, ppo_loss, value_loss
 from realign.train.losses.tokens import masked_sum, policy_terms, token_logprobs
@@ -107,6 +108,11 @@ class Rollout:
     columns: Columns
 
 
+def _rows(prompts: Sequence[list[int]], samples: Sequence[Completion]) -> list[Encoded]:
+    return [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens))
+            for p, s in zip(prompts, samples, strict=True)]
+
+
 def critic_estimate(s: PolicySettings, samples: Sequence[Completion], rewards: np.ndarray) -> Columns:
     """Values, whitened GAE advantages and returns; the reward stands on the last sampled token."""
     values = [sample.values for sample in samples]
@@ -126,7 +132,8 @@ def critic_estimate(s: PolicySettings, samples: Sequence[Completion], rewards: n
 class Rollouts:
     """The loop's batches. `model` is what the loop trains: the policy with its critic's head, or the policy alone
     where `estimate` asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of the penalty.
-    At most `micro` responses go through a model at once (0: a minibatch), but in sampling and in `reward`."""
+    At most `micro` responses go through a model at once (0: a minibatch), but in sampling and in `reward`. In a
+    `group` of processes each samples, scores and trains its share of the rows, by `shares`."""
 
     model: nn.Module
     reference: nn.Module
@@ -138,6 +145,8 @@ class Rollouts:
     pad_token: int
     estimate: Callable[[RolloutSettings, Sequence[Completion], np.ndarray], Columns] = critic_estimate
     micro: int = 0
+    group: Group = ALONE
+    shares: Sequence[float] = (1.0,)
     _current: tuple[int, Rollout, list[np.ndarray]] | None = None
     _figures: dict = field(default_factory=dict)
 
@@ -147,6 +156,10 @@ class Rollouts:
             raise UserError(f"prompts_per_rollout is {wanted}", fix="lower it, or bring more prompts",
                             expected=f"from 1 to the {there} prompts that there are")
         self.micro = self.micro or self.settings.minibatch
+
+    def join(self, group: Group, shares: Sequence[float]) -> None:
+        """From now on sample, score and train this process's share; the others do the rest."""
+        self.group, self.shares = group, shares
 
     @property
     def policy(self) -> nn.Module:
@@ -171,8 +184,7 @@ class Rollouts:
             if place:
                 raise RuntimeError(f"step {step} lies inside a rollout, whose samples are gone: "
                                    f"checkpoint_every must be a multiple of {self.steps_per_rollout} steps")
-            rollout = self._collect(number)
-            self._current = (number, rollout, self._order(number, len(rollout.rows)))
+            self._current = (number, self._collect(number), self._order(number))
         _, rollout, order = self._current
         picks = responses.together(rollout.rows, order[place])
         return [self._batch(rollout, part) for part in cut(picks, self.micro)]
@@ -187,7 +199,7 @@ class Rollouts:
                 for p in longest[:-(-count // samples)] for _ in range(samples)]
         nothing = np.zeros(drawn, np.float32)
         samples = [Completion([self.pad_token] * drawn, nothing, False, nothing)] * len(rows)
-        columns = self._columns(rows, samples, np.zeros(len(rows), np.float32))
+        columns = self._columns(rows, samples, np.zeros(len(rows), np.float32), np.arange(len(rows)))
         return [self._batch(Rollout(rows, columns), np.arange(min(count, len(rows))))]
 
     @property
@@ -201,13 +213,14 @@ class Rollouts:
         the share of prompts whose samples all earned the same."""
         return self._figures
 
-    def _order(self, number: int, rows: int) -> list[np.ndarray]:
-        """Rows of every minibatch, in random order; a prompt's samples stay side by side."""
+    def _order(self, number: int) -> list[np.ndarray]:
+        """This process's rows of every minibatch, in random order; a prompt's samples stay side by side."""
         rng = np.random.default_rng([self.seed, number, 1])
-        size, samples = self.settings.minibatch, self.settings.samples
-        orders = (rng.permutation(rows // samples)[:, None] * samples + np.arange(samples)
+        prompts, samples, size = self.settings.prompts_per_rollout, self.settings.samples, self.settings.minibatch
+        orders = (rng.permutation(prompts)[:, None] * samples + np.arange(samples)
                   for _ in range(self.settings.epochs))
-        return [part for order in orders for part in np.split(order.reshape(-1), range(size, rows, size))]
+        return [split(part, self.shares, self.group.rank)
+                for order in orders for part in np.split(order.reshape(-1), range(size, order.size, size))]
 
     def _collect(self, number: int) -> Rollout:
         """Roll out, score, advantage. A prompt's samples stand side by side."""
@@ -215,12 +228,9 @@ class Rollouts:
         picks = rng.choice(len(self.prompts), self.settings.prompts_per_rollout, replace=False)
         prompts = [self.prompts[i] for i in picks for _ in range(self.settings.samples)]
         self.model.eval()
-        head = self.model.head if isinstance(self.model, ScalarModel) else None
-        samples = generate(self.policy, prompts, self.sampling, seed=int(rng.integers(2**31)), head=head)
-        rows = [Encoded([*p, *s.tokens], [0] * len(p) + [1] * len(s.tokens)) for p, s in
-                zip(prompts, samples, strict=True)]
-        rewards = self._rewards(rows)
-        columns = self._columns(rows, samples, rewards)
+        samples, rewards = self._sampled(prompts, int(rng.integers(2**31)))
+        rows = _rows(prompts, samples)
+        columns = self._columns(rows, samples, rewards, np.unique(np.concatenate(self._order(number))))
         self.model.train()
         length = float(np.mean([len(s.tokens) for s in samples]))
         self._figures = {"reward": float(rewards.mean()), "length": length}
@@ -229,9 +239,26 @@ class Rollouts:
             self._figures["alike"] = float((groups == groups[:, :1]).all(axis=1).mean())
         return Rollout(rows, columns)
 
-    def _columns(self, rows: Sequence[Encoded], samples: Sequence[Completion], rewards: np.ndarray) -> Columns:
+    def _sampled(self, prompts: Sequence[list[int]], seed: int) -> tuple[list[Completion], np.ndarray]:
+        """A response to every prompt and its reward; each process makes its share, and all have them all."""
+        samples = self.settings.samples
+        groups = split(range(len(prompts) // samples), self.shares, self.group.rank)
+        first, own = groups.start * samples, prompts[groups.start * samples:groups.stop * samples]
+        head = self.model.head if isinstance(self.model, ScalarModel) else None
+        made = generate(self.policy, own, self.sampling, seed=seed, first=first, head=head)
+        rewards = self._rewards(_rows(own, made)) if own else np.zeros(0, np.float32)
+        if self.group.size == 1:
+            return made, rewards
+        told = self.group.gather([[s.tokens, s.logprobs.tolist(), s.stopped, s.values.tolist(), float(reward)]
+                                  for s, reward in zip(made, rewards, strict=True)])
+        found = [part for parts in told for part in parts]
+        return ([Completion(tokens, np.array(logprobs, np.float32), stopped, np.array(values, np.float32))
+                 for tokens, logprobs, stopped, values, _ in found], np.array([reward for *_, reward in found]))
+
+    def _columns(self, rows: Sequence[Encoded], samples: Sequence[Completion], rewards: np.ndarray,
+                 needed: np.ndarray) -> Columns:
         return {"logprobs": [s.logprobs for s in samples], **self.estimate(self.settings, samples, rewards),
-                **self._reference(rows)}
+                **self._reference(rows, needed)}
 
     def _rewards(self, rows: Sequence[Encoded]) -> np.ndarray:
         rewards = np.asarray(self.reward(rows))
@@ -241,8 +268,9 @@ class Rollouts:
                             fix="look at the reward model and its training")
         return rewards
 
-    def _reference(self, rows: Sequence[Encoded]) -> Columns:
-        """What the KL needs of the reference, once for all passes over the rollout."""
+    def _reference(self, rows: Sequence[Encoded], needed: np.ndarray) -> Columns:
+        """What the KL needs of the reference for the rows that this process trains on, once for all passes over the
+        rollout."""
         def told(part: np.ndarray) -> mx.array:
             batch = responses.batch_of([rows[i] for i in part], self.pad_token, [self.reference])
             logits = response_logits(self.reference, batch)
@@ -250,8 +278,7 @@ class Rollouts:
             return (logits if exact else token_logprobs(logits[None], batch["targets"])[0]).astype(mx.float32)
 
         columns: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
-        order = responses.together(rows, np.arange(len(rows)))
-        for part, found in by_part(told, order, self.micro, self.reference):
+        for part, found in by_part(told, responses.together(rows, needed), self.micro, self.reference):
             ends = np.cumsum([sum(rows[i].mask) for i in part])[:-1]
             for i, own in zip(part, np.split(np.array(found), ends), strict=True):
                 columns[i] = own

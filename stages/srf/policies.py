@@ -19,7 +19,7 @@ from realign.evaluate.scorers import Scorer
 from realign.metrics import Metric, exact
 from realign.models.chat import prompt_tokens
 from realign.models.heads import ScalarModel
-from realign.train import checkpoint, loop, memory, tripwires
+from realign.train import checkpoint, distributed, loop, memory, tripwires
 from realign.train.policy import PolicySettings, Rollouts, objective
 from realign.train.progress import bar
 from stages.srf.measure import Measured, Models, rewarder, sampled, texts
@@ -140,6 +140,7 @@ def optimise(start: Callable[[], nn.Module], models: Models, prompts: Sequence[d
                                mark=mark, scratch=scratch / f"attempt_{len(attempts) + 1}")
         measured = judge(pair.trunk)
         fault = said.split()[0] if said else fault_of(measured.kl.value, measured.entropy.value, limits)
+        fault = distributed.current().first(fault)  # unlike machines may measure unlike figures
         attempts.append(Attempt(fault, knobs))
         if fault is None or len(attempts) == limits.attempts:
             return pair.trunk, measured, history, attempts
@@ -166,7 +167,7 @@ def _train(pair: ScalarModel, rollouts: Rollouts, knobs: Knobs, limits: Limits,
     rollouts.micro = found.micro
     settings = loop.Settings(knobs.learning_rate, knobs.warmup, weight_decay=0.0, log_every=steps,
                              checkpoint_every=5 * steps, evaluate_every=every * steps, patience=len(rollouts))
-    games = gaming(limits, validate(pair) if validate else {})
+    games = gaming(limits, distributed.current().by_first(validate)(pair) if validate else {})
     try:
         history = loop.train(pair, loss, rollouts, settings, mark=mark, validate=validate,
                              wire=wire(limits, games), scratch=scratch,

@@ -73,12 +73,14 @@ def value_loss(
     clip) and `value_clip_fraction` (1 where the clipped error is the larger).
     """
     values, old_values, returns = (masked(x, mask) for x in (values, old_values, returns))
-    error = mx.square(values - returns)
-    if clip is None:
-        held = error
-    else:
-        held = mx.square(old_values + mx.clip(values - old_values, -clip, clip) - returns)
-    stats = {"squared_error": error.sum(), "value_clip_fraction": (held > error).astype(mx.float32).sum()}
+    error = held = mx.square(values - returns)
+    clipped = mx.zeros(error.shape)
+    if clip is not None:
+        moved = values - old_values
+        held = mx.square(old_values + mx.clip(moved, -clip, clip) - returns)
+        # Within the clip both are the same number, but for rounding.
+        clipped = ((mx.abs(moved) > clip) & (held > error)).astype(mx.float32)
+    stats = {"squared_error": error.sum(), "value_clip_fraction": clipped.sum()}
     return 0.5 * mx.maximum(error, held).sum(), count(mask), stats
 
 

@@ -14,8 +14,8 @@ from realign.train import distributed
 
 PROGRAM = Path(__file__).with_name("together.py")
 ROOT = Path(__file__).parents[3]
-ALONE = ("sft", "one_row", "reward", "dpo", "none_for_one", "measured", "other_start",
-         "own_optimizer")
+ALONE = ("sft", "one_row", "reward", "dpo", "ppo", "grpo", "grpo_of_one", "ppo_measured", "none_for_one", "measured",
+         "other_start", "own_optimizer")
 
 
 def train(folder: Path, processes: int, *names: str) -> dict[str, list[tuple[dict, dict]]]:
@@ -69,6 +69,10 @@ def test_training_moved_the_weights_by_far_more_than_that(one):
 
 def test_a_mean_of_the_processes_means_is_found_out(one, two):
     assert apart(two["mean_of_means"][0][0], one["sft"][0][0]) > 1e-4
+
+
+def test_samples_of_another_place_are_found_out(one, two):
+    assert apart(two["forgotten_place"][0][0], one["grpo"][0][0]) > 1e-4
 
 
 def test_shares_are_given_or_measured_and_noted(two):

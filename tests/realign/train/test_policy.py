@@ -110,7 +110,7 @@ def test_discounted_the_reward_is_worth_less_earlier(rollouts):
 def test_every_row_once_a_pass(rollouts):
     made = rollouts()
     rollout = made._collect(0)
-    order = made._order(0, len(rollout.rows))
+    order = made._order(0)
     assert len(order) == made.steps_per_rollout == 6 and len(made) == 12
     for epoch in (order[:3], order[3:]):
         assert sorted(np.concatenate(epoch)) == list(range(10)) and [len(p) for p in epoch] == [4, 4, 2]

@@ -20,9 +20,11 @@ from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
 from realign.errors import UserError  # noqa: E402
 from realign.models import build  # noqa: E402
+from realign.evaluate.generate import Sampling  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
-from realign.train import distributed, loop, preference, reward, sft  # noqa: E402
+from realign.train import distributed, group, loop, policy, preference, reward, sft  # noqa: E402
+from realign.train.losses.policy import Grpo  # noqa: E402
 from realign.train.losses.preference import Preference  # noqa: E402
 
 CONFIG = {
@@ -80,6 +82,38 @@ def direct():
     reference = preference.reference_logprobs(build.create(CONFIG, 1), pairs, 0)
     batches = preference.PreferenceBatches.of(pairs, reference, 5, 1, 0, 0, micro=2)
     return build.create(CONFIG, 0), preference.objective(Preference()), batches, SETTINGS, {}
+
+
+def earned(found: list[Encoded]) -> np.ndarray:
+    return np.array([sum(t < 20 for t in row.tokens) / len(row.tokens) for row in found], np.float32)
+
+
+def rolled_out(model, how, objective, **more):
+    """Three rollouts of five prompts, two passes each, that stop at one of several tokens."""
+    rng = np.random.default_rng(4)
+    prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
+    made = policy.Rollouts(model, build.create(CONFIG, 1), prompts, earned, Sampling(6, stop_tokens=(3, 4, 5, 6)),
+                           how, 0, 0, **more)
+    return model, objective(how), made, replace(SETTINGS, checkpoint_every=made.steps_per_rollout), {}
+
+
+def criticised():
+    model = ScalarModel(build.create(CONFIG, 0))
+    model.head.weight = mx.random.normal((1, 16), key=mx.random.key(0)) * 0.1
+    return rolled_out(model, policy.PolicySettings("ppo", 3, 5, 2, 2, 0.1, 0.01, 1.0, 0.5, 0.2, 1.0, 0.95),
+                      policy.objective)
+
+
+def grouped():
+    return rolled_out(build.create(CONFIG, 0), group.GroupSettings(3, 5, 3, 6, 2, "std", "sampled", Grpo()),
+                      group.objective, estimate=group.estimate)
+
+
+def forgotten_place():
+    """The planted fault: each process samples as if its prompts were the first."""
+    generate = policy.generate
+    policy.generate = lambda *args, first, **more: generate(*args, first=0, **more)
+    return grouped()
 
 
 def mean_of_means():
@@ -148,14 +182,16 @@ def interrupted():
 
 SCENARIOS = {
     "sft": (supervised, "65.5,34.5"), "one_row": (one_row, "65.5,34.5"), "reward": (rewards, "65.5,34.5"),
-    "dpo": (direct, "34.5,65.5"), "none_for_one": (supervised, "0,1"), "measured": (supervised, ""),
+    "dpo": (direct, "34.5,65.5"), "ppo": (criticised, "65.5,34.5"), "grpo": (grouped, "34.5,65.5"),
+    "grpo_of_one": (grouped, "0,1"), "ppo_measured": (criticised, ""), "none_for_one": (supervised, "0,1"), "measured": (supervised, ""),
     "own_optimizer": (own_optimizer, "65.5,34.5"),
     "other_start": (other_start, "65.5,34.5"), "broken_row": (broken_row, "65.5,34.5"),
     "own_wire": (own_wire, "65.5,34.5"), "validated": (validated, "65.5,34.5"),
     "other_data": (other_data, "65.5,34.5"), "rollouts": (rollouts, "65.5,34.5"),
     "unbroken": (lambda: supervised(steps=6), "60,40"), "interrupted": (interrupted, "60,40"),
     "wrong_shares": (supervised, "65.5,34.5,1"),
-    "mean_of_means": (mean_of_means, "65.5,34.5"),  # the last: it stays broken
+    "forgotten_place": (forgotten_place, "34.5,65.5"),  # the last two: they stay broken
+    "mean_of_means": (mean_of_means, "65.5,34.5"),
 }
 
 

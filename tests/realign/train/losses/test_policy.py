@@ -148,6 +148,14 @@ def test_value(numeric_gradient):
     check_value(value_loss, numeric_gradient)
 
 
+def test_a_value_that_moved_less_than_the_clip_is_not_counted_as_clipped():
+    old = mx.random.normal((1, 500), key=mx.random.key(0))
+    moved = old + mx.random.uniform(-0.19, 0.19, old.shape, key=mx.random.key(1))
+    returns = mx.random.normal(old.shape, key=mx.random.key(2))
+    _, _, stats = value_loss(moved, old, returns, mx.ones(old.shape), 0.2)  # rounding alone would count some
+    assert stats["value_clip_fraction"].item() == 0
+
+
 def test_value_sign_flip_is_caught(numeric_gradient, flipped):
     with pytest.raises(AssertionError):
         check_value(flipped(value_loss), numeric_gradient)
