@@ -1,11 +1,14 @@
 """How a stage module runs as a program: errors for a person, one last line, a run log beside the pipeline."""
 
+import fcntl
 import json
+import os
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from realign import paths
 from realign.errors import UserError
@@ -21,7 +24,8 @@ def main(workflow: str, name: str, run: Callable[[], str]) -> None:
     started = time.monotonic()
     try:
         print(backend.start(), file=sys.stderr)
-        made = run()
+        with _alone(workflow, name):
+            made = run()
     except UserError as error:
         print(f"{workflow} {name}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -31,6 +35,28 @@ def main(workflow: str, name: str, run: Callable[[], str]) -> None:
     _log(workflow, name, seconds)
     _forget_checkpoints(workflow, name)
     print(f"{workflow} {name}: {made} ({seconds:.0f} s)", file=sys.stderr)
+
+
+@contextmanager
+def _alone(workflow: str, name: str) -> Iterator[None]:
+    """No other process runs this stage meanwhile: a stage outlives a `dvc repro` that is killed without it, and two of
+    them would write the same checkpoints. The system lets go of the lock when the process ends, however it ends."""
+    if not writes():
+        yield
+        return
+    path = paths.run_log(workflow, name).with_suffix(".running")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UserError(f"process {file.read()} still runs this stage", where=str(path),
+                            fix="wait until it has ended, or end it; then run again") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def _log(workflow: str, name: str, seconds: float) -> None:

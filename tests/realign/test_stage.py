@@ -1,6 +1,11 @@
 """What a stage leaves behind besides its datasets and models."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +41,20 @@ def test_a_users_fault_is_one_message_and_keeps_the_checkpoint(tmp_path, monkeyp
         stage.main("w", "s", fail)
     assert ended.value.code == 2 and "w s: pairs.jsonl: no rows" in capsys.readouterr().err
     assert (tmp_path / "runs/w/s/checkpoint").is_dir()
+
+
+def test_a_stage_that_still_runs_is_not_run_beside_itself(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    program = ("import time; from realign import stage; "
+               "stage.main('w', 's', lambda: print('begun', flush=True) or time.sleep(60))")
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
+                             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})
+    assert other.stdout.readline() == "begun\n"
+    with pytest.raises(SystemExit):
+        stage.main("w", "s", lambda: "made twice")
+    assert f"process {other.pid} still runs this stage" in capsys.readouterr().err
+    stage.main("w", "t", lambda: "another stage may run")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    stage.main("w", "s", lambda: "made after its death")
+    assert "made after its death" in capsys.readouterr().err
