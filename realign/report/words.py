@@ -81,8 +81,8 @@ TIERS = {
 
 # Figures for the top of the page, the most telling first: (stage, metric).
 TELLING = (
-    ("evaluate", "retention_worst"), ("evaluate", "win_rate"), ("evaluate", "kl"), ("iterate", "score_gain"),
-    ("rl", "score_gain"), ("reward_validation", "validation_accuracy"),
+    ("evaluate", "retention_worst"), ("evaluate", "win_rate"), ("evaluate", "kl"), ("evaluate", "score_gain"),
+    ("iterate", "score_gain"), ("rl", "score_gain"), ("reward_validation", "validation_accuracy"),
     ("reward_model", "validation_accuracy"), ("preference_data", "preference_gap"), ("preference_data", "pairs"),
     ("sft", "heldout_loss_drop"),
 )

@@ -77,8 +77,9 @@ def _against_sft(p: Evaluate, data: source.Data, policy, tokenizer) -> dict:
             rows += sampled if model is policy else []
     kl, entropy = drift.drift(policy, reference, rows, build.pad_token(tokenizer))
     new, old = np.transpose(new), np.transpose(old)  # prompts × samples
-    return {"win_rate": win_rate(new, old), "score_before": mean(old.mean(axis=1)), "score_after": mean(new.mean(axis=1)),
-            "kl": kl, "entropy": entropy}
+    before, after = old.mean(axis=1), new.mean(axis=1)
+    return {"win_rate": win_rate(new, old), "score_before": mean(before), "score_after": mean(after),
+            "score_gain": mean(after - before), "kl": kl, "entropy": entropy}
 
 
 def _reward_accuracy() -> dict:
