@@ -14,6 +14,9 @@ from mlx_lm.models.cache import BatchKVCache
 from realign.models.fastmath import Shared
 
 
+STEP = 64  # tokens by which the rows' own part grows; mlx-lm's 256 spread short answers over more memory
+
+
 class SharedKVCache:
     """Stands where mlx-lm's models expect a BatchKVCache: `owner` (B,) are the prompts of the rows, by number in
     `prompts`, a cache that holds all of every prompt that is to be shared."""
@@ -22,6 +25,7 @@ class SharedKVCache:
         keys, values = prompts.keys_and_values()
         self._settle(keys, values, np.array(prompts.left_padding), np.asarray(owner))
         self.rows = BatchKVCache([0] * len(owner))
+        self.rows.step = STEP
 
     def _settle(self, keys: mx.array, values: mx.array, padding: np.ndarray, owner: np.ndarray) -> None:
         """Keep of these prompts those that have rows; note where their rows are."""

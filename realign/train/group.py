@@ -20,7 +20,7 @@ from realign.evaluate.generate import Completion
 from realign.train.advantages import group_relative
 from realign.train.loop import Batch, Loss
 from realign.train.losses.policy import Grpo, grpo_loss, kl_estimate, weighted
-from realign.train.losses.tokens import entropy, place, policy_terms, token_logprobs
+from realign.train.losses.tokens import place, policy_terms, sampled_terms
 from realign.train.policy import Columns
 
 
@@ -72,9 +72,8 @@ def _terms(model: nn.Module, batch: Batch, kl: str) -> tuple[mx.array, mx.array,
     if kl == "exact":
         logprobs, spread, divergence = policy_terms(logits, targets, batch["reference_logits"])
         return logprobs, divergence, spread
-    logprobs = token_logprobs(logits, targets)
-    divergence = kl_estimate(logprobs, batch["reference_logprobs"], mx.ones(targets.shape))
-    return logprobs, divergence, entropy(mx.stop_gradient(logits))
+    logprobs, spread = sampled_terms(logits, targets)
+    return logprobs, kl_estimate(logprobs, batch["reference_logprobs"], mx.ones(targets.shape)), spread
 
 
 def estimate(settings: GroupSettings, samples: Sequence[Completion], rewards: np.ndarray) -> Columns:

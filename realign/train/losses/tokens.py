@@ -43,6 +43,12 @@ def entropy(logits: mx.array) -> mx.array:
     return log_total - (p * logits).sum(axis=-1)
 
 
+def sampled_terms(logits: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+    """`token_logprobs` and `entropy` at once, each (B, T), from one softmax, as in `policy_terms`. The entropy is there
+    to look at: no gradient flows from it."""
+    return tuple(_sampled_terms(logits.astype(mx.float32), targets)[:2])
+
+
 def kl_divergence(logits: mx.array, ref_logits: mx.array) -> mx.array:
     """Exact KL(p‖q) = Σ p (log p − log q) over the vocabulary, (B, T), nats; differentiable in both.
 
@@ -77,6 +83,21 @@ def _normalise(logits: mx.array) -> tuple[mx.array, mx.array]:
     e = exp(logits - top)
     total = e.sum(axis=-1, keepdims=True)
     return e * (1.0 / total), (top + mx.log(total)).squeeze(-1)
+
+
+@mx.custom_function
+def _sampled_terms(logits, targets):
+    p, log_total = _normalise(logits)
+    return _chosen(logits, targets) - log_total, log_total - (p * logits).sum(axis=-1), p
+
+
+@_sampled_terms.vjp
+def _sampled_terms_vjp(primals, cotangents, outputs):
+    logits, targets = primals
+    by_logprob, at = cotangents[0][..., None], targets[..., None]
+    gradient = outputs[2] * -by_logprob
+    at_target = mx.take_along_axis(gradient, at, axis=-1) + by_logprob
+    return mx.put_along_axis(gradient, at, at_target, axis=-1), mx.zeros_like(targets)
 
 
 @mx.custom_function

@@ -8,7 +8,7 @@ from scipy.special import log_softmax as np_log_softmax
 from scipy.stats import entropy as scipy_entropy
 
 from realign.train.losses.tokens import (
-    count, entropy, kl_divergence, masked_sum, policy_terms, token_logprobs,
+    count, entropy, kl_divergence, masked_sum, policy_terms, sampled_terms, token_logprobs,
 )
 
 pytestmark = pytest.mark.usefixtures("exponentials")
@@ -107,6 +107,21 @@ def test_policy_terms_gradient(batch, numeric_gradient, mix, compiled):
     gradient = mx.grad(ours)
     gradient = (mx.compile(gradient) if compiled else gradient)(array(logits))
     np.testing.assert_allclose(gradient, numeric_gradient(theirs, logits), atol=1e-4)
+
+
+def test_sampled_terms_are_the_two_functions_and_only_the_first_teaches(batch, numeric_gradient):
+    logits, _, targets, weights = batch
+    logprobs, spread = sampled_terms(array(logits), array(targets))
+    np.testing.assert_allclose(logprobs, token_logprobs(array(logits), array(targets)), atol=1e-5)
+    np.testing.assert_allclose(spread, entropy(array(logits)), atol=1e-5)
+
+    def taught(x, by_entropy):
+        logprobs, spread = sampled_terms(x, array(targets))
+        return (logprobs * array(weights)).sum() + by_entropy * spread.sum()
+
+    expected = numeric_gradient(lambda x: (np_logprobs(x, targets) * weights).sum(), logits)
+    for by_entropy in (0.0, 3.0):
+        np.testing.assert_allclose(mx.grad(taught)(array(logits), by_entropy), expected, atol=1e-4)
 
 
 def test_half_precision_logits_are_reckoned_in_float32(batch):
