@@ -57,9 +57,9 @@ def heaviest(steps: Sequence[np.ndarray], count: int, widths: Sequence[int],
     return [parts[k] for k in picks]
 
 
-def pad(rows: Sequence[Sequence[int]], value: int, left: bool = False) -> np.ndarray:
-    """Rows as one int32 matrix, padded to a multiple of PAD_TO on the right (or left)."""
-    width = -(-max(map(len, rows)) // PAD_TO) * PAD_TO
+def pad(rows: Sequence[Sequence[int]], value: int, left: bool = False, over: int = 0) -> np.ndarray:
+    """Rows as one int32 matrix, padded to a multiple of PAD_TO, and `over` more, on the right (or left)."""
+    width = -(-max(max(map(len, rows)) - over, 1) // PAD_TO) * PAD_TO + over
     padded = np.full((len(rows), width), value, np.int32)
     for i, row in enumerate(rows):
         if left:

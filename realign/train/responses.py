@@ -44,7 +44,7 @@ def _shared(rows: Sequence[Encoded], pad_token: int) -> Batch | None:
     beginnings = pad([prompt[:-1] for prompt in places], pad_token, left=True)
     answers = [Encoded(row.tokens[len(prompt) - 1:], row.mask[len(prompt) - 1:])
                for row, prompt in zip(rows, prompts, strict=True)]
-    batch = sft.batch_of(answers, pad_token)
+    batch = sft.batch_of(answers, pad_token, over=1)
     if beginnings.size + batch["tokens"].size > WORTH * pad([row.tokens for row in rows], pad_token).size:
         return None
     owner = np.eye(len(places), dtype=np.float32)[[places[prompt] for prompt in prompts]]

@@ -15,10 +15,11 @@ from realign.train.losses.tokens import token_logprobs
 from realign.train.loop import Batch
 
 
-def batch_of(rows: Sequence[Encoded], pad_token: int) -> Batch:
-    """`tokens` (B, T) and `positions` (N,), the flat places in (B, T-1) whose next token is a target."""
-    tokens = pad([r.tokens for r in rows], pad_token)
-    mask = pad([r.mask for r in rows], 0)
+def batch_of(rows: Sequence[Encoded], pad_token: int, over: int = 0) -> Batch:
+    """`tokens` (B, T) and `positions` (N,), the flat places in (B, T-1) whose next token is a target. Padded as `pad`
+    does; 1 `over` is least where all rows have one token more than a multiple, since models read all but the last."""
+    tokens = pad([r.tokens for r in rows], pad_token, over=over)
+    mask = pad([r.mask for r in rows], 0, over=over)
     return {"tokens": mx.array(tokens), "positions": mx.array(np.flatnonzero(mask[:, 1:]).astype(np.uint32))}
 
 

@@ -49,11 +49,12 @@ def test_batches_do_not_come_by_length():
     assert firsts != sorted(firsts) and firsts != sorted(firsts, reverse=True)
 
 
-@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=20), min_size=1, max_size=6), st.booleans())
-def test_padding(rows, left):
-    padded = pad(rows, 0, left)
-    assert padded.dtype == np.int32 and padded.shape[1] % PAD_TO == 0
-    assert padded.shape[1] - max(map(len, rows)) < PAD_TO
+@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=20), min_size=1, max_size=6), st.booleans(),
+       st.integers(0, 1))
+def test_padding(rows, left, over):
+    padded = pad(rows, 0, left, over)
+    assert padded.dtype == np.int32 and padded.shape[1] % PAD_TO == over
+    assert padded.shape[1] - max(map(len, rows)) < PAD_TO + (max(map(len, rows)) <= over)
     for row, line in zip(rows, padded.tolist(), strict=True):
         empty = [0] * (len(line) - len(row))
         assert line == (empty + row if left else row + empty)

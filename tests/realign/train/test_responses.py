@@ -27,8 +27,8 @@ def test_prompts_that_recur_stand_once(tiny):
     assert batch["prompts"].shape == (2, 32) and batch["padding"].tolist() == [3, 12]
     assert batch["prompts"].tolist()[1] == [0] * 12 + [4] * 20
     assert batch["owner"].tolist() == [[1, 0], [0, 1], [1, 0], [1, 0]]
-    assert batch["tokens"].tolist() == [[1, 2] + [0] * 6, [5, 6, 7] + [0] * 5, [1, 3, 9] + [0] * 5,
-                                        [1, 8] + [0] * 6]
+    assert batch["tokens"].tolist() == [[1, 2] + [0] * 7, [5, 6, 7] + [0] * 6, [1, 3, 9] + [0] * 6,
+                                        [1, 8] + [0] * 7]  # models read all but the last, 8
     assert batch["targets"].tolist() == [[2, 6, 7, 3, 9, 8]]
 
 
