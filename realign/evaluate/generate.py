@@ -25,7 +25,7 @@ from mlx_lm.models.cache import (
 )
 
 from realign.errors import UserError
-from realign.models import fastmath
+from realign.models import fastmath, prefix
 from realign.models.heads import hidden_states, project
 from realign.models.shared import SharedKVCache
 
@@ -129,9 +129,10 @@ def generate(
     """One completion for each prompt, in the order of the prompts; repeat a prompt for several samples of it.
 
     A row ends at a stop token, after `max_tokens` or where the model's window is full. The model is in
-    evaluation mode meanwhile. Of prompts that are the later ones of a list, `first` is the number of the first: then
-    they are given what they would be among all. `head` makes of the hidden states (B, D) that tokens are sampled from one number each,
-    the `values` of the completions. `progress` is told the number of rows that have just finished.
+    evaluation mode meanwhile. `progress` is told the number of rows that have just finished.
+    `first`: the number of the first prompt, where these are a part of a longer list; each is then given what it would
+    be given there. `head` makes one number of each hidden state that a token is sampled from, (B, D) to (B, 1): the
+    `values` of the completions.
     Raises UserError for a prompt that is empty or leaves no room in the window, and for non-finite logits.
     """
     sheet = _Sheet(_limits(model, prompts, settings.max_tokens))
@@ -298,8 +299,7 @@ def _join(pool: _Pool, added: _Pool) -> _Pool:
 def _worth_sharing(model: nn.Module, prompts: Sequence[Sequence[int]]) -> bool:
     """Whether the cache keeps a prompt once for all its samples: where that is quick, and there are several."""
     return (fastmath.installed() and 2 * len({tuple(p) for p in prompts}) <= len(prompts)
-            and min(map(len, prompts), default=0) > 1
-            and all(type(layer) in (KVCache, ArraysCache) for layer in make_prompt_cache(model)))
+            and min(map(len, prompts), default=0) > 1 and prefix.goes_on(model))
 
 
 def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]], share: bool) -> _Pool:

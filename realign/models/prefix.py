@@ -24,12 +24,14 @@ class _Beginnings(BatchKVCache):
         return keys, values
 
 
+def goes_on(model: nn.Module) -> bool:
+    """Whether every layer of the model keeps what several rows can go on from."""
+    return all(type(kept) in (KVCache, ArraysCache) for kept in make_prompt_cache(model))
+
+
 def can_share(model: nn.Module) -> bool:
-    """Whether every layer of the model keeps what a row can go on from. Layers that are computed twice do not: what
-    they keep would be that of the first time."""
-    layers = model.model.layers
-    return (all(type(kept) in (KVCache, ArraysCache) for kept in make_prompt_cache(model))
-            and not any(hasattr(type(layer), "recomputed") for layer in layers))
+    """Whether that holds in training too: what layers that are computed twice keep would be that of the first time."""
+    return goes_on(model) and not any(hasattr(type(layer), "recomputed") for layer in model.model.layers)
 
 
 def hidden(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:

@@ -197,16 +197,14 @@ def divide(group: Group, batches: Any, state: Progress, work: Callable[[list], A
 
 
 def measure(group: Group, batches: Any, work: Callable[[list], Any]) -> list[float]:
-    """Shares in proportion to the rows a second that each process computes, of the same steps at once; of rollouts
-    the heaviest rows."""
-    rates = []
+    """Shares in proportion to the rows a second that each process computes, of the same steps at once; of rollouts,
+    which `join`, the heaviest rows."""
+    rates, heaviest = [], batches.heaviest(batches.micro) if hasattr(batches, "join") else None
     for step in range(min(MEASURED_STEPS + 1, len(batches))):
-        known = hasattr(batches, "steps")
-        micro_batches = batches.micro_batches(step) if known else batches.heaviest(batches.micro)
-        rows = len(batches.steps[step]) if known else batches.micro
+        micro_batches = heaviest or batches.micro_batches(step)
         began = time.perf_counter()
         work(micro_batches)
-        rates.append(rows / (time.perf_counter() - began))
+        rates.append(sum(len(batch["tokens"]) for batch in micro_batches) / (time.perf_counter() - began))
     return proportions(group.gather(statistics.median(rates[1:] or rates)))
 
 

@@ -77,6 +77,12 @@ def _chosen(x: mx.array, targets: mx.array) -> mx.array:
     return mx.take_along_axis(x, targets[..., None], axis=-1).squeeze(-1)
 
 
+def _add_at(x: mx.array, targets: mx.array, amount: mx.array) -> mx.array:
+    """`x` (B, T, V) with `amount` (B, T, 1) added at the targets."""
+    at = targets[..., None]
+    return mx.put_along_axis(x, at, mx.take_along_axis(x, at, axis=-1) + amount, axis=-1)
+
+
 def _normalise(logits: mx.array) -> tuple[mx.array, mx.array]:
     """Softmax (B, T, V) and log-sum-exp (B, T) from the same exponentials."""
     top = mx.stop_gradient(logits.max(axis=-1, keepdims=True))
@@ -94,10 +100,8 @@ def _sampled_terms(logits, targets):
 @_sampled_terms.vjp
 def _sampled_terms_vjp(primals, cotangents, outputs):
     logits, targets = primals
-    by_logprob, at = cotangents[0][..., None], targets[..., None]
-    gradient = outputs[2] * -by_logprob
-    at_target = mx.take_along_axis(gradient, at, axis=-1) + by_logprob
-    return mx.put_along_axis(gradient, at, at_target, axis=-1), mx.zeros_like(targets)
+    by_logprob = cotangents[0][..., None]
+    return _add_at(outputs[2] * -by_logprob, targets, by_logprob), mx.zeros_like(targets)
 
 
 @mx.custom_function
@@ -117,7 +121,4 @@ def _policy_terms_vjp(primals, cotangents, outputs):
     # E the mean under p; a target's log-probability gives its indicator − p.
     weighted = p * ((by_kl - by_entropy) * logits - by_kl * ref_logits)
     gradient = weighted - p * (weighted.sum(axis=-1, keepdims=True) + by_logprob)
-    at = targets[..., None]
-    at_target = mx.take_along_axis(gradient, at, axis=-1) + by_logprob
-    gradient = mx.put_along_axis(gradient, at, at_target, axis=-1)
-    return gradient, mx.zeros_like(targets), mx.zeros_like(ref_logits)
+    return _add_at(gradient, targets, by_logprob), mx.zeros_like(targets), mx.zeros_like(ref_logits)

@@ -235,7 +235,8 @@ def test_the_gradient_is_that_of_its_tokens(kind, rollouts):
 
 
 def test_an_answer_without_a_token_weighs_nothing(rollouts, monkeypatch):
-    made, empty = rollouts(minibatch=12, epochs=1), Completion([], np.zeros(0, np.float32), False, np.zeros(0, np.float32))
+    nothing = np.zeros(0, np.float32)
+    made, empty = rollouts(minibatch=12, epochs=1), Completion([], nothing, False, nothing)
     monkeypatch.setattr(policy, "generate", lambda *a, **k: [empty, *generate(*a, **k)[1:]])
     batch, = made.micro_batches(0)
     loss = nn.value_and_grad(made.model, objective(made.settings))

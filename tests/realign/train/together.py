@@ -19,8 +19,8 @@ import numpy as np  # noqa: E402
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
 from realign.errors import UserError  # noqa: E402
-from realign.models import build  # noqa: E402
 from realign.evaluate.generate import Sampling  # noqa: E402
+from realign.models import build  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
 from realign.train import distributed, group, loop, policy, preference, reward, sft  # noqa: E402
@@ -183,7 +183,8 @@ def interrupted():
 SCENARIOS = {
     "sft": (supervised, "65.5,34.5"), "one_row": (one_row, "65.5,34.5"), "reward": (rewards, "65.5,34.5"),
     "dpo": (direct, "34.5,65.5"), "ppo": (criticised, "65.5,34.5"), "grpo": (grouped, "34.5,65.5"),
-    "grpo_of_one": (grouped, "0,1"), "ppo_measured": (criticised, ""), "none_for_one": (supervised, "0,1"), "measured": (supervised, ""),
+    "grpo_of_one": (grouped, "0,1"), "ppo_measured": (criticised, ""),
+    "none_for_one": (supervised, "0,1"), "measured": (supervised, ""),
     "own_optimizer": (own_optimizer, "65.5,34.5"),
     "other_start": (other_start, "65.5,34.5"), "broken_row": (broken_row, "65.5,34.5"),
     "own_wire": (own_wire, "65.5,34.5"), "validated": (validated, "65.5,34.5"),
