@@ -1,4 +1,8 @@
-"""The one exception that a person is meant to read."""
+"""The one exception that a person is meant to read, and how a program says it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -14,3 +18,13 @@ class UserError(Exception):
         if fix:
             parts.append(f"  to do: {fix}")
         super().__init__("\n".join(parts))
+
+
+@contextmanager
+def spoken(speaker: str = "") -> Iterator[None]:
+    """A UserError inside the block becomes its message on standard error, after the speaker's name, and exit 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"{speaker}: {error}" if speaker else error, file=sys.stderr)
+        sys.exit(2)

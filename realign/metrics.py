@@ -1,10 +1,8 @@
 """A measured number, as every stage writes it: value, sample size, 95% interval."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -107,8 +105,3 @@ def flatten(metrics: Mapping, prefix: str = "") -> dict[str, dict]:
         else:
             flat[name] = value
     return flat
-
-
-def read_metrics(path: Path) -> dict:
-    """The metrics file of one stage, nested as written."""
-    return json.loads(path.read_text(encoding="utf-8"))

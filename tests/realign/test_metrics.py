@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realign.metrics import Metric, bootstrap, exact, flatten, mean, mean_of, proportion, read_metrics, to_json
+from realign.files import read_json
+from realign.metrics import Metric, bootstrap, exact, flatten, mean, mean_of, proportion, to_json
 
 
 def close(metric: Metric, value: float, low: float, high: float, digits: int = 4) -> bool:
@@ -119,4 +120,4 @@ def test_flatten_names_by_dots(tmp_path):
                                "kl": exact(1)}
     path = tmp_path / "m.json"
     path.write_text(json.dumps(to_json({"a": exact(2)})))
-    assert flatten(read_metrics(path)) == {"a": {"value": 2, "n": 2, "low": 2, "high": 2}}
+    assert flatten(read_json(path)) == {"a": {"value": 2, "n": 2, "low": 2, "high": 2}}

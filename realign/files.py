@@ -1,0 +1,55 @@
+"""JSON and YAML that a person may have edited: read whole, or the fault is named with its place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from realign.errors import UserError
+
+KINDS = {dict: "a JSON object", list: "a JSON list"}
+
+
+def read_json(path: Path, kind: type = dict, fix: str = "mend the line, or take the file back from git") -> Any:
+    """The JSON value in a file.
+
+    Raises UserError where there is no file, it is not UTF-8, broken JSON (line and column), or holds no `kind`.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError("no such file", where=str(path), fix="`dvc repro` makes what the pipeline writes") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"broken JSON: {error.msg}", where=f"{path}, line {error.lineno}, column {error.colno}",
+                        fix=fix) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 at byte {error.start}", where=str(path), fix=fix) from error
+    if not isinstance(value, kind):
+        raise UserError(f"holds a {type(value).__name__}", where=str(path), expected=KINDS[kind], fix=fix)
+    return value
+
+
+def read_yaml(path: Path) -> dict:
+    """The sections of a YAML file, parsed as DVC parses it (YAML 1.2: `1e-5` is a number, `no` is a word).
+
+    Raises UserError where there is no file, it is not UTF-8, broken YAML (line and column), or holds no sections.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("no such file", where=str(path), fix="run from the root of the repository") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"not UTF-8 at byte {error.start}", where=str(path), fix="save it as UTF-8") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        raise UserError(f"broken YAML: {error.problem}", where=where, fix="correct that line") from error
+    except YAMLError as error:
+        raise UserError(f"broken YAML: {error}", where=str(path), fix="correct the file") from error
+    if not isinstance(value, dict):
+        found = "nothing (null)" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"
+        raise UserError(f"found {found}", where=str(path), expected="sections, each `name:` with its keys below",
+                        fix="correct the file")
+    return value
