@@ -30,17 +30,17 @@ def memory_sft(start: ours.Start) -> None:
     pairs = ours.encoded_pairs(start.data)
     rows = [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
     steps = [np.concatenate([step, step + len(pairs)]) for step in pair_steps(start)]
-    peak(start, lambda: (sft.loss, sft.SftBatches(rows, steps, start.pad, 2 * BATCH)))
+    peak(start, lambda: (sft.loss, RowBatches(rows, batch_of, list(map(sft.weigh, rows)), steps, 2 * BATCH)))
 
 
 def memory_dpo(start: ours.Start) -> None:
     """The pairs of every step, the reference's log-probabilities made first."""
     from realign.train import preference
-    from realign.train.losses.preference import Preference
+    from realign.objectives.losses.preference import Preference
 
     def made():
         pairs = ours.encoded_pairs(start.data)
-        reference = preference.reference_logprobs(start.model, pairs, start.pad)
+        reference = preference.reference_logprobs(start.model, pairs)
         batches = preference.PreferenceBatches(pairs, reference, pair_steps(start), start.pad, BATCH)
         return preference.objective(Preference(beta=BETA)), batches
 
@@ -60,7 +60,7 @@ def peak(start: ours.Start, made) -> None:
     mx.clear_cache()
     mx.reset_peak_memory()
     loss, batches = made()
-    loop.train(start.model, loss, batches, ours.settings("dpo"), scratch=Path("unused"), mark="")
+    loop.train(start.model, loss, batches, ours.settings("dpo"), scratch=Path("unused"), run_id="")
     start.windows.say(bytes=mx.get_peak_memory())
 
 
@@ -76,7 +76,7 @@ def start_up(data: Workload, windows: Windows) -> None:
     model, tokenizer, _ = build.load(str(Path(__file__).parents[1] / "data" / "base"))
     windows.say(done="model")
     rows = [row for row in chat.encode(tokenizer, data.chats) if len(row.tokens) <= 512]
-    batches = sft.SftBatches.of(rows, BATCH, 1, 0, build.pad_token(tokenizer))
+    batches = RowBatches.of(rows, batch_of, sft.weigh, BATCH, 1, 0)
     windows.say(done=f"{len(rows)} chats")
 
     class First(Exception):
@@ -86,7 +86,7 @@ def start_up(data: Workload, windows: Windows) -> None:
         raise First
 
     try:
-        loop.train(model, sft.loss, batches, ours.settings("sft"), scratch=Path("unused"), mark="", progress_bar=first)
+        loop.train(model, sft.loss, batches, ours.settings("sft"), scratch=Path("unused"), run_id="", progress_bar=first)
     except First:
         windows.say(done="first step")
 
@@ -116,12 +116,12 @@ def checkpoints(start: ours.Start) -> None:
         spent["written"] += time.thread_time() - started
 
     lower = iter(range(0, -10**6, -1))
-    batches = sft.SftBatches(ours.encoded_rows(start.data), ours.all_steps(start.windows), start.pad, BATCH)
+    batches = RowBatches(ours.encoded_rows(start.data), batch_of, list(map(sft.weigh, ours.encoded_rows(start.data))), ours.all_steps(start.windows), BATCH)
     with (tempfile.TemporaryDirectory() as folder, mock.patch.object(checkpoint, "Writer", Timed),
           mock.patch.object(checkpoint, "write", write)):
         made = ours.settings("sft", checkpoint_every=10, evaluate_every=10)
         started = time.perf_counter()
-        loop.train(start.model, sft.loss, batches, made, scratch=Path(folder) / "run", mark="",
+        loop.train(start.model, sft.loss, batches, made, scratch=Path(folder) / "run", run_id="",
                    validate=lambda model: {"objective": float(next(lower))})
         whole = time.perf_counter() - started
     start.windows.say(**spent, whole=whole, steps=len(batches), usual=loop.Settings(0.0).checkpoint_every)
@@ -137,7 +137,7 @@ def profile(start: ours.Start) -> None:
     from realign.models import heads
     from realign.train import loop, sft
 
-    batches = sft.SftBatches(ours.encoded_rows(start.data), ours.all_steps(start.windows), start.pad, BATCH)
+    batches = RowBatches(ours.encoded_rows(start.data), batch_of, list(map(sft.weigh, ours.encoded_rows(start.data))), ours.all_steps(start.windows), BATCH)
     model, made, times = start.model, ours.settings("sft"), {}
     optimizer = loop.adamw(model, made)
     value_and_grad = nn.value_and_grad(model, sft.loss)

@@ -30,9 +30,9 @@ def run(tool: str, objective: str, folder: Path, data: Workload, windows: Window
     """Train window by window; the held-out loss before and after."""
     start = load(folder, data, windows)
     from benchmarks.measures import gflops, heldout_loss
-    from realign.models import lanes
+    from realign.models import threads
 
-    before = {"gflops": gflops(lanes.each, lanes.count()), "loss": heldout_loss(start.model, data.held_out)}
+    before = {"gflops": gflops(threads.each, threads.count()), "loss": heldout_loss(start.model, data.held_out)}
     ARMS[objective](start, before)
     windows.say(loss=heldout_loss(start.model, data.held_out))
 
@@ -58,7 +58,7 @@ def train(start: Start, model, loss, batches, objective: str, before: dict) -> N
     from realign.train import loop
 
     start.windows.say(**before)
-    loop.train(model, loss, Clocked(batches, start.windows), settings(objective), scratch=Path("unused"), mark="",
+    loop.train(model, loss, Clocked(batches, start.windows), settings(objective), scratch=Path("unused"), run_id="",
                progress_bar=lambda done, steps, figures: start.windows.end(done))
 
 
@@ -103,7 +103,7 @@ def all_steps(windows: Windows) -> list[np.ndarray]:
 def sft(start: Start, before: dict, objective: str = "sft") -> None:
     from realign.train import sft
 
-    batches = sft.SftBatches(encoded_rows(start.data), all_steps(start.windows), start.pad, BATCH)
+    batches = RowBatches(encoded_rows(start.data), batch_of, list(map(sft.weigh, encoded_rows(start.data))), all_steps(start.windows), BATCH)
     train(start, start.model, sft.loss, batches, objective, before)
 
 
@@ -116,12 +116,12 @@ def lora(start: Start, before: dict) -> None:
 
 def dpo(start: Start, before: dict) -> None:
     from realign.train import preference
-    from realign.train.losses.preference import Preference
+    from realign.objectives.losses.preference import Preference
 
     pairs = encoded_pairs(start.data)
-    preference.reference_logprobs(start.model, pairs[:BATCH], start.pad)  # warms up
+    preference.reference_logprobs(start.model, pairs[:BATCH])  # warms up
     started = start.windows.clock()
-    reference = preference.reference_logprobs(start.model, pairs, start.pad)
+    reference = preference.reference_logprobs(start.model, pairs)
     before |= {"once": start.windows.clock() - started, "once_for": len(pairs)}
     batches = preference.PreferenceBatches(pairs, reference, all_steps(start.windows), start.pad, BATCH)
     train(start, start.model, preference.objective(Preference(beta=BETA)), batches, "dpo", before)
@@ -139,7 +139,7 @@ def reward(start: Start):
 
 def rollouts(start: Start, model, made_of, prompts: list[list[int]], **more):
     """One rollout a step, of all prompts, in one minibatch."""
-    from realign.evaluate.generate import Sampling
+    from realign.models.generate import Sampling
     from realign.models import build
     from realign.train import policy
 
@@ -150,7 +150,7 @@ def rollouts(start: Start, model, made_of, prompts: list[list[int]], **more):
 
 def grpo(start: Start, before: dict) -> None:
     from realign.train import group
-    from realign.train.losses.policy import Grpo
+    from realign.objectives.losses.policy import Grpo
 
     how = group.GroupSettings(len(start.windows.all_steps), prompts_per_rollout=BATCH, samples=SAMPLES,
                               minibatch=BATCH * SAMPLES, epochs=1, scale="std", kl="sampled",

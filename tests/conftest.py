@@ -11,9 +11,9 @@ from realign.models import backend  # noqa: E402
 
 backend.start()  # before anything imports mlx.core
 
-from realign.models import lanes  # noqa: E402
+from realign.models import threads  # noqa: E402
 
-lanes.use(1)  # else a step's micro-batches would depend on the machine's cores
+threads.use(1)  # else a step's micro-batches would depend on the machine's cores
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 

@@ -4,15 +4,23 @@ Run by name (`dvc repro stages/demo/dvc.yaml`); what it makes is shipped in git 
 depends on it.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from realign import params, paths
-from realign.models import backend, tokenizer
-from realign.models.chat import Encoded
+from mlx_lm.utils import load_tokenizer
 
-OUTPUT = Path("checkpoints/demo/base")
+from realign import paths
+from realign.lake.atomic import atomic_directory
+from realign.models import build, chat, tokenizer
+from realign.models.batches import batch_of
+from realign.models.chat import Encoded
+from realign.models.progress import bar
+from realign.objectives import sft
+from realign.stage import Stage
+from realign.train import checkpoint, loop
+from realign.train.batches import plan
+from stages.demo import corpus, initial
+
 WINDOW_BATCHES = 64  # batches among which documents are sorted by length
 
 
@@ -56,8 +64,6 @@ def config(p: Base) -> dict:
 
 def train_tokenizer(p: Base, folder: Path) -> None:
     """Count a vocabulary on the first documents of the corpus and on every word of the world."""
-    from stages.demo import corpus
-
     texts = [f" {message['content']}" for document in corpus.documents(p.seed, p.tokenizer_documents, paths.TABLES)
              for message in document]
     trained = tokenizer.train([*corpus.vocabulary_text(paths.TABLES)] * 3 + texts, p.vocabulary, p.subwords)
@@ -79,19 +85,13 @@ class Documents:
         return {}
 
     def micro_batches(self, step: int) -> list[dict]:
-        from realign.train import sft
-
         number, place = divmod(self.first + step, WINDOW_BATCHES)
         if self.window is None or self.window[0] != number:
             self.window = (number, *self._load(number))
         _, rows, order = self.window
-        return [sft.batch_of([rows[i] for i in order[place]], 0)]
+        return [batch_of([rows[i] for i in order[place]])]
 
     def _load(self, number: int) -> tuple[list[Encoded], list]:
-        from realign.models import chat
-        from realign.train.batches import plan
-        from stages.demo import corpus
-
         size = WINDOW_BATCHES * self.p.batch_size
         documents = [corpus.document(self.p.seed, number * size + i, paths.TABLES) for i in range(size)]
         # The last turns of the few documents that outgrow the window are cut.
@@ -108,36 +108,23 @@ def cycles(p: Base) -> list[tuple[int, int, float]]:
 
 def train(p: Base, output: Path, scratch: Path) -> list[dict]:
     """Train and write the model directory; the history of the last cycle."""
-    from mlx_lm.utils import load_tokenizer
-
-    from realign.lake.atomic import atomic_directory
-    from realign.models import build
-    from realign.train import checkpoint, loop, sft
-    from realign.train.progress import bar
-    from stages.demo import initial
-
     with atomic_directory(output) as folder:
         train_tokenizer(p, folder)
         model = initial.create(config(p), p.seed)
         (folder / "config.json").write_text("{}")
         tok = load_tokenizer(folder)
-        mark = checkpoint.fingerprint(vars(p), (folder / "tokenizer.json").read_bytes())
+        run_id = checkpoint.run_id(vars(p), (folder / "tokenizer.json").read_bytes())
         for cycle, (first, steps, rate) in enumerate(cycles(p), start=1):
             settings = loop.Settings(rate, warmup=p.warmup, weight_decay=p.weight_decay,
                                      checkpoint_every=p.checkpoint_every, log_every=100)
             state = loop.train(model, sft.loss, Documents(p, tok, first, steps), settings,
-                               scratch=scratch / f"cycle-{cycle}", mark=mark, progress_bar=bar(f"base {cycle}"))
+                               scratch=scratch / f"cycle-{cycle}", run_id=run_id, progress_bar=bar(f"base {cycle}"))
         build.save(model, config(p), folder, folder)
     return state.history
 
 
-def main() -> None:
-    backend.start()
-    p = params.load("demo.base", Base)
-    history = train(p, OUTPUT, paths.run_log("demo", "base"))
+def run(here: Stage) -> str:
+    p = here.params(Base)
+    history = train(p, here.checkpoint, here.scratch)
     steps = sum(steps for _, steps, _ in cycles(p))
-    print(f"base model after {steps} steps: loss {history[-1]['loss']:.3f} in {OUTPUT}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+    return f"{steps} steps, loss {history[-1]['loss']:.3f}"

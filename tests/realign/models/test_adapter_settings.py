@@ -26,9 +26,12 @@ from realign import params  # noqa: E402
 from realign.errors import UserError  # noqa: E402
 from realign.models import adapters, build  # noqa: E402
 from realign.models.adapters import Method  # noqa: E402
+from realign.models.batches import batch_of  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
-from realign.train import loop, reward, sft  # noqa: E402
+from realign.objectives import reward, sft  # noqa: E402
+from realign.train import loop  # noqa: E402
+from realign.train.batches import RowBatches  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {
@@ -175,7 +178,7 @@ def test_a_microscaled_base_can_be_adapted_and_fused(kind):
 @pytest.mark.parametrize("bits", adapters.BITS)
 def test_gradients_through_a_quantised_base_are_those_of_its_weights(bits):
     """MLX's product with packed weights has its own gradient on each back end."""
-    found, batch = [], sft.batch_of(rows(4), 0)
+    found, batch = [], batch_of(rows(4))
     for whole in (False, True):
         model, config = quantize_model(model_of(), CONFIG, 32, bits)
         if whole:
@@ -193,9 +196,9 @@ def test_a_reward_model_trains_its_head_and_the_adapters_of_its_trunk(tmp_path):
     model = ScalarModel(model_of())
     adapters.prepare(model.trunk, CONFIG, Method("lora", rank=4), 0)
     before = {name: np.array(value) for name, value in tree_flatten(model.parameters())}
-    pairs = list(zip(rows(seed=1, last=41), rows(seed=2, last=42), strict=True))
-    state = loop.train(model, reward.loss, reward.PairBatches.of(pairs, 8, 4, 0, 0),
-                       loop.Settings(1e-2, log_every=1), scratch=tmp_path / "run", mark="m")
+    pairs = [(c, r, 0.0) for c, r in zip(rows(seed=1, last=41), rows(seed=2, last=42), strict=True)]
+    state = loop.train(model, reward.loss, RowBatches.of(pairs, reward.collate, reward.weigh, 8, 4, 0),
+                       loop.Settings(1e-2, log_every=1), scratch=tmp_path / "run", run_id="m")
     assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
     changed = {name.rsplit(".", 1)[1] for name, value in tree_flatten(model.parameters())
                if (np.array(value) != before[name]).any() and not name.startswith("head")}
@@ -271,7 +274,7 @@ def one_training(name: str):
     """Model, loss, batches, settings and no validation, as interrupted.py wants them."""
     model, _ = model_of(RESUMED[name])
     settings = loop.Settings(1e-2, checkpoint_every=3, log_every=1)
-    return model, sft.loss, sft.SftBatches.of(rows(), 8, 3, 0, 0), settings, None
+    return model, sft.loss, RowBatches.of(rows(), batch_of, sft.weigh, 8, 3, 0), settings, None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+"""Knobs that several stages share. A stage inherits them, so that its section of params.yaml stays flat."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from realign.errors import UserError
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained on rows."""
+
+    seed: int
+    """Of the order of rows, and of dropout."""
+    epochs: int
+    """Passes over the rows."""
+    batch_size: int
+    """Rows a step."""
+    learning_rate: float
+    """Peak of AdamW's learning rate, a step."""
+    warmup: float
+    """Share of all steps in which the rate rises from 0; then a cosine down to a tenth."""
+    weight_decay: float
+    """AdamW's, a step, times the rate."""
+    evaluate_every: int
+    """Steps between two evaluations on held-out rows."""
+    checkpoint_every: int
+    """Steps between two checkpoints that a killed run goes on from."""
+    patience: int
+    """Evaluations without a better one, after which training ends."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a policy learns from its own samples, with a critic: PPO or A2C."""
+
+    samples: ClassVar[int] = 1
+    kl: ClassVar[str] = "exact"
+
+    seed: int
+    """Of the prompts that are picked, and of what is sampled."""
+    algorithm: Literal["ppo", "a2c"]
+    """PPO (Schulman 2017), or A2C (Mnih 2016), which takes one pass: epochs 1."""
+    rollouts: int
+    """How often responses are sampled and learned from."""
+    prompts_per_rollout: int
+    """Prompts that are sampled from in a rollout."""
+    minibatch: int
+    """Responses a step."""
+    epochs: int
+    """Passes over a rollout."""
+    learning_rate: float
+    """Peak of AdamW's learning rate, a step."""
+    warmup: float
+    """Share of all steps in which the rate rises from 0; then a cosine down to a tenth."""
+    kl_penalty: float
+    """Weight of the exact KL to the reference (nats a token) against the whitened advantage."""
+    entropy_bonus: float
+    """Weight of the policy's entropy (nats a token)."""
+    reward_scale: float
+    """Factor of every reward."""
+    value_weight: float
+    """Weight of the critic's loss."""
+    clip: float
+    """How far the ratio of new to old probability counts, from 1."""
+    discount: float
+    """γ of the advantages."""
+    gae_lambda: float
+    """λ of the generalised advantage estimates (Schulman 2016)."""
+    max_tokens: int
+    """Longest response, tokens."""
+
+    def __post_init__(self):
+        if self.algorithm == "a2c" and self.epochs != 1:
+            raise UserError(f"a2c with {self.epochs} epochs", where="epochs",
+                            expected="1: without a ratio, a second pass would learn from responses that the "
+                            "policy no longer gives", fix="set epochs to 1, or take ppo")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a policy's run is stopped or tried again. The gates have thresholds of their own, in expectations/."""
+
+    kl_limit: float
+    """Nats a token to the reference, on held-out prompts; beyond it the run is tried again, tamer."""
+    entropy_low: float
+    """Least entropy, nats a token."""
+    entropy_high: float
+    """Most entropy, nats a token."""
+    length_factor: float
+    """Times the mean length of the first rollouts, or one part in as many; beyond it the run is stopped."""
+    gaming_fall: float
+    """Of the verifier's mean score (0 to 1) while the reward rises, twice in a row: the run is stopped. The last
+    weights are kept, unless earlier ones score better by this times the share of the run between."""
+    attempts: int
+    """Trainings at most, the first one included."""
