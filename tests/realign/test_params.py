@@ -107,7 +107,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path):
     ("schedule: {kind: linear}", "srf.rl.schedule.kind", "one of cosine, constant"),
 ])
 def test_a_value_of_another_type_is_named(tmp_path, line, key, expected):
-    given_keys = dict([("steps", "10"), ("kl_penalty", "0.1"), (line.split(":")[0], None)])
+    given_keys = {"steps": "10", "kl_penalty": "0.1", line.split(":")[0]: None}
     others = "".join(f"    {k}: {v}\n" for k, v in given_keys.items() if v is not None)
     message = refusal(tmp_path, f"srf:\n  rl:\n{others}    {line}\n")
     assert message.startswith(f"{tmp_path / 'params.yaml'}: {key}: found ")
@@ -157,7 +157,7 @@ def test_a_file_without_sections(tmp_path, text):
 
 
 def test_a_missing_file_and_one_that_is_not_utf8(tmp_path):
-    with pytest.raises(UserError, match="none.yaml: no such file"):
+    with pytest.raises(UserError, match=r"none\.yaml: no such file"):
         load("srf.rl", Rl, tmp_path / "none.yaml")
     (tmp_path / "params.yaml").write_bytes(b"srf: \xff\n")
     with pytest.raises(UserError, match="not UTF-8 at byte 5"):
@@ -187,7 +187,8 @@ def test_a_field_of_a_type_that_yaml_has_not_is_the_programmers_error(tmp_path):
     (Annotated[int, Field(le=8)], [8, -9], [9], "a whole number, at most 8"),
     (Annotated[float, Field(lt=0.5)], [0.4], [0.5], "a number below 0.5"),
     (Annotated[str, Field(min_length=1)], ["a"], ["", 1], "text, at least 1 long"),
-    (Annotated[tuple[Rate, ...], Field(min_length=1)], [], [[], 1], "a list, at least 1 long, each item a number above 0"),
+    (Annotated[tuple[Rate, ...], Field(min_length=1)], [], [[], 1],
+     "a list, at least 1 long, each item a number above 0"),
     (Positive | None, [1, None], [0, "1"], "a whole number, at least 1, or null"),
     (Positive | Literal["auto"], [1, "auto"], [0, "all", True, None], "a whole number, at least 1, or one of auto"),
     (Literal[2, 4] | None, [2, None], [3, 2.0, "2"], "one of 2, 4, or null"),
@@ -293,7 +294,7 @@ def test_a_mistake_is_named_in_the_section_where_it_stands(tmp_path, common, own
 
 
 def test_a_section_that_others_stand_over_must_be_there(tmp_path):
-    with pytest.raises(UserError, match="common.stf: missing key.*\n.*where 'sft' stands"):
+    with pytest.raises(UserError, match=r"common\.stf: missing key.*\n.*where 'sft' stands"):
         load("common.sft", Sft, write(tmp_path, COMMON), over="common.stf")
 
 
