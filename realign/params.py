@@ -45,6 +45,11 @@ NonNegative = Annotated[float, Field(ge=0)]
 Temperature = Annotated[float, Field(ge=0)]
 """From 0, which is greedy."""
 
+Temperatures = Annotated[tuple[Temperature, ...], Field(min_length=1)]
+"""One or more of them."""
+Factor = Annotated[float, Field(gt=1)]
+"""Above 1: how many times."""
+
 _SCALARS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _BOUNDS = ("ge", "gt", "le", "lt", "min_length")

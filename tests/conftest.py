@@ -4,10 +4,10 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import hypothesis  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import pytest
 
-from realign.models import backend  # noqa: E402
+from realign.models import backend
 
 backend.start()  # before anything imports mlx.core
 

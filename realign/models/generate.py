@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 import mlx.core as mx
@@ -143,7 +144,7 @@ def generate(
         while pool := _refill(model, pool, sheet.done, waiting, prompts, settings.batch_size, share):
             logits, values = _forward(model, head, pool)
             steps = sheet.lengths[pool.rows]
-            drawn = sample(_near(logits), settings, lambda attempt: uniform(seed, first + pool.rows, steps, attempt))
+            drawn = sample(_near(logits), settings, partial(uniform, seed, first + pool.rows, steps))
             pool.inputs, logprobs = (np.asarray(a) for a in drawn)
             finished = sheet.write(pool.rows, pool.inputs, logprobs, values, settings.stop_tokens)
             if progress is not None and finished:

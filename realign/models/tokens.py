@@ -99,7 +99,7 @@ def _sampled_terms(logits, targets):
 
 @_sampled_terms.vjp
 def _sampled_terms_vjp(primals, cotangents, outputs):
-    logits, targets = primals
+    _, targets = primals
     by_logprob = cotangents[0][..., None]
     return _add_at(outputs[2] * -by_logprob, targets, by_logprob), mx.zeros_like(targets)
 

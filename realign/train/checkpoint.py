@@ -34,7 +34,7 @@ class Progress:
 
 
 def run_id(*parts) -> str:
-    """The identity of a run: a hash of all that it depends on, parts (JSON values or bytes) and the code that trains."""
+    """The identity of a run: a hash of what it depends on, parts (JSON values or bytes) and the code that trains."""
     digest = hashlib.sha256()
     for path in sorted(path for room in CODE for path in (Path(__file__).parents[1] / room).rglob("*.py")):
         digest.update(path.read_bytes())

@@ -10,7 +10,7 @@ knows what is held as the other point, so it may stay there when two would fit, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import mlx.core as mx
@@ -115,7 +115,7 @@ def _peak(model, loss: Loss, heavy: list[Batch], accumulated: bool) -> int:
     highest = 0
     updates = [[batch] * threads.count() for batch in heavy * REPEATS]
     if accumulated:
-        updates = [sum(updates, [])]
+        updates = [[batch for micro_batches in updates for batch in micro_batches]]
     for micro_batches in updates:
         optimizer = loop.adamw(model, settings)
         mx.eval(model.parameters(), optimizer.state)
@@ -156,7 +156,7 @@ def recompute_layers(model: nn.Module) -> None:
                 object.__setattr__(layer, "__class__", _recomputing(type(layer)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _recomputing(plain: type) -> type:
     def call(self, *args, **rest):
         if not self.training:

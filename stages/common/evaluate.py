@@ -14,6 +14,7 @@ from realign.lake.schemas import RECORDS
 from realign.lake.table import read_rows, write_table
 from realign.metrics import REGRESSION, exact, mean, mean_of
 from realign.models import build
+from realign.params import Count, Positive
 from realign.stage import Stage
 from stages.common import data
 
@@ -22,13 +23,13 @@ from stages.common import data
 class Evaluate:
     """The final evaluation."""
 
-    seed: int
+    seed: Count
     """Of what is sampled."""
-    prompts: int
+    prompts: Positive
     """Held-out prompts."""
-    samples: int
+    samples: Positive
     """Responses of each model a prompt."""
-    max_tokens: int
+    max_tokens: Positive
     """Longest response, tokens."""
 
 

@@ -24,6 +24,7 @@ from realign.models.adapters import Method
 from realign.models.chat import Encoded
 from realign.models.export import export
 from realign.objectives.sft import SFT
+from realign.params import Positive
 from realign.stage import Stage
 from realign.train.checkpoint import Progress
 from realign.train.fit import fit
@@ -40,7 +41,7 @@ CHECKED = 16  # held-out chats on which an exported adapter is compared with wha
 class Sft(Training):
     """Supervised fine-tuning: `common.sft`, and in `<workflow>.sft` what a workflow has otherwise."""
 
-    window: int
+    window: Positive
     """Tokens; longer chats are rejected with a reason."""
     method: Method
     """What is trained: every weight, or adapters."""

@@ -16,6 +16,7 @@ from realign.models.batches import batch_of
 from realign.models.chat import Encoded
 from realign.models.progress import bar
 from realign.objectives import sft
+from realign.params import Count, NonNegative, PartShare, Positive, Rate
 from realign.stage import Stage
 from realign.train import checkpoint, loop
 from realign.train.batches import plan
@@ -28,25 +29,44 @@ WINDOW_BATCHES = 64  # batches among which documents are sorted by length
 class Base:
     """`demo.base` in params.yaml."""
 
-    seed: int
-    steps: int
-    restarts: int
-    restart_steps: int
-    restart_learning_rate: float
-    batch_size: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    checkpoint_every: int
-    window: int  # tokens
-    vocabulary: int
-    subwords: int
-    tokenizer_documents: int
-    hidden_size: int
-    layers: int
-    heads: int
-    taps: int
-    intermediate_size: int
+    seed: Count
+    """Of first weights and corpus."""
+    steps: Positive
+    """Batches of the first cycle."""
+    restarts: Count
+    """Warm restarts of the schedule, for what the end of the corpus teaches."""
+    restart_steps: Positive
+    """Batches of each restart."""
+    restart_learning_rate: Rate
+    """Peak of AdamW's learning rate in a restart, a step."""
+    batch_size: Positive
+    """Documents a step."""
+    learning_rate: Rate
+    """Peak of AdamW's learning rate, a step."""
+    warmup: PartShare
+    """Share of the steps of a cycle in which the rate rises from 0."""
+    weight_decay: NonNegative
+    """AdamW's, a step, times the rate."""
+    checkpoint_every: Positive
+    """Steps between two checkpoints that a killed run goes on from."""
+    window: Positive
+    """Longest document, tokens."""
+    vocabulary: Positive
+    """Tokens."""
+    subwords: Count
+    """Tokens that are parts of rare words."""
+    tokenizer_documents: Positive
+    """Documents on which the vocabulary is counted."""
+    hidden_size: Positive
+    """Width of the model."""
+    layers: Positive
+    """Short convolution and attention in turn (LFM2, Liquid AI 2025)."""
+    heads: Positive
+    """Attention heads of a layer."""
+    taps: Positive
+    """Tokens that a convolution sees."""
+    intermediate_size: Positive
+    """Width of the feed-forward part."""
 
 
 def config(p: Base) -> dict:

@@ -6,6 +6,7 @@ from random import Random
 from realign import paths
 from realign.lake.schemas import CHATS, row_id
 from realign.lake.table import write_table
+from realign.params import Count, Positive
 from realign.stage import Stage
 from stages.demo import chats
 
@@ -14,12 +15,18 @@ from stages.demo import chats
 class World:
     """`demo.world` in params.yaml; counts are per capability."""
 
-    seed: int
-    train: int
-    validation: int
-    prompts: int
-    test: int
-    evaluation: int
+    seed: Count
+    """Of all that is drawn."""
+    train: Positive
+    """Chats that SFT trains on, a capability, before its share."""
+    validation: Positive
+    """Chats and prompts held out from training, a capability, before its share."""
+    prompts: Positive
+    """Prompts for sampling and RL, a capability, before its share."""
+    test: Positive
+    """Prompts with held-out phrasings, people, combinations and names, a capability, before its share."""
+    evaluation: Positive
+    """Evaluation rows of every capability."""
 
 
 # How much of each capability the chats and prompts hold, relative to the counts.

@@ -16,6 +16,7 @@ from realign.lake.schemas import PAIRS, REJECTED
 from realign.lake.table import write_table
 from realign.metrics import exact, mean
 from realign.models import build
+from realign.params import Count, OpenShare, Positive, Share, Temperatures
 from realign.stage import Stage
 from stages.common import data
 
@@ -24,19 +25,19 @@ from stages.common import data
 class PreferenceData:
     """How responses are sampled and paired."""
 
-    seed: int
+    seed: Count
     """Of what is sampled, and of the split."""
-    prompts: int
+    prompts: Positive
     """Prompts that are sampled from."""
-    temperatures: tuple[float, ...]
+    temperatures: Temperatures
     """One response at each."""
-    max_tokens: int
+    max_tokens: Positive
     """Longest response, tokens."""
-    least_gap: float
+    least_gap: Share
     """Of the scores (0 to 1) between the sides of a pair."""
-    pairs_per_prompt: int
+    pairs_per_prompt: Positive
     """Pairs at most."""
-    validation: float
+    validation: OpenShare
     """Share of prompts that are held out."""
 
     @property

@@ -11,6 +11,7 @@ from realign.lake.table import read_rows
 from realign.metrics import exact
 from realign.models import build, heads
 from realign.objectives import reward
+from realign.params import Rate
 from realign.stage import Stage
 from realign.train.checkpoint import Progress
 from realign.train.fit import fit
@@ -24,7 +25,7 @@ class RewardModel(Training):
 
     trunk: Model
     """What it stands on: the SFT model, or a separate, smaller one."""
-    certainty: float
+    certainty: Rate
     """Log-odds, for a gap of 1 in the scores, that the better side is the better one: labels are soft."""
 
 

@@ -15,6 +15,7 @@ from realign.metrics import Metric, difference, proportions
 from realign.models import build, chat, heads
 from realign.models.chat import with_answer
 from realign.objectives import reward
+from realign.params import Count, Positive, Temperatures
 from realign.stage import Stage
 from realign.verify.corrupt import corrupt
 from realign.verify.reference import Reference, Score
@@ -27,13 +28,13 @@ FAR = 0.15  # of the scores, between two responses of different quality
 class RewardValidation:
     """On what the reward model is tested beside the held-out pairs."""
 
-    seed: int
+    seed: Count
     """Of what is sampled, and of the attacks."""
-    prompts: int
+    prompts: Positive
     """With held-out phrasings, people, combinations and names."""
-    temperatures: tuple[float, ...]
+    temperatures: Temperatures
     """One response at each."""
-    max_tokens: int
+    max_tokens: Positive
     """Longest response, tokens."""
 
 

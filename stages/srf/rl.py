@@ -14,6 +14,7 @@ from realign.lake.atomic import atomic_directory
 from realign.metrics import mean
 from realign.models import build, heads
 from realign.objectives.policy import WITH_CRITIC
+from realign.params import Positive
 from realign.stage import Stage
 from realign.train import remedies
 from realign.train.optimise import Outcome, Run, Task, Watch, optimise
@@ -25,11 +26,11 @@ from stages.common import data
 class Rl(Policy, Limits):
     """How the policy is trained on the reward."""
 
-    verify_every: int
+    verify_every: Positive
     """Rollouts after which the scorer judges samples for held-out prompts, beside the reward (Gao 2023)."""
-    verify_prompts: int
+    verify_prompts: Positive
     """Held-out prompts for that, after the first `heldout_prompts`."""
-    heldout_prompts: int
+    heldout_prompts: Positive
     """Prompts on which the policy is measured."""
 
 
@@ -57,7 +58,8 @@ def run(here: Stage) -> str:
         pairs = zip(scorer(held_out, after.texts), scorer(held_out, before.texts), strict=True)
         metrics["score_gain"] = mean([new.value - old.value for new, old in pairs])
     here.report(metrics, learnt.outcome.history, remedies.settled(attempts))
-    return f"reward {metrics['reward_before'].value:.2f} to {metrics['reward_after'].value:.2f}, KL {after.kl.value:.3f}"
+    return (f"reward {metrics['reward_before'].value:.2f} to {metrics['reward_after'].value:.2f}, "
+            f"KL {after.kl.value:.3f}")
 
 
 def measured(here: Stage, model: Path, reward_model: Path, chats: Sequence[dict],

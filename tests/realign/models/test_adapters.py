@@ -260,7 +260,7 @@ def test_quantised_again_it_is_another_model(base, tmp_path, monkeypatch):
     adapters.save(model, config, method, base, tmp_path / "adapter")
     entry_point(monkeypatch, "fuse", "--model", tmp_path / "adapter" / "base", "--adapter-path",
                 tmp_path / "adapter", "--save-path", tmp_path / "fused")
-    with pytest.raises(UserError, match="the fused model chooses another token.*\n.*\n.*quantised anew"):
+    with pytest.raises(UserError, match=r"the fused model chooses another token.*\n.*\n.*quantised anew"):
         adapters.check_export(model, base, tmp_path / "adapter", tmp_path / "fused", PROMPTS)
 
 

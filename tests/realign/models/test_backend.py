@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,14 +55,14 @@ def test_the_line_names_an_openblas_with_one_set_of_kernels():
     if "gpu" in line:
         pytest.skip("computes on a GPU")
     assert line.startswith("backend: MLX on cpu, OpenBLAS") and "slow" not in line
-    if " avx2 " in open("/proc/cpuinfo").read():
+    if " avx2 " in Path("/proc/cpuinfo").read_text():
         assert environment == "Haswell false" and "(Haswell kernels), " in line
 
 
 @linux
 def test_a_choice_of_kernels_made_by_hand_stands():
     done = python("from realign.models import backend; print(backend.describe())", OPENBLAS_CORETYPE="SkylakeX")
-    assert "Haswell" not in done.stdout or "avx512" not in open("/proc/cpuinfo").read()
+    assert "Haswell" not in done.stdout or "avx512" not in Path("/proc/cpuinfo").read_text()
 
 
 @linux

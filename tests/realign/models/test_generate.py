@@ -24,11 +24,11 @@ CHI_SQUARE_999 = {5: 20.515, 7: 24.322}  # 0.999 quantile by degrees of freedom 
 
 def make_llama(**changes) -> llama.Model:
     """A random Llama of two layers whose answers depend on the whole prompt and on positions."""
-    arguments = dict(
-        model_type="llama", hidden_size=32, num_hidden_layers=2, intermediate_size=64, num_attention_heads=4,
-        num_key_value_heads=2, rms_norm_eps=1e-5, vocab_size=VOCABULARY, max_position_embeddings=128,
-        tie_word_embeddings=False,
-    )
+    arguments = {
+        "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "vocab_size": VOCABULARY,
+        "max_position_embeddings": 128, "tie_word_embeddings": False,
+    }
     mx.random.seed(7)
     model = llama.Model(llama.ModelArgs(**(arguments | changes)))
     parameters = model.parameters()
@@ -385,7 +385,7 @@ def test_numpy_and_mlx_arrays_give_the_same(seed, temperature, top_p):
 def test_uniform_numbers_are_uniform_and_unrelated():
     rows, steps = (a.ravel() for a in np.meshgrid(np.arange(200), np.arange(200)))
     u = uniform(1, rows, steps, 0).astype(np.float64)
-    assert u.dtype == np.float64 and 0 < u.min() and u.max() < 1
+    assert u.dtype == np.float64 and u.min() > 0 and u.max() < 1
     ecdf = np.abs(np.sort(u) - np.arange(1, u.size + 1) / u.size).max()
     assert ecdf < 1.95 / math.sqrt(u.size)  # Kolmogorov–Smirnov at 0.001
     grid = u.reshape(200, 200)

@@ -40,7 +40,7 @@ def test_every_supported_family_is_tested():
 
 def test_a_family_with_a_soft_cap_is_refused(tiny):
     model = tiny(0, model_type="gemma2", query_pre_attn_scalar=8.0)
-    with pytest.raises(UserError, match="'gemma2' are not supported.*\n.*one of lfm2, llama"):
+    with pytest.raises(UserError, match=r"'gemma2' are not supported.*\n.*one of lfm2, llama"):
         hidden.hidden_states(model, TOKENS)
     with pytest.raises(UserError):
         heads.ScalarModel(model)
@@ -73,5 +73,5 @@ def test_saved_and_loaded(tiny, tiny_config, tokenizer_folder, tmp_path):
 
 
 def test_a_language_model_is_no_reward_model(tiny_folder):
-    with pytest.raises(UserError, match="no head.safetensors"):
+    with pytest.raises(UserError, match=r"no head\.safetensors"):
         heads.load_scalar(tiny_folder)

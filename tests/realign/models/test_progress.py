@@ -9,8 +9,8 @@ def test_a_log_gets_the_last_line_with_rate_and_figures(capsys, monkeypatch):
     show(62, 100, {"loss": 2.5, "accuracy": 0.25, "grad_norm": 9.0})
     show(100, 100, {"loss": 2.0})
     first, last = capsys.readouterr().err.splitlines()
-    assert first.split() == "sft: 62/100 2.00 steps/s 19 s left loss 2.5 accuracy 0.25".split()
-    assert last.split() == "sft: 100/100 2.00 steps/s 0 s left loss 2".split()
+    assert first.split() == ["sft:", "62/100", "2.00", "steps/s", "19", "s", "left", "loss", "2.5", "accuracy", "0.25"]
+    assert last.split() == ["sft:", "100/100", "2.00", "steps/s", "0", "s", "left", "loss", "2"]
 
 
 def test_a_resumed_run_counts_its_own_steps_alone(capsys, monkeypatch):

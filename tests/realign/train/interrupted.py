@@ -139,11 +139,11 @@ def own_random() -> None:
 
 def first_rows_first() -> None:
     """Data is taken in order from where this process began."""
-    for kind in (RowBatches, Rollouts):
-        def planted(kind, ask, places) -> None:
-            kind.micro_batches = lambda self, step: ask(self, next(places))
+    def from_the_start(ask, places):
+        return lambda self, step: ask(self, next(places))
 
-        planted(kind, kind.micro_batches, count())
+    for kind in (RowBatches, Rollouts):
+        kind.micro_batches = from_the_start(kind.micro_batches, count())
 
 
 def in_place() -> None:

@@ -79,7 +79,7 @@ def test_every_epoch_trains_exactly_the_targets_of_the_ledger(rows, window, size
 
 
 def test_nothing_left_is_an_error_that_counts_the_reasons():
-    with pytest.raises(UserError, match="none of the 7 rows.*\n.*\n.*4 no_target, 3 too_long"):
+    with pytest.raises(UserError, match=r"none of the 7 rows.*\n.*\n.*4 no_target, 3 too_long"):
         settle(ROWS, 3, "drop")
     with pytest.raises(UserError, match="none of the 0 rows"):
         settle([], 3, "truncate")

@@ -247,7 +247,7 @@ def test_a_row_that_fits_no_other_way_is_recomputed_and_one_that_fits_in_no_way_
     fitted = memory.fit(plain, sft.loss, heaviest, 1, limit=(least + most) // 2, validates=False)
     assert (fitted.micro, fitted.recomputed) == (1, True)
     assert fitted.predicted == pytest.approx(least, rel=0.1)
-    with pytest.raises(UserError, match="one row needs .* GiB of memory in training") as caught:
+    with pytest.raises(UserError, match=r"one row needs .* GiB of memory in training") as caught:
         memory.fit(plain, sft.loss, heaviest, 1, limit=least // 2, validates=False)
     assert "shorten the window" in str(caught.value)
 
