@@ -68,13 +68,17 @@ def readings(root: Path) -> list[Reading]:
     """Every section that a stage names with the class that reads it; more than once where classes differ.
 
     A name above other sections (`srf`), or below one (`srf.rl.seed`), is no section of its own.
-    Raises UserError for a section that no class reads, and for a stage without a module.
+    Raises UserError for a section that no class reads, a stage without a module, and where there is no stage at all.
     """
     if str(root.resolve()) not in sys.path:
         sys.path.insert(0, str(root.resolve()))  # stages/ is no part of the installed package
     found: list[Reading] = []
     unread: dict[str, Stage] = {}
-    for stage in stages(root):
+    running = stages(root)
+    if not running:
+        raise UserError("no stage reads params.yaml", where=str(root / "dvc.yaml"),
+                        expected="commands `python -m stages WORKFLOW STAGE`, here or in stages/*/dvc.yaml")
+    for stage in running:
         below = {_over(section, stage) for section in stage.sections}
         for section in stage.sections:
             kind = _kind(section, stage)

@@ -100,6 +100,18 @@ def test_outside_a_project_it_says_where_to_run(tmp_path):
         check.check(tmp_path)
 
 
+def test_a_project_whose_stages_are_run_otherwise(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: python a.py, params: [model]}}\n")
+    (tmp_path / "params.yaml").write_text("model: 1\n")
+    with pytest.raises(UserError, match=r"dvc\.yaml: no stage reads params\.yaml\n.*`python -m stages WORKFLOW STAGE`"):
+        check.check(tmp_path)
+
+
+@pytest.mark.xfail(raises=UserError, strict=True, reason="the stages do not run as `python -m stages` yet")
+def test_the_parameters_of_the_project_are_well():
+    assert {"demo.world", "model", "srf.data", "srf.rl"} <= set(check.check(ROOT))
+
+
 def realign(root: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "realign.cli", "check", *arguments], cwd=root, capture_output=True,
                           text=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)})
