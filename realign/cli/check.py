@@ -37,11 +37,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Reading:
-    """A section of params.yaml, the class that it is read as, and the section that it stands over, if any."""
+    """A section of params.yaml, the class that it is read as, and the section that it stands over, if any.
+
+    It is `whole` where it must have every key: not where another section stands over it.
+    """
 
     section: str
     kind: Any
     over: str = ""
+    whole: bool = True
 
 
 def check(root: Path) -> list[str]:
@@ -54,9 +58,8 @@ def check(root: Path) -> list[str]:
     path = root / PARAMS
     tree, found = read_yaml(path), readings(root)
     _refuse_unread(tree, {reading.section for reading in found}, path)
-    shared = {reading.over for reading in found}  # read below others, and perhaps not whole without them
     for reading in found:
-        if reading.section not in shared:
+        if reading.whole:
             params.convert(tree, reading.section, reading.kind, path, reading.over)
     return sorted({reading.section for reading in found})
 
@@ -65,16 +68,21 @@ def readings(root: Path) -> list[Reading]:
     """Every section that a stage names with the class that reads it; more than once where classes differ.
 
     A name above other sections (`srf`), or below one (`srf.rl.seed`), is no section of its own.
-    Raises UserError for a section that no class reads, and for a stage without a module.
+    Raises UserError for a section that no class reads, a stage without a module, and where there is no stage at all.
     """
     if str(root.resolve()) not in sys.path:
         sys.path.insert(0, str(root.resolve()))  # stages/ is no part of the installed package
     found: list[Reading] = []
     unread: dict[str, Stage] = {}
-    for stage in stages(root):
+    running = stages(root)
+    if not running:
+        raise UserError("no stage reads params.yaml", where=str(root / "dvc.yaml"),
+                        expected="commands `python -m stages WORKFLOW STAGE`, here or in stages/*/dvc.yaml")
+    for stage in running:
+        below = {_over(section, stage) for section in stage.sections}
         for section in stage.sections:
             kind = _kind(section, stage)
-            reading = Reading(section, kind, _over(section, stage))
+            reading = Reading(section, kind, _over(section, stage), section not in below)
             if kind is None:
                 unread.setdefault(section, stage)
             elif reading not in found:
