@@ -51,10 +51,7 @@ def trace(
     from dataclasses import asdict
 
     from realign.versions import trace as traced
-    if row:
-        found = traced.trace_row(row, at, Path("."), workflow)
-    else:
-        found = traced.trace_model(at, Path("."), workflow)
+    found = traced.trace_row(row, at, Path("."), workflow) if row else traced.trace_model(at, Path("."), workflow)
     if json:
         import json as codec
         print(codec.dumps(asdict(found), sort_keys=True, indent=1, ensure_ascii=False))

@@ -84,12 +84,16 @@ def overlap(a: str, b: str) -> bool:
 
 
 def upstream(all_steps: list[Step], start: Step) -> list[Step]:
-    """`start` and every step whose outputs it needs, directly or not; producers first, `start` last."""
-    order: list[Step] = []
+    """`start` and every step whose outputs it needs, directly or not; producers first, `start` last.
+
+    Entries of different times may need each other in a circle; each step comes once then too.
+    """
+    order, seen = [], set()
 
     def visit(step: Step) -> None:
-        if step in order:
+        if step.name in seen:
             return
+        seen.add(step.name)
         for other in all_steps:
             if other is not step and _feeds(other, step):
                 visit(other)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from realign.errors import UserError
 from realign.versions.command import trace as command
 from realign.versions.git import resolve
-from realign.versions.lock import steps
+from realign.versions.lock import Step, steps, upstream
 from realign.versions.release import tree_md5
 from realign.versions.trace import trace_model, trace_row
 
@@ -68,6 +68,12 @@ def test_after_a_blocked_run_the_run_that_made_the_model_is_found(released):
     assert found.commit == maker and [s.name for s in found.made][-1] == "srf:evaluate"
     assert sum(found.datasets.values()) == 207  # read from the cache of that commit
     assert trace_model("HEAD", released) == found
+
+
+def test_entries_that_need_each_other_are_walked_once():
+    a, b, c = (Step(name, "", {}, {need: ""}, {made: ""}, {}) for name, need, made in (
+        ("a", "z", "x"), ("b", "x", "y"), ("c", "y", "z")))
+    assert [s.name for s in upstream([a, b, c], c)] == ["a", "b", "c"]
 
 
 def test_a_lock_without_the_dvc_yaml_beside_it_is_named(project):
