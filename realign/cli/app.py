@@ -14,12 +14,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.command()
 def status(
-    workflow: Annotated[str, typer.Option(help="The workflow whose gates are shown.")] = "srf",
+    workflow: Annotated[str, typer.Option(help="The workflow whose gates are shown; without it, the only one "
+                                               "there is.")] = "",
 ) -> None:
     """Show the gates' verdicts.
 
-    Each with the figure that decided it, then the paths of the report and of the released model.
-    Exits with 1 where a gate rejects or the release is blocked.
+    What the model lost against the base model comes first, then each gate with the figure that decided it, and the
+    paths of the report and of the released model. Exits with 1 where a gate rejects or the release is blocked.
     """
     from pathlib import Path
 
@@ -104,7 +105,7 @@ def launch(
     shares: Annotated[str, typer.Option(help="Each process's part of every batch, such as 65.5,34.5. "
                                              "Without them the parts are measured.")] = "",
 ) -> None:
-    """Train in several processes or on several machines: realign launch -- python -m stages.srf.sft
+    """Train in several processes or on several machines: realign launch -- python -m stages WORKFLOW STAGE
 
     Each trains on a part of every batch, in proportion to its speed, and the model is that of one process but
     for rounding. The first writes everything. One that fails ends the others. On other machines the project

@@ -19,20 +19,29 @@ from typing import Any
 from realign import params
 from realign.errors import UserError
 from realign.files import read_yaml
-from realign.paths import PARAMS
+from realign.paths import COMMON, PARAMS
+from realign.stage import Stage
 
-COMMON = "common"
 _COMMAND = re.compile(r"python -m stages ([\w-]+) ([\w-]+)")
 _VARIABLE = re.compile(r"\$\{(item|key)((?:\.\w+)*)\}")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stage of a dvc.yaml: the file, its module below `stages`, and the sections that it reads."""
+class Entry:
+    """A stage of a dvc.yaml: the file, the modules that may hold its code, and the sections that it reads."""
 
     file: Path
-    module: str
+    modules: tuple[str, str]
     sections: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """The first of its modules that there is. UserError where there is none."""
+        found = next((name for name in self.modules if _module(name)), None)
+        if found is None:
+            raise UserError(f"no module {self.modules[0]}", where=str(self.file),
+                            fix=f"write {self.modules[0].replace('.', '/')}.py, or correct the stage's command")
+        return found
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def readings(root: Path) -> list[Reading]:
     if str(root.resolve()) not in sys.path:
         sys.path.insert(0, str(root.resolve()))  # stages/ is no part of the installed package
     found: list[Reading] = []
-    unread: dict[str, Stage] = {}
+    unread: dict[str, Entry] = {}
     running = stages(root)
     if not running:
         raise UserError("no stage reads params.yaml", where=str(root / "dvc.yaml"),
@@ -97,7 +106,7 @@ def readings(root: Path) -> list[Reading]:
     return found
 
 
-def stages(root: Path) -> list[Stage]:
+def stages(root: Path) -> list[Entry]:
     """The stages of dvc.yaml and stages/*/dvc.yaml that `python -m stages` runs, written out where `foreach` or
     `matrix` makes several; a `foreach` over a variable of DVC's is left out."""
     found = []
@@ -105,7 +114,7 @@ def stages(root: Path) -> list[Stage]:
         for body in (read_yaml(file).get("stages") or {}).values():
             for cmd, sections in _written_out(body):
                 if match := _COMMAND.search(cmd):
-                    found.append(Stage(file, ".".join(match.groups()), sections))
+                    found.append(Entry(file, Stage(*match.groups()).modules, sections))
     return found
 
 
@@ -149,11 +158,8 @@ def _filled(text: str, key: Any, item: Any) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def _kind(section: str, stage: Stage) -> Any:
+def _kind(section: str, stage: Entry) -> Any:
     """The class that reads a section in a stage, or None."""
-    if _module(f"stages.{stage.module}") is None:
-        raise UserError(f"no module stages.{stage.module}", where=str(stage.file),
-                        fix=f"write stages/{stage.module.replace('.', '/')}.py, or correct the stage's command")
     name = _class(section.split(".")[-1])
     for home in _homes(section, stage):
         module = _module(home)
@@ -163,10 +169,10 @@ def _kind(section: str, stage: Stage) -> Any:
     return None
 
 
-def _homes(section: str, stage: Stage) -> list[str]:
+def _homes(section: str, stage: Entry) -> list[str]:
     """The modules that may hold a section's class, nearest first."""
     last = section.split(".")[-1]
-    homes = (f"stages.{stage.module}", f"stages.{section}", f"stages.{COMMON}.{last}", f"stages.{COMMON}.data")
+    homes = (stage.module, f"stages.{section}", f"stages.{COMMON}.{last}", f"stages.{COMMON}.data")
     return list(dict.fromkeys(homes))
 
 
@@ -194,7 +200,7 @@ def _module(name: str) -> ModuleType | None:
         return None
 
 
-def _over(section: str, stage: Stage) -> str:
+def _over(section: str, stage: Entry) -> str:
     """The section of defaults that a stage reads this one over, or ""."""
     shared = f"{COMMON}.{section.split('.')[-1]}"
     return shared if section != shared and "." in section and shared in stage.sections else ""

@@ -4,6 +4,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realign.words import interval, number
+
 COLOURS = {"HIGH": "green", "MEDIUM": "yellow", "REJECT": "red"}
 
 
@@ -19,20 +21,6 @@ def show(verdict: dict, console: Console) -> None:
         table.add_row(Text(check["metric"]), number(check["observed"]), interval(check), f"{check['n']}",
                       Text(check["threshold"]), outcome(check))
     console.print(table)
-
-
-def number(value: float | None) -> str:
-    """Up to four decimals, four digits where it is small; a dash where there is no number."""
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if abs(value) < 0.01 else f"{value:.4f}".rstrip("0").rstrip(".")
-
-
-def interval(check: dict) -> str:
-    """`0.12 to 0.19`; empty where nothing was estimated."""
-    if check["low"] is None or check["high"] is None or check["low"] == check["high"]:
-        return ""
-    return f"{number(check['low'])} to {number(check['high'])}"
 
 
 def outcome(check: dict) -> Text:

@@ -2,10 +2,9 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
-from realign.gates.show import interval, number, show
+from realign.gates.show import show
 
 
 def check(**changes) -> dict:
@@ -25,18 +24,7 @@ def test_every_check_stands_with_figure_interval_evidence_threshold_and_outcome(
                             check(severity="info", passed=False))
     assert title.strip() == "srf/rl: REJECT"
     assert [row.split() for row in rows] == [
-        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "ok"],
+        ["kl", "0.0400", "0.0200", "to", "0.0600", "400", "≤", "0.1", "ok"],
         ["pairs[a,", "b]", "–", "400", "≤", "0.1", "REJECT"],
-        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "warning"],
-        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "note"]]
-
-
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0, "0"), (1200.0, "1200"), (0.15, "0.15"),
-                                             (-0.00001234, "-1.234e-05"),
-                                             (-0.3, "-0.3"), (10.0, "10")])
-def test_number(value, text):
-    assert number(value) == text
-
-
-def test_a_count_has_no_interval():
-    assert interval(check(low=3, high=3)) == ""
+        ["kl", "0.0400", "0.0200", "to", "0.0600", "400", "≤", "0.1", "warning"],
+        ["kl", "0.0400", "0.0200", "to", "0.0600", "400", "≤", "0.1", "note"]]
