@@ -35,16 +35,6 @@ def accepted(workflow: str, stage: str) -> Path:
     return Path("metrics") / workflow / "gates" / f"{stage}.accepted"
 
 
-def released(workflow: str) -> Path:
-    """Where the released model, its records and the pointer to both stand."""
-    return Path("released") / workflow
-
-
-def decision(workflow: str) -> Path:
-    """What became of the last candidate, and why."""
-    return released(workflow) / "decision.json"
-
-
 def run_log(workflow: str, stage: str) -> Path:
     """What is not an output: timings, and checkpoints to resume from."""
     return Path("runs") / workflow / stage

@@ -10,7 +10,8 @@ from realign.evaluate.policy import measure, rewarder
 from realign.models import build, chat, heads, tokenizer
 from realign.models.chat import with_answer
 
-CHATS = [{"messages": [{"role": "user", "content": text}]} for text in ("What is gold?", "Peru?", "3 apples and 14")] * 2
+CHATS = [{"messages": [{"role": "user", "content": text}]}
+         for text in ("What is gold?", "Peru?", "3 apples and 14")] * 2
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from realign.models.chat import Encoded, prompt_tokens, stop_tokens
 from realign.models.generate import Sampling
 
 CHATS = [{"messages": [{"role": "user", "content": text}]} for text in
-         ("What is gold?", "Peru?", "3 apples and 14", "Ada has 3 apples and buys 14 more", "What is the capital of Peru?")]
+         ("What is gold?", "Peru?", "3 apples and 14", "Ada has 3 apples and buys 14 more",
+          "What is the capital of Peru?")]
 
 
 @pytest.fixture(scope="module")

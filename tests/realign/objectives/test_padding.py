@@ -41,8 +41,8 @@ def rewarded(tiny):
 
 def direct(tiny):
     pairs = list(zip(encoded(4, 1), encoded(4, 2), strict=True))
-    dpo = preference.objective(Preference())
-    return tiny(0), dpo.loss, dpo.collate(preference.with_reference(pairs, preference.reference_logprobs(tiny(1), pairs)))
+    dpo, reference = preference.objective(Preference()), preference.reference_logprobs(tiny(1), pairs)
+    return tiny(0), dpo.loss, dpo.collate(preference.with_reference(pairs, reference))
 
 
 def rolled_out(model, tiny, how, objective, shared: bool):

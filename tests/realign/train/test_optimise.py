@@ -161,7 +161,8 @@ def test_the_conditions_by_hand():
 
 
 def test_gaming_counts_from_before_the_run():
-    seen = [{"validation_reward": reward, "validation_verifier": verifier} for reward, verifier in ((0.4, 0.7), (0.5, 0.6))]
+    seen = [{"validation_reward": reward, "validation_verifier": verifier}
+            for reward, verifier in ((0.4, 0.7), (0.5, 0.6))]
     assert gaming(LIMITS, {})(seen) is None  # two evaluations alone cannot tell
     assert gaming(LIMITS, {"reward": 0.3, "verifier": 0.8})(seen).startswith("reward_gaming")
     assert gaming(LIMITS, {"reward": 0.6, "verifier": 0.8})(seen) is None
