@@ -48,7 +48,7 @@ def doctor() -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="With --explain, the section or knob that is meant, such as srf.rl.",
+    name: Annotated[str, typer.Argument(help="With --explain, the section or knob that is meant, such as demo.world.",
                                         show_default=False)] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show instead what the knobs mean.")] = False,
 ) -> None:

@@ -87,9 +87,12 @@ def readings(root: Path) -> list[Reading]:
     if not running:
         raise UserError("no stage reads params.yaml", where=str(root / "dvc.yaml"),
                         expected="commands `python -m stages WORKFLOW STAGE`, here or in stages/*/dvc.yaml")
+    named = {section for stage in running for section in stage.sections}
     for stage in running:
         below = {_over(section, stage) for section in stage.sections}
         for section in stage.sections:
+            if any(_within(other, section) for other in named - {section}):
+                continue
             kind = _kind(section, stage)
             reading = Reading(section, kind, _over(section, stage), section not in below)
             if kind is None:

@@ -82,8 +82,8 @@ def module_of(command: str, project: Mapping[str, Module]) -> str:
 
 
 def is_code(dep: str) -> bool:
-    """Whether a dependency lies among the project's code."""
-    return dep.startswith(tuple(f"{room}/" for room in CODE))
+    """Whether a dependency is a room, or a module, of the project's code."""
+    return dep.startswith(tuple(f"{room}/" for room in CODE)) and Path(dep).suffix in ("", ".py")
 
 
 def room_of(path: str) -> str:
