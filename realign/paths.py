@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-TABLES = Path("data/tables")
-WORLD = Path("data/world")
-BASE_MODEL = Path("data/base")
 PARAMS = Path("params.yaml")
+TABLES = Path("data/tables")
+DEMO = Path("demo")  # what the demo's own stages make: its world, and the SFT model that workflows share
+WORLD = DEMO / "world"
+EVALUATION = Path("data/evaluation")  # the rows that every workflow is judged and decontaminated against
+COMMON = "common"  # in place of a workflow: what belongs to all of them
 
 
 def dataset(workflow: str, stage: str, name: str) -> Path:
@@ -33,16 +35,16 @@ def accepted(workflow: str, stage: str) -> Path:
     return Path("metrics") / workflow / "gates" / f"{stage}.accepted"
 
 
+def run_log(workflow: str, stage: str) -> Path:
+    """What is not an output: timings, and checkpoints to resume from."""
+    return Path("runs") / workflow / stage
+
+
 def released(workflow: str) -> Path:
-    """Where the released model, its records and the pointer to both stand."""
+    """The released model, its records and the pointer to both, and the decision about the last candidate."""
     return Path("released") / workflow
 
 
 def decision(workflow: str) -> Path:
-    """What became of the last candidate, and why."""
+    """The verdict on a workflow's candidate."""
     return released(workflow) / "decision.json"
-
-
-def run_log(workflow: str, stage: str) -> Path:
-    """What is not an output: timings, and checkpoints to resume from."""
-    return Path("runs") / workflow / stage

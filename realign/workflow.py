@@ -16,7 +16,6 @@ from realign.files import read_yaml
 
 GATE = "gate"  # the stage that holds the gates
 EVALUATION = "evaluate"  # the stage that measures the offered model, in every workflow
-SHARED = "common"  # whose stages make what all workflows share
 BASELINE = "baseline"  # of these, the one that measures the base model
 
 

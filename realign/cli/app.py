@@ -47,13 +47,31 @@ def doctor() -> None:
 
 
 @app.command()
-def check() -> None:
-    """Check params.yaml: every key known, every value of its type."""
+def check(
+    name: Annotated[str, typer.Argument(help="With --explain, the section or knob that is meant, such as srf.rl.",
+                                        show_default=False)] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show instead what the knobs mean.")] = False,
+) -> None:
+    """Check params.yaml: every key known, every value of its type and in its range.
+
+    With --explain: of every knob its value, its range, what it means in which unit, and where its default comes
+    from. Without a name, the sections.
+    """
     from pathlib import Path
 
-    from realign.cli.check import check
+    from realign.models import backend
 
-    print(f"params.yaml: {len(check(Path()))} sections, all well")
+    if name and not explain:
+        raise typer.BadParameter("goes with --explain: the whole of params.yaml is checked", param_hint="name")
+    backend.start()  # before the stages import MLX
+    if explain:
+        from realign.cli.explain import show
+
+        show(Path(), name)
+    else:
+        from realign.cli.check import check
+
+        print(f"params.yaml: {len(check(Path()))} sections, all well")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from realign import paths
 from realign.report.sources import ACCEPTED, Run
 from realign.versions.lock import Step, overlap, steps, upstream
-from realign.workflow import BASELINE, SHARED
+from realign.workflow import BASELINE
 
 CODE = ("realign/", "stages/")  # git holds its versions
 
@@ -45,7 +45,7 @@ def _is_result(run: Run, path: str) -> bool:
     name, around = run.workflow.name, {path, *(p.as_posix() for p in PurePosixPath(path).parents)}
     if path == paths.decision(name).as_posix():
         return bool(run.release)
-    if path == paths.metrics(SHARED, BASELINE).as_posix():
+    if path == paths.metrics(paths.COMMON, BASELINE).as_posix():
         return bool(run.baseline)
     for stage in run.stages:
         homes = {paths.dataset(name, stage.name, "any").parent.as_posix(),

@@ -10,7 +10,7 @@ from realign import paths
 from realign.errors import UserError
 from realign.files import read_json, read_yaml
 from realign.metrics import flatten
-from realign.workflow import BASELINE, SHARED, Workflow, find, workflows
+from realign.workflow import BASELINE, Workflow, find, workflows
 
 ACCEPTED = ("HIGH", "MEDIUM")
 
@@ -72,7 +72,7 @@ def load(root: Path, workflow: str = "") -> Run:
         stages.append(_stage(root, found.name, name, reached))
         reached = reached and bool(stages[-1].metrics) and stages[-1].tier in ACCEPTED
     release = _json(root / paths.decision(found.name), dict) if reached else {}
-    baseline, _ = _figures(root / paths.metrics(SHARED, BASELINE))
+    baseline, _ = _figures(root / paths.metrics(paths.COMMON, BASELINE))
     return Run(root, found, tuple(stages), baseline, release, _params(root, found.name))
 
 

@@ -17,7 +17,7 @@ from realign.errors import UserError
 from realign.files import read_json
 from realign.metrics import flatten
 from realign.versions.git import resolve
-from realign.workflow import BASELINE, EVALUATION, SHARED, find
+from realign.workflow import BASELINE, EVALUATION, find
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +51,7 @@ def load(name: str, root: Path = Path("."), workflow: str = "") -> Version:
     base, stage = (match["revision"], match["stage"]) if match else (name, EVALUATION)
     if base == RELEASED:
         return _released(root, workflow)
-    records = paths.dataset(SHARED if stage == BASELINE else workflow, stage, "records")
+    records = paths.dataset(paths.COMMON if stage == BASELINE else workflow, stage, "records")
     home = paths.metrics(workflow, stage).parent
     if base == WORKSPACE:
         return Version(name, "", read_records(root / records), _metrics_on_disk(root / home))

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from realign.report.command import write
+from realign.stage import Stage
 
 
-def run(here) -> str:
+def run(here: Stage) -> str:
     return write(Path(), here.workflow).as_posix()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from realign import paths
 from realign.files import read_json
+from realign.stage import Stage
 from realign.versions.release import Candidate, release
-from realign.workflow import BASELINE, EVALUATION, SHARED, Workflow, find
+from realign.workflow import BASELINE, EVALUATION, Workflow, find
 
 
 def candidate(workflow: Workflow) -> Candidate:
@@ -22,12 +23,12 @@ def candidate(workflow: Workflow) -> Candidate:
     measured = "capability" in read_json(paths.metrics(name, start))
     return Candidate(
         name, paths.checkpoint(name, workflow.offered), paths.dataset(name, EVALUATION, "records"),
-        paths.dataset(SHARED, BASELINE, "records"), paths.dataset(name, start, "records") if measured else None,
+        paths.dataset(paths.COMMON, BASELINE, "records"), paths.dataset(name, start, "records") if measured else None,
         paths.metrics(name, EVALUATION),
         {stage: paths.accepted(name, stage).with_suffix(".json") for stage in workflow.stages})
 
 
-def run(here) -> str:
+def run(here: Stage) -> str:
     said = release(candidate(find(Path(), here.workflow)), paths.released(here.workflow), paths.decision(here.workflow))
     lines = [f"{said['decision']}, version {said['version']}; released is {said['released'] or 'no model'}",
              *said["warnings"], *said["reasons"]]

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from random import Random
 
-from realign import params, paths, stage
+from realign import paths
+from realign.lake.schemas import CHATS, row_id
+from realign.lake.table import write_table
+from realign.params import Count, Positive
+from realign.stage import Stage
 from stages.demo import chats
 
 
@@ -11,12 +15,18 @@ from stages.demo import chats
 class World:
     """`demo.world` in params.yaml; counts are per capability."""
 
-    seed: int
-    train: int
-    validation: int
-    prompts: int
-    test: int
-    evaluation: int
+    seed: Count
+    """Of all that is drawn."""
+    train: Positive
+    """Chats that SFT trains on, a capability, before its share."""
+    validation: Positive
+    """Chats and prompts held out from training, a capability, before its share."""
+    prompts: Positive
+    """Prompts for sampling and RL, a capability, before its share."""
+    test: Positive
+    """Prompts with held-out phrasings, people, combinations and names, a capability, before its share."""
+    evaluation: Positive
+    """Evaluation rows of every capability."""
 
 
 # How much of each capability the chats and prompts hold, relative to the counts.
@@ -27,8 +37,6 @@ TRAIN = SHARE | {"grounded": 2.0}  # of the chats that SFT learns from: reading 
 def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
     """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`; with no prompt that is
     in `without`."""
-    from realign.lake.schemas import row_id
-
     found: dict[str, dict] = {}
     share = TRAIN if part == "train" else SHARE
     for capability in chats.CAPABILITIES:
@@ -54,11 +62,8 @@ def _prompts(chats: list[dict]) -> frozenset[str]:
     return frozenset(row["messages"][0]["content"] for row in chats)
 
 
-def run() -> str:
-    from realign.lake.schemas import CHATS
-    from realign.lake.table import write_table
-
-    p = params.load("demo.world", World)
+def run(here: Stage) -> str:
+    p = here.params(World)
     evaluation = rows(p, "evaluation", p.evaluation, False)
     test = rows(p, "test", p.test, False, _prompts(evaluation))
     held_out, answers = (rows(p, "validation", p.validation, answered) for answered in (False, True))
@@ -66,9 +71,5 @@ def run() -> str:
     prompts = rows(p, "prompts", p.prompts, False, _prompts(held_out)) + held_out + test
     write_table(sft, paths.WORLD / "sft.parquet", CHATS)
     write_table(prompts, paths.WORLD / "prompts.parquet", CHATS)
-    write_table(evaluation, paths.WORLD / "evaluation.parquet", CHATS)
-    return f"{len(sft)} chats, {len(prompts)} prompts, {len(evaluation)} evaluation rows in {paths.WORLD}"
-
-
-if __name__ == "__main__":
-    stage.main("demo", "world", run)
+    write_table(evaluation, paths.EVALUATION / "demo.parquet", CHATS)
+    return f"{len(sft)} chats, {len(prompts)} prompts, {len(evaluation)} evaluation rows"
