@@ -1,14 +1,11 @@
 """Workflows as their dvc.yaml declares them, the project's own and made-up ones."""
 
-import ast
-import re
 from pathlib import Path
 
 import pytest
 
 from realign import paths
 from realign.errors import UserError
-from realign.lake import schemas
 from realign.workflow import EVALUATION, Words, find, workflows
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +89,7 @@ def test_without_a_name_it_is_the_only_workflow_and_never_one_of_several(tmp_pat
 
 def test_an_unknown_name_is_answered_with_a_close_one(tmp_path):
     declare(tmp_path)
-    with pytest.raises(UserError, match="unknown workflow 'tidyng'.*\n.*one of tidying\n.*did you mean tidying"):
+    with pytest.raises(UserError, match=r"unknown workflow 'tidyng'.*\n.*one of tidying\n.*did you mean tidying"):
         find(tmp_path, "tidyng")
 
 
@@ -103,19 +100,3 @@ def test_every_workflow_of_the_project_has_a_suite_for_every_stage_and_is_evalua
     assert EVALUATION in found.stages
     assert list(found.stages).index(found.start) <= list(found.stages).index(found.offered)
     assert paths.checkpoint(found.name, found.offered).parts[1] == found.name
-
-
-def literals(path):
-    """The strings that a module's code holds, docstrings included."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-
-
-def test_the_library_knows_no_workflow_by_its_name():
-    """Neither the name itself, unless it is the name of a column too, nor a path or a parameter that holds it."""
-    columns = {name for found in vars(schemas).values() if hasattr(found, "names") for name in found.names}
-    told = {(path.relative_to(ROOT).as_posix(), text)
-            for path in sorted((ROOT / "realign").rglob("*.py")) for text in literals(path) for name in KNOWN
-            if (text == name and name not in columns)
-            or re.search(rf"(?<![\w.]){name}\.[a-z]|(?<!\w){name}/|/{name}(?!\w)|\bstages\.{name}\b", text)}
-    assert KNOWN and not told

@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 
@@ -16,7 +17,7 @@ def test_ticks_are_even_round_and_within(low, width):
     assert 2 <= len(found) <= 7
     assert all(low - width * 1e-6 <= t <= low + width * (1 + 1e-6) for t in found)
     step = found[1] - found[0]
-    assert all(math.isclose(b - a, step, rel_tol=1e-5) for a, b in zip(found, found[1:], strict=False))
+    assert all(math.isclose(b - a, step, rel_tol=1e-5) for a, b in itertools.pairwise(found))
 
 
 def test_ticks_over_rounds_are_whole():

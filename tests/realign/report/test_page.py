@@ -33,7 +33,7 @@ def test_full_run_reads_as_released(full, page):
 
 def test_what_was_lost_against_the_base_model_comes_first(full, change, page):
     banner = between(page(render(full)).text, "Released, with losses", "1. A look")
-    assert "is released, with losses that do not block it. Warnings arithmetic lost 7.1% against the base model" in banner
+    assert "with losses that do not block it. Warnings arithmetic lost 7.1% against the base model" in banner
     change(full / "released/made/decision.json", lambda d: d.update(warnings=[]))
     text = page(render(full)).text
     assert "with losses" not in text and "and is released." in text
@@ -159,7 +159,8 @@ def test_unfinished_run_names_what_is_next(full, page):
 
 def test_blocked_release_says_why(full, change, comparison, page):
     change(full / "released/made/decision.json", lambda r: r.update(
-        decision="blocked", blocking=["start", "released"], reasons=["facts fell by 11.1% against the model released before"], released="0ld",
+        decision="blocked", blocking=["start", "released"], released="0ld",
+        reasons=["facts fell by 11.1% against the model released before"],
         remedy="lower the learning rate; rebalance",
         comparisons={"released": comparison("facts", 0.9, 0.8, "a fallen answer")}))
     text = page(render(full)).text

@@ -90,7 +90,7 @@ def test_nothing_released_or_no_run_known(released):
     path = released / "released/srf/pointer.json"
     tree, _ = tree_md5(released / "checkpoints/srf/evaluate")
     path.write_text(path.read_text().replace(tree, "f" * 32 + ".dir"))
-    with pytest.raises(UserError, match="no dvc.lock from workspace back"):
+    with pytest.raises(UserError, match=r"no dvc.lock from workspace back"):
         trace_model("workspace", released)
 
 

@@ -36,8 +36,8 @@ def make(root: Path, weights: str, wrong: int) -> None:
     Of 100 facts the base model answers 1 wrong, the start 5, the candidate `wrong`.
     """
     for home, misses in (("common/baseline", 1), ("made/look", 5), ("made/evaluate", wrong)):
-        rows = [dict(example_id=f"e{i}", capability="facts", slice="s", prompt=f"{i}?", output="o",
-                     reference="r", score=float(i >= misses)) for i in range(100)]
+        rows = [{"example_id": f"e{i}", "capability": "facts", "slice": "s", "prompt": f"{i}?", "output": "o",
+                     "reference": "r", "score": float(i >= misses)} for i in range(100)]
         write_table(rows, root / "data" / home / "records.parquet", RECORDS)
     model = root / "checkpoints/made/train"
     model.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def test_a_start_that_measured_no_capability_is_not_compared(project):
 def test_lost_records_of_the_start_are_not_taken_for_none(project):
     make(project, "one", 5)
     (project / "data/made/look/records.parquet").unlink()
-    with pytest.raises(UserError, match="data/made/look/records.parquet"):
+    with pytest.raises(UserError, match=r"data/made/look/records.parquet"):
         verdict.run(HERE)
 
 
@@ -99,7 +99,7 @@ def test_a_workflow_of_the_project_offers_what_its_stages_make(name, monkeypatch
 def test_a_blocked_release_ends_well_and_its_confirmation_does_not(project):
     make(project, "bad", 40)
     assert verdict.run(HERE).startswith("blocked, version ")
-    with pytest.raises(UserError, match="facts lost 36.8% against the model that later stages started from"):
+    with pytest.raises(UserError, match=r"facts lost 36.8% against the model that later stages started from"):
         confirm.run(HERE)
     make(project, "good", 4)
     assert verdict.run(HERE).startswith("released, version ")
