@@ -15,7 +15,7 @@ from realign.errors import UserError
 from realign.files import read_yaml
 
 GATE = "gate"  # the stage that holds the gates
-EVALUATION = "evaluate"  # the stage that measures the offered model, in every workflow
+EVALUATE = "evaluate"  # the stage that measures the offered model, in every workflow
 BASELINE = "baseline"  # of these, the one that measures the base model
 
 

@@ -14,7 +14,7 @@ from realign.report.sources import Run, Stage, load
 from realign.report.summary import as_list, seen, summary, tiles
 from realign.report.verdicts import decisions, mismatches, state
 from realign.words import AGAINST, is_number, listed, number, threshold
-from realign.workflow import EVALUATION
+from realign.workflow import EVALUATE
 
 TEMPLATE = "report.html.j2"
 FALLEN = 5  # examples shown a comparison
@@ -73,7 +73,7 @@ def capabilities(run: Run) -> list[dict]:
 
     At the start is what the stage measured whose model the later ones started from, where it measured capabilities.
     """
-    final = run.figures(EVALUATION)
+    final = run.figures(EVALUATE)
     before, start, after, kept = (_named(metrics, prefix) for metrics, prefix in (
         (run.baseline, "capability."), (run.figures(run.workflow.start), "capability."), (final, "capability."),
         (final, "retention.")))

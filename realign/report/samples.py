@@ -7,7 +7,7 @@ from pathlib import Path
 
 from realign import paths
 from realign.report.sources import Run, rows
-from realign.workflow import BASELINE, EVALUATION
+from realign.workflow import BASELINE, EVALUATE
 
 COLUMNS = ("example_id", "capability", "slice", "prompt", "output", "score", "reference")
 SHOWN = 5  # examples a group
@@ -48,7 +48,7 @@ def samples(run: Run) -> Samples:
     """Base model and final model on the same examples, paired by example id; only the first where the second has not
     been evaluated yet."""
     before = _records(run.root / paths.dataset(paths.COMMON, BASELINE, "records")) if run.baseline else {}
-    after = _records(run.dataset(EVALUATION, "records")) if run.figures(EVALUATION) else {}
+    after = _records(run.dataset(EVALUATE, "records")) if run.figures(EVALUATE) else {}
     if not after:
         pairs = [Sample(row, None) for row in before.values()]
         fates = (("Scored 0.5 or more", lambda s: s.before["score"] >= 0.5),

@@ -17,7 +17,7 @@ from realign.errors import UserError
 from realign.files import read_json
 from realign.metrics import flatten
 from realign.versions.git import resolve
-from realign.workflow import BASELINE, EVALUATION, find
+from realign.workflow import BASELINE, EVALUATE, find
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ def load(name: str, root: Path = Path("."), workflow: str = "") -> Version:
     """
     workflow = find(root, workflow).name
     match = _WITH_STAGE.fullmatch(name)
-    base, stage = (match["revision"], match["stage"]) if match else (name, EVALUATION)
+    base, stage = (match["revision"], match["stage"]) if match else (name, EVALUATE)
     if base == RELEASED:
         return _released(root, workflow)
     records = paths.dataset(paths.COMMON if stage == BASELINE else workflow, stage, "records")

@@ -10,7 +10,7 @@ from realign import paths
 from realign.files import read_json
 from realign.stage import Stage
 from realign.versions.release import Candidate, release
-from realign.workflow import BASELINE, EVALUATION, Workflow, find
+from realign.workflow import BASELINE, EVALUATE, Workflow, find
 
 
 def candidate(workflow: Workflow) -> Candidate:
@@ -22,9 +22,9 @@ def candidate(workflow: Workflow) -> Candidate:
     name, start = workflow.name, workflow.start
     measured = "capability" in read_json(paths.metrics(name, start))
     return Candidate(
-        name, paths.checkpoint(name, workflow.offered), paths.dataset(name, EVALUATION, "records"),
+        name, paths.checkpoint(name, workflow.offered), paths.dataset(name, EVALUATE, "records"),
         paths.dataset(paths.COMMON, BASELINE, "records"), paths.dataset(name, start, "records") if measured else None,
-        paths.metrics(name, EVALUATION),
+        paths.metrics(name, EVALUATE),
         {stage: paths.accepted(name, stage).with_suffix(".json") for stage in workflow.stages})
 
 

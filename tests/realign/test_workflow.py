@@ -6,7 +6,7 @@ import pytest
 
 from realign import paths
 from realign.errors import UserError
-from realign.workflow import EVALUATION, Words, find, workflows
+from realign.workflow import EVALUATE, Words, find, workflows
 
 ROOT = Path(__file__).parents[2]
 KNOWN = workflows(ROOT)
@@ -97,6 +97,6 @@ def test_an_unknown_name_is_answered_with_a_close_one(tmp_path):
 def test_every_workflow_of_the_project_has_a_suite_for_every_stage_and_is_evaluated(found):
     suites = {path.stem for path in (ROOT / "expectations" / found.name).glob("*.json")}
     assert suites == set(found.stages)
-    assert EVALUATION in found.stages
+    assert EVALUATE in found.stages
     assert list(found.stages).index(found.start) <= list(found.stages).index(found.offered)
     assert paths.checkpoint(found.name, found.offered).parts[1] == found.name
