@@ -162,7 +162,7 @@ def _no_pairs(path: Path, tally: _Tally) -> UserError:
                          expected=SHAPES, fix="rename the columns")
     fix = "correct the file"
     if first["reason"] == "score_out_of_range":
-        fix = "give the range of the file's scores (score_low and score_high of the data in params.yaml)"
+        fix = "give the range of the scores as score_range (score_low and score_high of the data in params.yaml)"
     return UserError(
         f"none of its {len(tally.rejected)} rows is a preference pair; the first: {first['reason']}, "
         f"{first['detail']}", where=f"{path}:{first['position']}", expected=SHAPES, fix=fix)
