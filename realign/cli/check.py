@@ -76,7 +76,7 @@ def check(root: Path) -> list[str]:
 def readings(root: Path) -> list[Reading]:
     """Every section that a stage names with the class that reads it; more than once where classes differ.
 
-    A name above other sections (`srf`), or below one (`srf.rl.seed`), is no section of its own.
+    A name above other sections (`<workflow>`), or below one (`<workflow>.<stage>.seed`), is no section of its own.
     Raises UserError for a section that no class reads, a stage without a module, and where there is no stage at all.
     """
     if str(root.resolve()) not in sys.path:
