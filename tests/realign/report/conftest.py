@@ -84,6 +84,12 @@ def holds(text, value):
     return all(signs[p.split()[0]](float(value), float(p.split()[1])) for p in text.split(" and "))
 
 
+def bounds(text):
+    """"≥ 0.5 and ≤ 2" as a verdict's numbers."""
+    ends = {"max" if part[0] in "≤<" else "min": float(part[2:]) for part in text.split(" and ")}
+    return {"min": None, "max": None} | ends
+
+
 def verdict_of(stage, flat):
     checks = []
     for name, high, must in DEMANDS[stage]:
@@ -94,11 +100,13 @@ def verdict_of(stage, flat):
                 checks.append({"metric": name, "observed": seen[part], "low": seen["low"],
                                "high": seen["high"], "n": seen["n"],
                                "expectation": "expect_column_values_to_be_between",
-                               "threshold": text, "severity": severity, "passed": holds(text, seen[part])})
+                               "threshold": text, **bounds(text), "severity": severity,
+                               "passed": holds(text, seen[part]), "evidence": False})
         checks.append(checks[-1] | {"metric": f"{base}.n", "observed": seen["n"], "threshold": "≥ 100",
-                                    "severity": "critical", "passed": True})
+                                    "min": 100, "max": None, "severity": "critical", "passed": True,
+                                    "evidence": True})
         checks.append(checks[-1] | {"metric": base, "observed": seen["value"], "threshold": "not null",
-                                    "expectation": "expect_column_values_to_not_be_null"})
+                                    "min": None, "expectation": "expect_column_values_to_not_be_null"})
     failed = {c["severity"] for c in checks if not c["passed"]}
     tier = "REJECT" if "critical" in failed else "MEDIUM" if failed else "HIGH"
     return {"workflow": "srf", "stage": stage, "tier": tier, "checks": checks,
