@@ -161,10 +161,10 @@ def _projection(column: str, what: str, kind: "pl.DataType", shown: str) -> "pl.
     import polars as pl
 
     value = pl.col(column)
-    if what == "length" and kind != pl.String:
+    if what == "length" and kind not in (pl.String, pl.Null):
         raise UserError(f"column {column!r} holds {kind}, which has no length", where=shown, expected="text")
     if what == "length":
-        return value.str.len_chars()
+        return value.cast(pl.String).str.len_chars()
     if what == "whole" or kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
         return value
     if what == "present":
