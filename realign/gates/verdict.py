@@ -92,7 +92,13 @@ def _of_all(expectation: dict, outcome: dict, frame: "pd.DataFrame") -> tuple[di
         observed = None if wrong is None else 1 - wrong / 100
     return ({"metric": f"{table(expectation) or 'metrics'}[{', '.join(names) or 'rows'}]",
              "observed": _plain(observed), "low": None, "high": None, "n": len(frame),
-             "passed": outcome["passed"]}, ", ".join(map(str, result.get("partial_missing_list", []))))
+             "passed": outcome["passed"]}, _missed(expectation, frame))
+
+
+def _missed(expectation: dict, frame: "pd.DataFrame") -> str:
+    """The members that the expectation names and the group has not, in order."""
+    wanted = expectation["kwargs"].get("value_set", [])
+    return ", ".join(sorted(set(map(str, wanted)) - set(frame["name"]))) if "name" in frame else ""
 
 
 def _plain(value: object) -> float | int | None:
