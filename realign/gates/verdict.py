@@ -68,19 +68,19 @@ def _check(expectation: dict, found: dict, name: str, rows: bool) -> tuple[dict,
 def _of_each(expectation: dict, result: dict, frame: "pd.DataFrame") -> list[tuple[dict, str]]:
     """Figures, and the member's name, of every row of a frame of metrics."""
     column, group = columns(expectation)[0], table(expectation)
-    metric, part = ("", column) if group else (metric_name(column), column.removeprefix(metric_name(column))[1:])
-    at = {p: p if group else f"{metric}.{p}" for p in ("n", "low", "high")}
-    failed, figures = set(result["unexpected_index_list"]), []
-    for i, row in frame.iterrows():
-        name = row["name"] if group else ""
-        shown = f"{group}.{name}" + ("" if column == "value" else f".{column}") if group else column
-        low, high, n = (_plain(row[at[p]]) for p in ("low", "high", "n"))
-        counted = part == "n"
-        figures.append(({
-            "metric": shown, "observed": int(n) if counted else _plain(row[column]),
-            "low": None if counted else low, "high": None if counted else high, "n": int(n),
-            "passed": i not in failed}, name))
-    return figures
+    failed = set(result["unexpected_index_list"])
+    return [(_figures(column, group, row) | {"passed": i not in failed}, row["name"] if group else "")
+            for i, row in frame.iterrows()]
+
+
+def _figures(column: str, group: str | None, row: "pd.Series") -> dict:
+    """What a row of the metrics (columns `kl`, `kl.n` …) or of a group (`value`, `n` …) says of one metric."""
+    start = "" if group else f"{metric_name(column)}."
+    shown = column if not group else f"{group}.{row['name']}" + ("" if column == "value" else f".{column}")
+    low, high, n = (_plain(row[f"{start}{part}"]) for part in ("low", "high", "n"))
+    if column == f"{start}n":
+        return {"metric": shown, "observed": int(n), "low": None, "high": None, "n": int(n)}
+    return {"metric": shown, "observed": _plain(row[column]), "low": low, "high": high, "n": int(n)}
 
 
 def _of_all(expectation: dict, outcome: dict, frame: "pd.DataFrame") -> tuple[dict, str]:
