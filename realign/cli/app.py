@@ -30,6 +30,27 @@ def status(
         raise typer.Exit(1)
 
 
+@app.command()
+def gate(
+    workflow: Annotated[str, typer.Argument(help="The name of the workflow.")],
+    stage: Annotated[str, typer.Argument(help="The stage whose gate it is, such as rl.")],
+    suite: Annotated[bool, typer.Option("--suite", help="Print the whole suite instead, as Great Expectations' "
+                                                        "JSON: what it states and what every gate adds.")] = False,
+) -> None:
+    """Show a gate's verdict as it is stored: every check with figure, interval, n and threshold.
+
+    Exits with 1 where it rejects.
+    """
+    from pathlib import Path
+
+    from realign.cli import gate as gates
+
+    if suite:
+        print(gates.expanded(workflow, stage, Path()), end="")
+    elif not gates.show(workflow, stage, Path()):
+        raise typer.Exit(1)
+
+
 app.command()(report)
 app.command()(compare)
 app.command()(trace)

@@ -26,8 +26,14 @@ def declared(tmp_path):
 
 def check(metric, observed, threshold, *, half=0.02, severity="critical", passed=True):
     return {"metric": metric, "observed": observed, "low": observed - half, "high": observed + half, "n": 400,
-            "expectation": "expect_column_values_to_be_between", "threshold": threshold, "severity": severity,
-            "passed": passed}
+            "expectation": "expect_column_values_to_be_between", "threshold": threshold, **bounds(threshold),
+            "severity": severity, "passed": passed, "evidence": metric.endswith(".n")}
+
+
+def bounds(threshold):
+    """"≥ 0.5 and ≤ 2" as a verdict's numbers."""
+    ends = {"max" if part[0] in "≤<" else "min": float(part[2:]) for part in threshold.split(" and ")}
+    return {"min": None, "max": None} | ends
 
 
 def gate(root, stage, *checks, tier="HIGH", remedy=""):

@@ -102,7 +102,7 @@ def test_rounds_alone_are_the_axis():
 
 def test_the_gate_s_limit_is_drawn():
     limit = {"metric": "kl", "observed": 0.05, "low": 0.04, "high": 0.06, "n": 9, "threshold": "≤ 0.1",
-             "expectation": "", "severity": "critical", "passed": True}
+             "min": None, "max": 0.1, "expectation": "", "severity": "critical", "passed": True}
     records = [{"step": i, "kl": 0.01 * i} for i in range(5)]
     assert "limit 0.1" in charts(stage(records, [limit]))[0].svg
     assert "limit 0.1" not in charts(stage(records))[0].svg
