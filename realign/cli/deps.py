@@ -16,7 +16,7 @@ from realign.stage import Stage
 
 CODE = ("realign", "stages")
 # They say where things stand and how they are said; none of them decides what an output holds.
-PLUMBING = ("errors", "files", "params", "paths", "stage", "words", "workflow")
+PLUMBING = ("errors", "files", "params", "paths", "stage")
 
 
 @dataclass(frozen=True)
