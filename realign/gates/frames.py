@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from realign.errors import UserError
 from realign.files import read_json
 from realign.gates.expectation import BETWEEN, LENGTHS, NOT_NULL, PARTS, UNIQUE, columns, metric_name, table
-from realign.gates.suite import groups_of, suggest
+from realign.gates.suite import suggest
 from realign.metrics import flatten
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
 
     Raises UserError where the suite names a metric, a group, a file or a column that is not there.
     """
+    tables = suite.get("meta", {}).get("tables", {})
     frames = {METRICS: _metrics_frame(suite, metrics, where)}
-    frames |= {group: _group_frame(group, metrics, where) for group in groups_of(suite)}
-    for name, file in suite.get("meta", {}).get("tables", {}).items():
+    groups = dict.fromkeys(table(e) for e in suite["expectations"] if table(e) not in (METRICS, *tables))
+    frames |= {group: _group_frame(group, metrics, where) for group in groups}
+    for name, file in tables.items():
         frames[name] = _read_table(root / file, file, [e for e in suite["expectations"] if table(e) == name])
     return frames
 
