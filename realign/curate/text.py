@@ -2,15 +2,34 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-Texts = Callable[[dict], Sequence[str]]  # the texts of a row that a filter looks at
+import polars as pl
+
+CHAT_TEXTS = pl.col("messages").list.eval(pl.element().struct.field("content"))  # every message of a row of CHATS
+PAIR_TEXTS = pl.concat_list(CHAT_TEXTS, "chosen", "rejected")  # every message and both answers of a row of PAIRS
 
 _SPOKEN = {"+": "plus", "-": "minus", "−": "minus", "*": "times", "×": "times", "/": "over",
            "÷": "over", "^": "power"}
 _OPERATOR = re.compile(r"(?<=[\d)])\s*([-+−*×/÷^])\s*(?=[\d(−-])")
 _SIGN = re.compile(r"(?<!\w)[-−](?=\d)")
 _POINT = re.compile(r"(?<=\d)\.(?=\d)")
+
+# The same for polars, whose regular expressions (Rust's) look neither ahead nor behind: what stands around is captured
+# and put back. Classes are spelt out where Rust's differ from Python's.
+SPACE, NO_SPACE = r"[\s\x1c-\x1f]", r"[^\s\x1c-\x1f]"
+LINE_END = r"[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"  # where str.splitlines() cuts
+_OPERATORS = "[-+−*×/÷^]"
+_MARK = "\ufdd0"  # a code point that Unicode keeps free for such use; put before an operator that is to be spoken
+_CALCULATION = rf"([\d)]){SPACE}*({_OPERATORS}){SPACE}*([\d(−-])"
+_NEGATIVE = r"(^|[^\p{L}\p{N}_])[-−](\d)"
+_DECIMAL = r"(\d)\.(\d)"
+_SPEAKING = rf"{_CALCULATION}|[-−]\d|{_DECIMAL}"
+_SEPARATOR = r"[\p{P}\p{Z}\p{C}\p{Sm}\p{Sk}]+"
+_WORD = r"[\p{age:14.0}&&[^\p{P}\p{Z}\p{C}\p{Sm}\p{Sk}]]"  # a character that surely stays
+# Characters newer than the Unicode tables of the oldest Python that runs this (3.11), the mark, and the letter whose
+# lower case hangs on its neighbours.
+_STRANGE = rf"[^\p{{age:14.0}}]|[{_MARK}Σ]"
 
 
 class _Separators(dict):
@@ -31,18 +50,86 @@ def normalise(text: str) -> str:
     What punctuation does between numbers is kept as words ("3 * -4.5" is "3 times minus 4 point
     5"), or two different sums would count as one. A text of nothing but punctuation keeps it.
     """
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    return _words(_folded(text))
+
+
+def normalised(text: pl.Expr) -> pl.Expr:
+    """`normalise` of a column of texts: equal to it for every text, at the speed of a column."""
+    return text.map_batches(lambda texts: words(folded(texts)), return_dtype=pl.String, is_elementwise=True)
+
+
+def folded(texts: pl.Series) -> pl.Series:
+    """The first half of `normalise`, before words are made: NFKC, lower case, NFKC again."""
+    ascii_only = texts.str.len_bytes() == texts.str.len_chars()
+    wide = _only(texts, ~ascii_only)
+    composed = wide.str.normalize("NFKC")
+    strange = wide.str.contains(_STRANGE) | composed.str.contains(_STRANGE)
+    wide = composed.str.to_lowercase().str.normalize("NFKC")
+    return _exactly(texts.str.to_lowercase().zip_with(ascii_only, wide), strange, texts, _folded)
+
+
+def words(folds: pl.Series) -> pl.Series:
+    """The second half of `normalise`: of folded texts, the words, with single spaces between them."""
+    out = _spoken(folds).str.replace_all(_SEPARATOR, " ").str.strip_chars(" ")
+    signs = _only(folds, out == "").str.replace_all(SPACE + "+", " ").str.strip_chars(" ")
+    return _exactly(out.zip_with(signs.is_null(), signs), folds.str.contains(_STRANGE), folds, _words)
+
+
+def texts_of(frame: pl.DataFrame, texts: pl.Expr) -> pl.DataFrame:
+    """Every text of every row, in order: `row` (its place in `frame`), `text`, `folded`, `normal` (normalised once)."""
+    found = frame.select(row=pl.int_range(pl.len(), dtype=pl.Int64), text=texts).explode("text").drop_nulls("text")
+    folds = folded(found["text"])
+    return found.with_columns(folded=folds, normal=words(folds))
+
+
+def joined_otherwise(texts: pl.DataFrame) -> pl.Series:
+    """The rows whose texts, joined by line ends, might have other words than they have one by one.
+
+    Of a text of nothing but punctuation nothing is left beside words, and a calculation may begin in one text and
+    end in the next. `texts` is what `texts_of` makes.
+    """
+    text, before = pl.col("folded"), pl.col("folded").shift(fill_value="")
+    sign, left, right = f"{_OPERATORS}{SPACE}*", rf"[\d)]{SPACE}*", rf"^{SPACE}*"
+    across = before.str.contains(f"{left}$") & text.str.contains(rf"{right}{sign}[\d(−-]")
+    across |= before.str.contains(f"{left}{sign}$") & text.str.contains(rf"{right}[\d(−-]")
+    across &= pl.col("row") == pl.col("row").shift(fill_value=-1)
+    bare = ~pl.col("normal").str.contains(_WORD)
+    return texts.filter(bare | across)["row"].unique()
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+
+
+def _words(text: str) -> str:
     spoken = _OPERATOR.sub(lambda m: f" {_SPOKEN[m.group(1)]} ", text)
     spoken = _POINT.sub(" point ", _SIGN.sub(" minus ", spoken))
-    words = spoken.translate(_SEPARATORS).split() or text.split()
-    return " ".join(words)
+    return " ".join(spoken.translate(_SEPARATORS).split() or text.split())
 
 
-def chat_texts(row: dict) -> list[str]:
-    """Every message of a row of CHATS."""
-    return [message["content"] for message in row["messages"]]
+def _spoken(folds: pl.Series) -> pl.Series:
+    """Folded texts with signs of calculation as words.
+
+    What a match captures on its right may be the left of the next one ("1.2.3"): a second pass finds those.
+    """
+    sums = _only(folds, folds.str.contains(_SPEAKING))
+    for _ in range(2):
+        sums = sums.str.replace_all(_CALCULATION, f"${{1}} {_MARK}${{2}} ${{3}}")
+    sums = sums.str.replace_many([_MARK + sign for sign in _SPOKEN], list(_SPOKEN.values()))
+    sums = sums.str.replace_all(_NEGATIVE, "${1} minus ${2}")
+    for _ in range(2):
+        sums = sums.str.replace_all(_DECIMAL, "${1} point ${2}")
+    return folds.zip_with(sums.is_null(), sums)
 
 
-def pair_texts(row: dict) -> list[str]:
-    """Every message and both answers of a row of PAIRS."""
-    return [*chat_texts(row), row["chosen"], row["rejected"]]
+def _only(texts: pl.Series, where: pl.Series) -> pl.Series:
+    """The texts where `where` holds; null elsewhere, which costs nothing in what follows."""
+    return pl.select(pl.when(where).then(texts)).to_series()
+
+
+def _exactly(texts: pl.Series, where: pl.Series, origin: pl.Series, function: Callable[[str], str]) -> pl.Series:
+    """`texts`, but what `function` makes of `origin` where `where` holds: one text after the other, in Python."""
+    places = where.arg_true()
+    if places.is_empty():
+        return texts
+    return texts.scatter(places, [function(text) for text in origin.gather(places)])
