@@ -4,7 +4,9 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 CHAT_TEXTS = pl.col("messages").list.eval(pl.element().struct.field("content"))  # every message of a row of CHATS
 PAIR_TEXTS = pl.concat_list(CHAT_TEXTS, "chosen", "rejected")  # every message and both answers of a row of PAIRS
@@ -42,6 +44,9 @@ class _Separators(dict):
 
 
 _SEPARATORS = _Separators()
+_BLANK = ord(" ")
+# Each byte of ASCII as it is in words: itself, or a space.
+_ASCII_SPACED = np.frombuffer(bytes(range(128)).decode().translate(_SEPARATORS).encode(), np.uint8)
 
 
 def normalise(text: str) -> str:
@@ -60,7 +65,7 @@ def normalised(text: pl.Expr) -> pl.Expr:
 
 def folded(texts: pl.Series) -> pl.Series:
     """The first half of `normalise`, before words are made: NFKC, lower case, NFKC again."""
-    ascii_only = texts.str.len_bytes() == texts.str.len_chars()
+    ascii_only = _ascii(texts)
     wide = _only(texts, ~ascii_only)
     composed = wide.str.normalize("NFKC")
     strange = wide.str.contains(_STRANGE) | composed.str.contains(_STRANGE)
@@ -70,9 +75,12 @@ def folded(texts: pl.Series) -> pl.Series:
 
 def words(folds: pl.Series) -> pl.Series:
     """The second half of `normalise`: of folded texts, the words, with single spaces between them."""
-    out = _spoken(folds).str.replace_all(_SEPARATOR, " ").str.strip_chars(" ")
+    plain = _ascii(folds) & ~folds.str.contains(_SPEAKING)
+    others = _only(folds, ~plain)
+    spaced = _spoken(others).str.replace_all(_SEPARATOR, " ").str.strip_chars(" ")
+    out = _plain_words(_only(folds, plain).fill_null("")).zip_with(plain, spaced)
     signs = _only(folds, out == "").str.replace_all(SPACE + "+", " ").str.strip_chars(" ")
-    return _exactly(out.zip_with(signs.is_null(), signs), folds.str.contains(_STRANGE), folds, _words)
+    return _exactly(out.zip_with(signs.is_null(), signs), others.str.contains(_STRANGE), folds, _words)
 
 
 def texts_of(frame: pl.DataFrame, texts: pl.Expr) -> pl.DataFrame:
@@ -97,6 +105,15 @@ def joined_otherwise(texts: pl.DataFrame) -> pl.Series:
     return texts.filter(bare | across)["row"].unique()
 
 
+def bytes_of(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The UTF-8 bytes of texts, one after the other, and where each begins; the last entry is where all end."""
+    array = texts.rechunk().to_arrow()
+    _, offsets, data = array.buffers()
+    offsets = np.frombuffer(offsets, np.int64)[array.offset:array.offset + len(array) + 1]
+    data = np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+    return data[offsets[0]:offsets[-1]], offsets - offsets[0]
+
+
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
 
@@ -105,6 +122,17 @@ def _words(text: str) -> str:
     spoken = _OPERATOR.sub(lambda m: f" {_SPOKEN[m.group(1)]} ", text)
     spoken = _POINT.sub(" point ", _SIGN.sub(" minus ", spoken))
     return " ".join(spoken.translate(_SEPARATORS).split() or text.split())
+
+
+def _plain_words(texts: pl.Series) -> pl.Series:
+    """The words of texts that hold ASCII and no calculation: byte by byte, which is several times as fast."""
+    data, offsets = bytes_of(texts + " ")
+    data = _ASCII_SPACED.take(data)
+    keep = data != _BLANK
+    keep[1:] |= keep[:-1]  # the first of several spaces; none at the beginning of a text, after the end of another
+    data, offsets = data[keep], np.append(0, np.cumsum(keep)[offsets[1:] - 1])
+    array = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data))
+    return pl.Series(pl.from_arrow(array)).str.strip_chars_end(" ")
 
 
 def _spoken(folds: pl.Series) -> pl.Series:
@@ -120,6 +148,10 @@ def _spoken(folds: pl.Series) -> pl.Series:
     for _ in range(2):
         sums = sums.str.replace_all(_DECIMAL, "${1} point ${2}")
     return folds.zip_with(sums.is_null(), sums)
+
+
+def _ascii(texts: pl.Series) -> pl.Series:
+    return texts.str.len_bytes() == texts.str.len_chars()
 
 
 def _only(texts: pl.Series, where: pl.Series) -> pl.Series:
