@@ -39,8 +39,9 @@ def words_of(normal: pl.Series) -> Words:
     ends = np.flatnonzero(data == ord(" "))
     begins = np.append(0, ends[:-1] + 1)[:ends.size]
     terms = np.multiply(data, _powers(_BYTE_BASE, data.size), dtype=np.uint64)
-    numbers = np.add.reduceat(terms, begins) * _powers(_BYTE_BASE, data.size, inverse=True)[begins] if ends.size else terms
-    numbers ^= numbers >> np.uint64(32)  # no longer a sum of bytes: "ab c" and "a bc" differ
+    numbers = np.diff(np.cumsum(terms, out=terms)[ends], prepend=np.uint64(0))  # of each word and the space after it
+    numbers *= _powers(_BYTE_BASE, data.size, inverse=True)[begins]
+    numbers ^= numbers >> np.uint64(32)
     sums = np.zeros(ends.size + 1, np.uint64)
     np.cumsum(numbers * _powers(_WORD_BASE, ends.size), out=sums[1:])
     return Words(np.searchsorted(begins, offsets), sums)

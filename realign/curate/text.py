@@ -130,8 +130,9 @@ def _plain_words(texts: pl.Series) -> pl.Series:
     data = _ASCII_SPACED.take(data)
     keep = data != _BLANK
     keep[1:] |= keep[:-1]  # the first of several spaces; none at the beginning of a text, after the end of another
-    data, offsets = data[keep], np.append(0, np.cumsum(keep)[offsets[1:] - 1])
-    array = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data))
+    lengths = np.add.reduceat(keep, offsets[:-1], dtype=np.int64) if len(texts) else offsets[1:]
+    offsets = np.append(0, np.cumsum(lengths))
+    array = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
     return pl.Series(pl.from_arrow(array)).str.strip_chars_end(" ")
 
 
