@@ -1,6 +1,6 @@
 """Training rows that repeat an evaluation row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,25 +45,24 @@ class Index:
         """`row`, `evaluation_id` and `share` of the contaminated rows, in the order of rows.
 
         `texts` holds every text of every row, as `text.texts_of` makes it. A row is contaminated when one of its texts
-        is, or all of them together: a copied question is found so before a long answer of the row's own, too. See
-        `match` for what that is. Only rows that by their numbers might be are looked at one by one.
+        is, or all of them together: a copied question is found so before a long answer of the row's own, too. Only
+        texts that by their numbers might be are looked at one by one.
+
+        A text repeats an evaluation row when, both normalised, it is equal to it, or at least 0.8 of the word 13-grams
+        of the text stand in that one row (n = the number of words where there are fewer than 13, but at least 5).
+        13-grams as in Brown et al. 2020 (GPT-3), appendix C.
         """
         suspects = self._suspects(texts, words or words_of(texts["normal"]))
-        found = []
-        likely = texts.filter(pl.col("row").is_in(suspects.implode()))
-        for row, *columns in likely.group_by("row", maintain_order=True).agg("text", "normal").iter_rows():
-            if match := self._match_row(*columns):
-                found.append((row, match.evaluation_id, match.share))
-        return pl.DataFrame(found, {"row": texts["row"].dtype, "evaluation_id": pl.String, "share": pl.Float64},
-                            orient="row")
+        numbers = words_of(suspects["normal"])
+        found: dict[int, Match] = {}
+        for place, (row, normal) in enumerate(suspects.select("row", "normal").iter_rows()):
+            if row not in found and (match := self._match(normal, numbers.of(place))):
+                found[row] = match
+        return pl.DataFrame([(row, match.evaluation_id, match.share) for row, match in found.items()],
+                            {"row": pl.Int64, "evaluation_id": pl.String, "share": pl.Float64}, orient="row")
 
-    def match(self, normal: str) -> Match | None:
-        """The evaluation row that a normalised text repeats, or None.
-
-        Repeats, both normalised: equal to it, or at least 0.8 of the word 13-grams of the text stand in
-        that one row (n = the number of words where there are fewer than 13, but at least 5). 13-grams
-        as in Brown et al. 2020 (GPT-3), appendix C.
-        """
+    def _match(self, normal: str, numbers: Words) -> Match | None:
+        """The evaluation row that a normalised text repeats, or None."""
         if normal in self.equal:
             return Match(self.equal[normal], 1.0)
         words = normal.split()
@@ -72,32 +71,35 @@ class Index:
         n = min(NGRAM, len(words))
         grams = _grams(words, n)
         hits = {owner: sum(map(set(_grams(self.words[owner], n)).__contains__, grams))
-                for owner in self._likely_owners(normal, n)}
+                for owner in self._likely_owners(numbers.ngrams(n))}
         owner = min(hits, key=lambda owner: (-hits[owner], owner), default=None)
         share = hits[owner] / len(grams) if hits else 0.0
         return Match(self.ids[owner], share) if share >= SHARE else None
 
-    def _match_row(self, texts: Sequence[str], normal: Sequence[str]) -> Match | None:
-        candidates = [*normal, normalise("\n".join(texts))] if len(texts) > 1 else normal
-        return next((match for text in candidates if (match := self.match(text))), None)
-
-    def _likely_owners(self, normal: str, n: int) -> list[int]:
+    def _likely_owners(self, numbers: np.ndarray) -> list[int]:
         """The rows that hold enough of a text's n-grams by their numbers: at least those that do."""
-        numbers = words_of(pl.Series([normal])).ngrams(n)
         first, after = (np.searchsorted(self.numbers, numbers, side) for side in ("left", "right"))
         held = np.concatenate([self.owners[a:b] for a, b in zip(first, after, strict=True)])
         owners, hits = np.unique(held, return_counts=True)
         return owners[hits / numbers.size >= SHARE].tolist()
 
-    def _suspects(self, texts: pl.DataFrame, words: Words) -> pl.Series:
-        """The rows that could be contaminated: all that are, and few others."""
-        rows = texts["row"]
-        begins = np.flatnonzero(np.diff(rows.to_numpy(), prepend=-1))  # the first text of each row
-        joined = words.text[np.append(begins, len(rows))]
-        hits = np.concatenate([[0], np.cumsum(self._holds(words.ngrams(NGRAM)))])
-        suspect = _near(words.text, hits) | self._whole(words, words.text)
-        together = _near(joined, hits) | self._whole(words, joined)
-        return pl.concat([rows.filter(suspect), rows.gather(begins[together]), joined_otherwise(texts)]).unique()
+    def _suspects(self, texts: pl.DataFrame, words: Words) -> pl.DataFrame:
+        """`row` and `normal` of the texts that could be contaminated, all that are and few others.
+
+        In the order of rows, and of texts in each; that of all its texts together comes last.
+        """
+        rows = texts["row"].to_numpy()
+        begins = np.flatnonzero(np.diff(rows, prepend=-1))  # the first text of each row
+        bounds = np.append(begins, rows.size)
+        hits = np.append(0, np.cumsum(self._holds(words.ngrams(NGRAM)), dtype=np.int64))
+        alone, together = (_near(each, hits) | self._whole(words, each) for each in (words.text, words.text[bounds]))
+        together |= np.isin(rows[begins], joined_otherwise(texts).to_numpy())
+        joined = [(int(rows[a]), normalise("\n".join(texts["text"][int(a):int(b)])))
+                  for a, b in zip(begins[together], bounds[1:][together], strict=True) if b - a > 1]
+        return pl.concat([
+            texts.select("row", "normal").filter(alone),
+            pl.DataFrame(joined, {"row": pl.Int64, "normal": pl.String}, orient="row"),
+        ]).sort("row", maintain_order=True)
 
     def _whole(self, words: Words, bounds: np.ndarray) -> np.ndarray:
         """Which of the runs of words between `bounds` are, whole, the text or a short n-gram of an evaluation row."""

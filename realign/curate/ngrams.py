@@ -18,19 +18,30 @@ _BYTE_BASE, _WORD_BASE = 0x9E3779B97F4A7C15, 0xD1342543DE82EF95  # odd, so that 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of texts laid end to end: `text[i]` to `text[i + 1]` are the words of text i."""
+    """The words of texts laid end to end: `text[i]` to `text[i + 1]` are the words of text i; and running sums of them.
+    """
 
     text: np.ndarray
     _sums: np.ndarray
+    _first: int = 0  # how many words stand before
 
     def ngrams(self, n: int) -> np.ndarray:
         """One number for each run of n words, also where it passes from one text into the next."""
         count = max(0, self._sums.size - n)
-        return (self._sums[n:] - self._sums[:count]) * _powers(_WORD_BASE, count, inverse=True)
+        return (self._sums[n:] - self._sums[:count]) * self._scale(count)
+
+    def of(self, text: int) -> "Words":
+        """The words of one text."""
+        first, after = self.text[text:text + 2]
+        return Words(np.array([0, after - first]), self._sums[first:after + 1], self._first + first)
 
     def spans(self, first: np.ndarray, after: np.ndarray) -> np.ndarray:
         """One number for each run of words from `first` up to `after`."""
-        return (self._sums[after] - self._sums[first]) * _powers(_WORD_BASE, self._sums.size, inverse=True)[first]
+        return (self._sums[after] - self._sums[first]) * self._scale(self._sums.size)[first]
+
+    def _scale(self, count: int) -> np.ndarray:
+        """What undoes the place of each of the first `count` words in the sums."""
+        return _powers(_WORD_BASE, self._first + count, inverse=True)[self._first:]
 
 
 def words_of(normal: pl.Series) -> Words:

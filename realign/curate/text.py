@@ -45,8 +45,9 @@ class _Separators(dict):
 
 _SEPARATORS = _Separators()
 _BLANK = ord(" ")
-# Each byte of ASCII as it is in words: itself, or a space.
-_ASCII_SPACED = np.frombuffer(bytes(range(128)).decode().translate(_SEPARATORS).encode(), np.uint8)
+# Each byte as it is in words: itself, or a space.
+_SPACED = np.arange(256, dtype=np.uint8)
+_SPACED[:128] = np.frombuffer(bytes(range(128)).decode().translate(_SEPARATORS).encode(), np.uint8)
 
 
 def normalise(text: str) -> str:
@@ -65,22 +66,14 @@ def normalised(text: pl.Expr) -> pl.Expr:
 
 def folded(texts: pl.Series) -> pl.Series:
     """The first half of `normalise`, before words are made: NFKC, lower case, NFKC again."""
-    ascii_only = _ascii(texts)
-    wide = _only(texts, ~ascii_only)
-    composed = wide.str.normalize("NFKC")
-    strange = wide.str.contains(_STRANGE) | composed.str.contains(_STRANGE)
-    wide = composed.str.to_lowercase().str.normalize("NFKC")
-    return _exactly(texts.str.to_lowercase().zip_with(ascii_only, wide), strange, texts, _folded)
+    return _replaced(texts.str.to_lowercase(), ~_ascii(texts), texts, _folded_wide)
 
 
 def words(folds: pl.Series) -> pl.Series:
     """The second half of `normalise`: of folded texts, the words, with single spaces between them."""
-    plain = _ascii(folds) & ~folds.str.contains(_SPEAKING)
-    others = _only(folds, ~plain)
-    spaced = _spoken(others).str.replace_all(_SEPARATOR, " ").str.strip_chars(" ")
-    out = _plain_words(_only(folds, plain).fill_null("")).zip_with(plain, spaced)
-    signs = _only(folds, out == "").str.replace_all(SPACE + "+", " ").str.strip_chars(" ")
-    return _exactly(out.zip_with(signs.is_null(), signs), others.str.contains(_STRANGE), folds, _words)
+    others = ~_ascii(folds) | folds.str.contains(_SPEAKING)
+    out = _replaced(_plain_words(folds), others, folds, _other_words)
+    return _replaced(out, out == "", folds, _signs)
 
 
 def texts_of(frame: pl.DataFrame, texts: pl.Expr) -> pl.DataFrame:
@@ -124,16 +117,36 @@ def _words(text: str) -> str:
     return " ".join(spoken.translate(_SEPARATORS).split() or text.split())
 
 
-def _plain_words(texts: pl.Series) -> pl.Series:
-    """The words of texts that hold ASCII and no calculation: byte by byte, which is several times as fast."""
-    data, offsets = bytes_of(texts + " ")
-    data = _ASCII_SPACED.take(data)
+def _folded_wide(texts: pl.Series) -> pl.Series:
+    """`folded` of texts that hold more than ASCII."""
+    composed = texts.str.normalize("NFKC")
+    strange = texts.str.contains(_STRANGE) | composed.str.contains(_STRANGE)
+    return _replaced(composed.str.to_lowercase().str.normalize("NFKC"), strange, texts, _each(_folded))
+
+
+def _plain_words(folds: pl.Series) -> pl.Series:
+    """The words of texts that hold ASCII and no calculation: byte by byte, which is several times as fast.
+
+    Of other texts it makes something else, but no two run into one another.
+    """
+    data, offsets = bytes_of(folds + " ")
+    data = _SPACED.take(data)
     keep = data != _BLANK
     keep[1:] |= keep[:-1]  # the first of several spaces; none at the beginning of a text, after the end of another
-    lengths = np.add.reduceat(keep, offsets[:-1], dtype=np.int64) if len(texts) else offsets[1:]
+    lengths = np.add.reduceat(keep, offsets[:-1], dtype=np.int64) if len(folds) else offsets[1:]
     offsets = np.append(0, np.cumsum(lengths))
-    array = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
+    array = pa.LargeStringArray.from_buffers(len(folds), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
     return pl.Series(pl.from_arrow(array)).str.strip_chars_end(" ")
+
+
+def _other_words(folds: pl.Series) -> pl.Series:
+    spaced = _spoken(folds).str.replace_all(_SEPARATOR, " ").str.strip_chars(" ")
+    return _replaced(spaced, folds.str.contains(_STRANGE), folds, _each(_words))
+
+
+def _signs(folds: pl.Series) -> pl.Series:
+    """Texts without words: what stands between white space."""
+    return folds.str.replace_all(SPACE + "+", " ").str.strip_chars(" ")
 
 
 def _spoken(folds: pl.Series) -> pl.Series:
@@ -141,28 +154,27 @@ def _spoken(folds: pl.Series) -> pl.Series:
 
     What a match captures on its right may be the left of the next one ("1.2.3"): a second pass finds those.
     """
-    sums = _only(folds, folds.str.contains(_SPEAKING))
     for _ in range(2):
-        sums = sums.str.replace_all(_CALCULATION, f"${{1}} {_MARK}${{2}} ${{3}}")
-    sums = sums.str.replace_many([_MARK + sign for sign in _SPOKEN], list(_SPOKEN.values()))
-    sums = sums.str.replace_all(_NEGATIVE, "${1} minus ${2}")
+        folds = folds.str.replace_all(_CALCULATION, f"${{1}} {_MARK}${{2}} ${{3}}")
+    folds = folds.str.replace_many([_MARK + sign for sign in _SPOKEN], list(_SPOKEN.values()))
+    folds = folds.str.replace_all(_NEGATIVE, "${1} minus ${2}")
     for _ in range(2):
-        sums = sums.str.replace_all(_DECIMAL, "${1} point ${2}")
-    return folds.zip_with(sums.is_null(), sums)
+        folds = folds.str.replace_all(_DECIMAL, "${1} point ${2}")
+    return folds
 
 
 def _ascii(texts: pl.Series) -> pl.Series:
     return texts.str.len_bytes() == texts.str.len_chars()
 
 
-def _only(texts: pl.Series, where: pl.Series) -> pl.Series:
-    """The texts where `where` holds; null elsewhere, which costs nothing in what follows."""
-    return pl.select(pl.when(where).then(texts)).to_series()
-
-
-def _exactly(texts: pl.Series, where: pl.Series, origin: pl.Series, function: Callable[[str], str]) -> pl.Series:
-    """`texts`, but what `function` makes of `origin` where `where` holds: one text after the other, in Python."""
+def _replaced(
+    texts: pl.Series, where: pl.Series, origin: pl.Series, function: Callable[[pl.Series], pl.Series]
+) -> pl.Series:
+    """`texts`, but what `function` makes of `origin` where `where` holds."""
     places = where.arg_true()
-    if places.is_empty():
-        return texts
-    return texts.scatter(places, [function(text) for text in origin.gather(places)])
+    return texts if places.is_empty() else texts.scatter(places, function(origin.gather(places)))
+
+
+def _each(function: Callable[[str], str]) -> Callable[[pl.Series], pl.Series]:
+    """A function of one text as one of a column: one text after the other, in Python."""
+    return lambda texts: pl.Series([function(text) for text in texts], dtype=pl.String)
