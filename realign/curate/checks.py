@@ -29,7 +29,7 @@ _MOJIBAKE = re.compile("|".join([
 _UNPRINTED = ("Cc", "Cs")  # controls, lone surrogates
 # What every text with such a fault holds, for polars.
 _MISREAD = r"[\x{FFFD}\p{Cc}--[\n\r\t]]|[ÃÂÐÑ][^\x00-\x7f]|â€|â‚|ï»¿|ï¿½|ðŸ"
-_PIECE = 512  # rows that one thread looks at together: their numbers stay in the processor's cache
+_PIECE_BYTES = 2**20  # of rows that one thread looks at together: what is made of them stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def check(
     `text.PAIR_TEXTS`); `rejected` has the REJECTED schema. Where rows come in batches, the same `seen` goes with each.
     """
     seen = Seen() if seen is None else seen
-    pieces = [frame.slice(start, _PIECE) for start in range(0, frame.height, _PIECE)]
+    rows = max(1, _PIECE_BYTES * frame.height // max(1, frame.estimated_size()))  # in a piece
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        looked = list(threads.map(lambda piece: _look(piece, texts, limits, index), pieces))
+        looked = list(threads.map(lambda piece: _look(piece, texts, limits, index), frame.iter_slices(rows)))
     faults = [fault for piece in looked for fault in piece.faults]
     dirty = [fault for piece in looked for fault in piece.contaminated]
     keys = np.concatenate([piece.keys for piece in looked]) if looked else keys_of([])

@@ -32,7 +32,7 @@ class Words:
 
     def of(self, text: int) -> "Words":
         """The words of one text."""
-        first, after = self.text[text:text + 2]
+        first, after = self.text[text:text + 2].tolist()
         return Words(np.array([0, after - first]), self._sums[first:after + 1], self._first + first)
 
     def spans(self, first: np.ndarray, after: np.ndarray) -> np.ndarray:
