@@ -111,7 +111,7 @@ TOKEN = st.sampled_from(["a", "b", "c", "3", "+", "-4", "?!", "(", ")", "2.5", "
 TEXT = st.lists(TOKEN, max_size=30).map(" ".join) | st.lists(st.sampled_from("ab"), max_size=40).map(" ".join)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(st.lists(TEXT, max_size=3), max_size=6), st.lists(TEXT, max_size=5), st.data())
 def test_finds_what_was_found_row_by_row(rows, evaluation, data):
     if evaluation:  # and rows that hold most of an evaluation row, cut anywhere into texts

@@ -60,7 +60,7 @@ def test_a_column_is_normalised_as_its_texts_are_for_every_character(form):
     assert [t for t, a, b in zip(texts, expected, found, strict=True) if a != b] == []
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(st.lists(any_text | sums | st.text("0 -+.(", max_size=10), max_size=8))
 def test_a_column_is_normalised_as_its_texts_are(texts):
     assert column(texts) == [normalise(text) for text in texts]
