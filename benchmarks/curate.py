@@ -7,7 +7,6 @@ Run: python -m benchmarks.curate [--sizes 10000 100000] [--words 200] [--write]
 
 import argparse
 import multiprocessing
-import os
 import resource
 import sys
 import tempfile
@@ -91,13 +90,13 @@ def pairs(rows: int, words: int, asked: pl.Series, rng: np.random.Generator) -> 
     for start in range(0, rows, ROW_GROUP):
         count = min(ROW_GROUP, rows - start)
         prompt, chosen, rejected = (texts(count, words, rng) for _ in range(3))
-        faults = rng.random(count)
+        faults = pl.Series(rng.random(count))
         chosen = pl.select(
             pl.when(faults < FAULTY).then(chosen + " Write to ann@firm.org.")
-            .when(faults < 2 * FAULTY).then(chosen.str.slice(0, 20).str.replace("$", " ").repeat_by(9).list.join(""))
+            .when(faults < 2 * FAULTY).then((chosen.str.slice(0, 20) + " ").repeat_by(9).list.join(""))
             .when(faults < 3 * FAULTY).then(asked.sample(count, with_replacement=True, seed=start))
             .otherwise(chosen)).to_series()
-        copied = rng.random(count) < FAULTY
+        copied = pl.Series(rng.random(count) < FAULTY)
         prompt, chosen, rejected = (
             pl.select(pl.when(copied).then(text.shift(1, fill_value=text[0])).otherwise(text)).to_series()
             for text in (prompt, chosen, rejected))
@@ -114,9 +113,19 @@ def as_pairs(start: int, prompt: pl.Series, chosen: pl.Series, rejected: pl.Seri
 
 
 def texts(count: int, words: int, rng: np.random.Generator) -> pl.Series:
-    """Texts of made-up words, drawn as words of a language are (a few often), in sentences with some numbers."""
-    known = np.array([f"{word:x}".translate(_LETTERS) for word in range(1, VOCABULARY)] + ["3", "40", "1,905", "Zoé", "it's"])
-    ranks = (len(known) ** rng.random((count, words))).astype(np.int64) - 1
-    ends = np.where(rng.random((count, words)) < 0.08, np.where(rng.random((count, words)) < 0.1, ".\n", "."), "")
-    drawn = pl.Series(np.char.add(known[-ranks].astype("U8"), ends).ravel(), dtype=pl.String)
-    return pl.DataFrame({"word": drawn}).group_by_dynamic
+    """Texts of made-up words, drawn as those of a language are (a few often), in sentences, with some numbers."""
+    ranks = (VOCABULARY ** rng.random((count, words))).astype(np.int64) - 1
+    ranks += VOCABULARY * rng.choice(3, (count, words), p=[0.92, 0.07, 0.01])  # none, a full stop, the end of a line
+    known = pl.Series([f"{word}{end}" for end in ("", ".", ".\n") for word in vocabulary()])
+    return known.gather(ranks.ravel()).reshape((count, words)).arr.join(" ")
+
+
+def vocabulary() -> list[str]:
+    letters = str.maketrans("0123456789abcdef", "etaoinshrdlucmfw")
+    made = [f"{word * 7919:x}".translate(letters) for word in range(1, VOCABULARY)]
+    return ["the", *(f"{word}é" if rank % 500 == 0 else str(rank) if rank % 50 == 0 else word
+                     for rank, word in enumerate(made, 1))]
+
+
+if __name__ == "__main__":
+    main()
