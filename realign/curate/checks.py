@@ -69,7 +69,7 @@ def check(
         looked = list(threads.map(lambda piece: _look(piece, texts, limits, index), frame.iter_slices(rows)))
     faults = [fault for piece in looked for fault in piece.faults]
     dirty = [fault for piece in looked for fault in piece.contaminated]
-    keys = np.concatenate([piece.keys for piece in looked]) if looked else keys_of([])
+    keys = np.concatenate([piece.keys for piece in looked]) if looked else keys_of(pl.Series([], dtype=pl.String))
     positions = np.arange(seen.rows + 1, seen.rows + frame.height + 1)
     faults = _with_copies(faults, dirty, keys, positions, seen)
     keep = np.array([fault is None for fault in faults], bool)
@@ -132,18 +132,26 @@ def _text_faults(texts: pl.DataFrame, words: Words, rows: int, limits: Limits) -
     """
     text = texts["text"]
     length = text.str.len_chars()
+    misread, personal = _containing(text, _MISREAD, SUSPECT)
     checks: tuple[tuple[pl.Series, Callable[[str], Fault | None]], ...] = (
         (~text.str.contains(NO_SPACE), _empty),
-        (text.str.contains(_MISREAD), encoding_fault),
+        (misread, encoding_fault),
         ((length < limits.min_chars) | (length > limits.max_chars), lambda t: _length(t, limits)),
         (may_repeat(texts, words, limits.max_repetition), lambda t: _repeats(t, limits)),
-        (text.str.contains(SUSPECT), _personal),
+        (personal, _personal),
     )
     faults: list[Fault | None] = [None] * rows
     for suspect, fault_of in checks:
-        for row, suspicious in texts.filter(suspect).select("row", "text").iter_rows():
+        for row, suspicious in texts.select("row", "text").filter(suspect).iter_rows():
             faults[row] = faults[row] or fault_of(suspicious)
     return faults
+
+
+def _containing(texts: pl.Series, *patterns: str) -> list[pl.Series]:
+    """Which texts hold each of the patterns; most hold none, which one look tells."""
+    some = texts.str.contains("|".join(patterns))
+    places, few = some.arg_true(), texts.filter(some)
+    return [some.clone().scatter(places, few.str.contains(pattern)) if len(few) else some for pattern in patterns]
 
 
 def _contaminated(texts: pl.DataFrame, words: Words, rows: int, index: Index | None) -> list[Fault | None]:
@@ -157,7 +165,7 @@ def _contaminated(texts: pl.DataFrame, words: Words, rows: int, index: Index | N
 def _keys(texts: pl.DataFrame, rows: int) -> np.ndarray:
     """The identity of each row's normalised texts. They hold no line end, so that joined by one they stay apart."""
     joined = texts.group_by("row", maintain_order=True).agg(pl.col("normal").str.join("\n"))
-    keys = np.repeat(keys_of([""]), rows)  # a row without texts
+    keys = np.repeat(keys_of(pl.Series([""])), rows)  # a row without texts
     keys[joined["row"].to_numpy()] = keys_of(joined["normal"])
     return keys
 

@@ -39,7 +39,7 @@ class Index:
     equal: dict[str, str]
     numbers: np.ndarray
     owners: np.ndarray
-    _marks: np.ndarray  # whether some number begins with these bits: a quick no for most n-grams
+    _marks: np.ndarray  # whether some 13-gram's number begins with these bits: a quick no for most n-grams
 
     def faults(self, texts: pl.DataFrame, words: Words | None = None) -> pl.DataFrame:
         """`row`, `evaluation_id` and `share` of the contaminated rows, in the order of rows.
@@ -91,7 +91,7 @@ class Index:
         rows = texts["row"].to_numpy()
         begins = np.flatnonzero(np.diff(rows, prepend=-1))  # the first text of each row
         bounds = np.append(begins, rows.size)
-        hits = np.append(0, np.cumsum(self._holds(words.ngrams(NGRAM)), dtype=np.int64))
+        hits = np.append(0, np.cumsum(self._holds_ngrams(words.ngrams(NGRAM)), dtype=np.int64))
         alone, together = (_near(each, hits) | self._whole(words, each) for each in (words.text, words.text[bounds]))
         together |= np.isin(rows[begins], joined_otherwise(texts).to_numpy())
         joined = [(int(rows[a]), normalise("\n".join(texts["text"][int(a):int(b)])))
@@ -111,10 +111,14 @@ class Index:
 
     def _holds(self, numbers: np.ndarray) -> np.ndarray:
         """Which of the numbers are in the index."""
+        places = np.searchsorted(self.numbers, numbers)
+        return np.append(self.numbers, np.uint64(0))[places] == numbers
+
+    def _holds_ngrams(self, numbers: np.ndarray) -> np.ndarray:
+        """Which of the numbers of 13-grams are in the index."""
         out = self._marks[numbers >> _shift(self._marks)]
         likely = np.flatnonzero(out)
-        places = np.searchsorted(self.numbers, numbers[likely])
-        out[likely] = self.numbers[np.minimum(places, self.numbers.size - 1)] == numbers[likely]
+        out[likely] = self._holds(numbers[likely])
         return out
 
 
@@ -123,9 +127,10 @@ def index(texts: Iterable[str], ids: Iterable[str]) -> Index:
     rows = pl.DataFrame({"id": list(ids), "text": list(texts)}, {"id": pl.String, "text": pl.String})
     rows = rows.select("id", normal=normalised(pl.col("text"))).filter(pl.col("normal") != "")
     first = rows.unique("normal", keep="first", maintain_order=True)
-    numbers, owners = _numbers(words_of(rows["normal"]))
+    words = words_of(rows["normal"])
+    numbers, owners = _numbers(words)
     return Index(rows["id"].to_list(), rows["normal"].str.split(" ").to_list(),
-                 dict(zip(first["normal"], first["id"], strict=True)), numbers, owners, _marked(numbers))
+                 dict(zip(first["normal"], first["id"], strict=True)), numbers, owners, _marked(words.ngrams(NGRAM)))
 
 
 def evaluation_index(folder: Path | str) -> Index:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from realign.curate.ngrams import Words
-from realign.curate.text import LINE_END, normalise, words
+from realign.curate.text import LINE_END, NO_SPACE, normalise
 
 _REPEATS = 3  # fewer occurrences are no evidence of a loop
 _LOOP = 10  # words
@@ -30,7 +30,7 @@ def may_repeat(texts: pl.DataFrame, words: Words, limit: float) -> pl.Series:
 
     `texts` is what `text.texts_of` makes, `words` the words of its normalised texts.
     """
-    return pl.Series(_grams_may_repeat(words, limit)) | _lines_repeat(texts["folded"], limit)
+    return pl.Series(_grams_may_repeat(words, limit)) | _lines_may_repeat(texts["folded"], limit)
 
 
 def _grams_may_repeat(words: Words, limit: float) -> np.ndarray:
@@ -51,14 +51,19 @@ def _grams_may_repeat(words: Words, limit: float) -> np.ndarray:
     return (r >= _REPEATS - 1) & (r + 1 > least)
 
 
-def _lines_repeat(folds: pl.Series, limit: float) -> pl.Series:
-    """Texts of which one line makes up more than `limit` of all lines, and occurs three times."""
+def _lines_may_repeat(folds: pl.Series, limit: float) -> pl.Series:
+    """Texts of which lines that look the same make up more than `limit` of all lines, three at least.
+
+    Lines that are equal once normalised hold equally many of each letter that is in no word for a sign ("plus",
+    "minus", "times", "over", "power", "point").
+    """
     many = folds.str.count_matches(LINE_END) >= _REPEATS - 1
-    lines = pl.DataFrame({"text": many.arg_true(), "line": folds.filter(many)})
-    lines = lines.with_columns(pl.col("line").str.replace_all(LINE_END, "\n").str.split("\n")).explode("line")
-    lines = lines.with_columns(words(lines["line"]).alias("line")).filter(pl.col("line") != "")
-    counts = lines.group_by("text", "line").len().group_by("text").agg(top=pl.col("len").max(), all=pl.col("len").sum())
-    found = counts.filter((pl.col("top") >= _REPEATS) & (pl.col("top") / pl.col("all") > limit))["text"]
+    lines = pl.DataFrame({"text": many.arg_true(), "line": folds.filter(many)}).lazy().with_columns(
+        pl.col("line").str.replace_all(LINE_END, "\n").str.split("\n")).explode("line")
+    looks = [pl.col("line").str.count_matches(letter, literal=True).alias(letter) for letter in "adhcfg"]
+    counts = lines.filter(pl.col("line").str.contains(NO_SPACE)).group_by("text", *looks).len().group_by("text").agg(
+        top=pl.col("len").max(), all=pl.col("len").sum())
+    found = counts.filter((pl.col("top") >= _REPEATS) & (pl.col("top") / pl.col("all") > limit)).collect()["text"]
     return pl.select(pl.int_range(folds.len(), dtype=found.dtype).is_in(found.implode())).to_series()
 
 

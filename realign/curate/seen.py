@@ -1,20 +1,26 @@
 """Which texts were kept before, over any number of batches."""
 
 import hashlib
-from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
+import polars as pl
+
+from realign.curate.text import bytes_of
 
 _KEY = "S16"
 
 
-def keys_of(texts: Iterable[str]) -> np.ndarray:
+def keys_of(texts: pl.Series) -> np.ndarray:
     """The identity of each text: 128 bits of its BLAKE2b hash.
 
     Among a billion different texts two share one with a chance of 10^-21 (the birthday bound), so equal keys are taken
     for equal texts.
     """
-    return np.frombuffer(b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts), _KEY)
+    data, offsets = bytes_of(texts)
+    data, bounds = data.data, offsets.tolist()
+    digests = (hashlib.blake2b(data[a:b], digest_size=16).digest() for a, b in pairwise(bounds))
+    return np.frombuffer(b"".join(digests), _KEY)
 
 
 class Seen:

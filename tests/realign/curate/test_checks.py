@@ -133,7 +133,8 @@ def test_the_demos_rows_are_kept_and_rejected_as_they_were(world, name, schema, 
     assert "duplicate" in rejected["reason"].to_list()
 
 
-WORDS = st.sampled_from("the sea is deep 3 4.5 -2 + * cold, in a (north) of".split() + ["\n", "\n- ", "é", "ﬁ", "Ω", "日本"])
+WORDS = st.sampled_from(["the", "sea", "is", "deep", "3", "4.5", "-2", "+", "*", "cold,", "in", "a", "(north)", "of", "\n",
+                         "\n- ", "é", "ﬁ", "Ω", "日本"])
 PROSE = st.lists(WORDS, max_size=60).map(" ".join)
 SPOILT = st.sampled_from([
     "ann@firm.org", "+44 20 7946 0958", "(212) 555-7890", "078-05-1120", "8.8.8.8", "2001:4860:4860::8888", "é".encode()
@@ -144,11 +145,12 @@ COPIED = st.tuples(st.integers(0, 13), st.integers(0, 13)).map(lambda cut: " ".j
 PIECES = st.lists(PROSE | LOOPS | COPIED | SPOILT | st.text(max_size=8), min_size=1, max_size=3).map(" ".join)
 TEXTS = (PIECES | st.sampled_from(["", " ", "?!", "+", "3", "(a)", CLEAN, POINT, POINT.upper()])).map(
     lambda text: "".join(c for c in text if not 0xD800 <= ord(c) <= 0xDFFF))
-EVALUATION = [("e", POINT), ("f", "the sea is deep"), ("g", "3 + 4"), ("h", "?!"), ("i", "in the north of the cold sea")]
+EVALUATION = [("e", POINT), ("f", "the sea is deep"), ("g", "3 + 4"), ("h", "?!"), ("i", "in the north of the sea")]
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=12), st.sampled_from([0.0, 0.2, 0.4, 1.0]), st.sampled_from([2, 7, 100]))
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=12), st.sampled_from([0.0, 0.2, 0.4, 1.0]),
+       st.sampled_from([2, 7, 100]))
 def test_random_rows_are_kept_and_rejected_as_they_were(drawn, repetition, batch):
     drawn = drawn + drawn[::3]
     given_rows = [pair(*texts, name=str(i)) for i, texts in enumerate(drawn)]

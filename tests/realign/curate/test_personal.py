@@ -75,5 +75,5 @@ def test_what_is_found_is_suspect(texts):
 
 
 def test_few_innocent_texts_are_suspect():
-    innocent = ["12:30:45", "2024-05-17", "3 + 4 = 7", "10+5-3", "price @ 5", "What is 2125557890 + 1?", "pages 212-555"]
-    assert pl.Series(innocent).str.contains(SUSPECT).to_list() == [True, *[False] * 4, False, False]
+    innocent = ["12:30:45", "2024-05-17", "3 + 4 = 7", "10+5-3", "price @ 5", "2125557890 + 1?", "pages 212-555"]
+    assert pl.Series(innocent).str.contains(SUSPECT).to_list() == [True, *[False] * 6]

@@ -1,10 +1,16 @@
 import hashlib
 
 import numpy as np
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realign.curate.seen import Seen, keys_of
+from realign.curate import seen as curate_seen
+from realign.curate.seen import Seen
+
+
+def keys_of(texts) -> np.ndarray:
+    return curate_seen.keys_of(pl.Series(list(texts), dtype=pl.String))
 
 
 def test_a_key_is_128_bits_of_the_texts_hash():
