@@ -5,6 +5,7 @@ import shutil
 import mlx.core as mx
 import numpy as np
 import pytest
+from stages.srf.measure import measure
 
 from realign import paths
 from realign.curate.splits import with_splits
@@ -15,7 +16,6 @@ from realign.lake.table import write_table
 from realign.models import build, chat, heads, tokenizer
 from realign.train import reward
 from stages.srf import fresh, iterate, source
-from stages.srf.measure import measure
 from stages.srf.rl import load_models
 from tests.stages.srf.small import ROOT
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+from realign.train.policy import PolicySettings
 
 from realign import params
 from realign.errors import UserError
-from realign.train.policy import PolicySettings
 from stages.srf.rl import Rl, knobs
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
