@@ -3,11 +3,14 @@
 import json
 import subprocess
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from realign.errors import UserError
 from realign.metrics import flatten
+from realign.models import build
 from realign.params import load
 from realign.stage import Stage
 from stages.common import sft
@@ -16,6 +19,7 @@ from tests.workflows.conftest import PAIRS
 
 pytestmark = pytest.mark.slow
 
+FEW = 48  # chats
 INPUTS = ("params.yaml", "data/tables/", "data/base/", "pairs.jsonl")
 SFT = next(declared for declared in small.of("srf") if declared.stage.name == "sft")
 each_stage = pytest.mark.parametrize("declared", small.ALL, ids=str)
@@ -38,7 +42,6 @@ def test_no_stage_writes_anything_else(run, request):
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     strangers = {file for file in files if not file.startswith((*INPUTS, "runs/"))
                  and not any(file == path or file.startswith(f"{path}/") for path in made)}
-    # The pairs of a file are brought into the lake by the stage `sft`, among what it declares.
     assert not strangers
 
 
@@ -101,36 +104,62 @@ def test_labelled_pairs_take_the_place_of_the_demo(labelled):
         assert small.hashes(folder, declared.made)
 
 
-def test_the_shared_model_is_taken_where_nothing_differs(finished, project, monkeypatch):
-    """And training one with the common knobs would give its bytes."""
-    def model(folder):
-        return {path.name: path.read_bytes() for path in (project / folder).iterdir()}
+@pytest.fixture(scope="module")
+def few(finished, tmp_path_factory):
+    """A project whose demo has few chats, and the SFT model that its own stage trained on them."""
+    folder = small.copy(finished.folder, tmp_path_factory.mktemp("few"))
+    path = folder / "demo/world/sft.parquet"
+    chats = pq.read_table(path)
+    held_out = pc.equal(chats["split"], "validation")
+    pq.write_table(pa.concat_tables([chats.filter(pc.invert(held_out)).slice(0, FEW), chats.filter(held_out)]), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small.run(Stage("demo", "sft"))
+    return folder
 
-    shared = model("demo/sft/model")
-    assert "model.safetensors" in shared and model("checkpoints/srf/sft") == shared
+
+@pytest.fixture
+def of_few(few, tmp_path, monkeypatch):
+    """A copy of that project to change, and the current directory."""
+    monkeypatch.chdir(small.copy(few, tmp_path))
+    return tmp_path
+
+
+def model(folder):
+    """The files of a model by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_workflow_starts_from_the_shared_model(finished):
+    shared = model(finished.folder / "demo/sft/model")
+    assert "model.safetensors" in shared and model(finished.folder / "checkpoints/srf/sft") == shared
+    log = json.loads((finished.folder / "demo/sft/training.json").read_text())
+    assert json.loads((finished.folder / "metrics/srf/sft.json").read_text())["best_step"]["value"] == log["best_step"]
+
+
+def test_where_nothing_differs_nothing_is_trained(of_few, monkeypatch):
     monkeypatch.setattr(sft, "fit", lambda *given, **named: pytest.fail("it trains"))
-    small.forget(project, SFT.made)
     small.run(SFT.stage)
-    assert small.hashes(project, SFT.made) == small.hashes(finished.folder, SFT.made)
+    assert model(of_few / "checkpoints/srf/sft") == model(of_few / "demo/sft/model")
 
 
-def test_training_with_the_common_knobs_gives_the_bytes_of_the_shared_model(project):
+def test_training_with_the_common_knobs_gives_the_bytes_of_the_shared_model(of_few):
     p, base = load("common.sft", sft.Sft), sft.data.base_model()
-    model, tokenizer, config = sft.build.load(base)
-    (project / "own").mkdir()
-    sft.train(p, model, config, sft.demo_chats(p, tokenizer).rows, base, project / "own", project / "scratch")
-    own, shared = small.hashes(project, ["own"]), small.hashes(project, ["demo/sft/model"])
-    assert list(own.values()) == list(shared.values()) and len(own) == len(shared)
+    untrained, tokenizer, config = build.load(base)
+    own = of_few / "own"
+    own.mkdir()
+    sft.train(p, untrained, config, sft.demo_chats(p, tokenizer).rows, base, own, of_few / "scratch")
+    assert model(own) == model(of_few / "demo/sft/model")
+    assert model(own)["model.safetensors"] != (of_few / "data/base/model.safetensors").read_bytes()
 
 
-def test_one_knob_of_its_own_and_the_workflow_trains_its_own_model(project):
-    small.set_params(project, {"srf": {"sft": {"seed": 1}}})
-    before, demo = small.hashes(project, SFT.made), small.hashes(project, ["demo"])
+def test_one_knob_of_its_own_and_the_workflow_trains_its_own_model(of_few):
+    small.set_params(of_few, {"srf": {"sft": {"seed": 1}}})
+    demo = small.hashes(of_few, ["demo"])
     small.run(SFT.stage)
-    after = small.hashes(project, SFT.made)
-    weights = "checkpoints/srf/sft/model.safetensors"
-    assert after[weights] != before[weights] and after.keys() == before.keys()
-    assert small.hashes(project, ["demo"]) == demo
+    own, shared = model(of_few / "checkpoints/srf/sft"), model(of_few / "demo/sft/model")
+    assert own.keys() == shared.keys() and own["model.safetensors"] != shared["model.safetensors"]
+    assert small.hashes(of_few, ["demo"]) == demo
 
 
 BAD = {
