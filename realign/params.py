@@ -56,7 +56,7 @@ _BOUNDS = ("ge", "gt", "le", "lt", "min_length")
 
 
 def load(section: str, cls: type[T], path: Path = PARAMS, over: str = "") -> T:
-    """The section at a dotted key ("srf.rl") as `cls`: a dataclass, or any type a field may have.
+    """The section at a dotted key ("<workflow>.<stage>") as `cls`: a dataclass, or any type a field may have.
 
     `over` names a section ("common.sft") whose keys are the defaults: `section` then holds only what differs, in a
     nested record too, and may be empty ({}). Fields may be bool, int, float, str, a ranged one of these, Literal,

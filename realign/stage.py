@@ -32,6 +32,11 @@ class Stage:
         """Another stage, of the same workflow where none is named."""
         return Stage(workflow or self.workflow, name)
 
+    @property
+    def modules(self) -> tuple[str, str]:
+        """Where its code may stand: in the workflow's own module, or else in the one that workflows have in common."""
+        return f"stages.{self.workflow}.{self.name}", f"stages.{paths.COMMON}.{self.name}"
+
     def params(self, cls: type[T], section: str = "", over: str = "") -> T:
         """The knobs of `<workflow>.<section>` in params.yaml, by default the stage's own, as `cls`; where `over` names
         another section in full, that one's in place of what is missing."""

@@ -8,7 +8,6 @@ from types import ModuleType
 
 from realign.errors import UserError, spoken
 from realign.models import backend
-from realign.paths import COMMON
 from realign.stage import Stage
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -31,13 +30,11 @@ def _named(arguments: list[str]) -> Stage:
 
 
 def module_of(stage: Stage) -> ModuleType:
-    """The module of a stage: the workflow's own, or else the one that all workflows have in common."""
-    for workflow in (stage.workflow, COMMON):
-        name = f"stages.{workflow}.{stage.name}"
-        if importlib.util.find_spec(f"stages.{workflow}") and importlib.util.find_spec(name):
+    """The first of a stage's modules that there is; UserError where there is none."""
+    for name in stage.modules:
+        if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name):
             return importlib.import_module(name)
-    raise UserError(f"no stage {stage.name!r} in stages/{stage.workflow} or stages/{COMMON}",
-                    expected="a module with a function `run(here)`")
+    raise UserError("no such stage", expected=f"a module {' or '.join(stage.modules)} with a function `run(here)`")
 
 
 if __name__ == "__main__":

@@ -19,29 +19,42 @@ from typing import Any
 from realign import params
 from realign.errors import UserError
 from realign.files import read_yaml
-from realign.paths import PARAMS
+from realign.paths import COMMON, PARAMS
+from realign.stage import Stage
 
-COMMON = "common"
 _COMMAND = re.compile(r"python -m stages ([\w-]+) ([\w-]+)")
 _VARIABLE = re.compile(r"\$\{(item|key)((?:\.\w+)*)\}")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stage of a dvc.yaml: the file, its module below `stages`, and the sections that it reads."""
+class Entry:
+    """A stage of a dvc.yaml: the file, the modules that may hold its code, and the sections that it reads."""
 
     file: Path
-    module: str
+    modules: tuple[str, str]
     sections: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """The first of its modules that there is. UserError where there is none."""
+        found = next((name for name in self.modules if _module(name)), None)
+        if found is None:
+            raise UserError(f"no module {self.modules[0]}", where=str(self.file),
+                            fix=f"write {self.modules[0].replace('.', '/')}.py, or correct the stage's command")
+        return found
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A section of params.yaml, the class that it is read as, and the section that it stands over, if any."""
+    """A section of params.yaml, the class that it is read as, and the section that it stands over, if any.
+
+    It is `whole` where it must have every key: not where another section stands over it.
+    """
 
     section: str
     kind: Any
     over: str = ""
+    whole: bool = True
 
 
 def check(root: Path) -> list[str]:
@@ -54,9 +67,8 @@ def check(root: Path) -> list[str]:
     path = root / PARAMS
     tree, found = read_yaml(path), readings(root)
     _refuse_unread(tree, {reading.section for reading in found}, path)
-    shared = {reading.over for reading in found}  # read below others, and perhaps not whole without them
     for reading in found:
-        if reading.section not in shared:
+        if reading.whole:
             params.convert(tree, reading.section, reading.kind, path, reading.over)
     return sorted({reading.section for reading in found})
 
@@ -64,17 +76,25 @@ def check(root: Path) -> list[str]:
 def readings(root: Path) -> list[Reading]:
     """Every section that a stage names with the class that reads it; more than once where classes differ.
 
-    A name above other sections (`srf`), or below one (`srf.rl.seed`), is no section of its own.
-    Raises UserError for a section that no class reads, and for a stage without a module.
+    A name above other sections (`<workflow>`), or below one (`<workflow>.<stage>.seed`), is no section of its own.
+    Raises UserError for a section that no class reads, a stage without a module, and where there is no stage at all.
     """
     if str(root.resolve()) not in sys.path:
         sys.path.insert(0, str(root.resolve()))  # stages/ is no part of the installed package
     found: list[Reading] = []
-    unread: dict[str, Stage] = {}
-    for stage in stages(root):
+    unread: dict[str, Entry] = {}
+    running = stages(root)
+    if not running:
+        raise UserError("no stage reads params.yaml", where=str(root / "dvc.yaml"),
+                        expected="commands `python -m stages WORKFLOW STAGE`, here or in stages/*/dvc.yaml")
+    named = {section for stage in running for section in stage.sections}
+    for stage in running:
+        below = {_over(section, stage) for section in stage.sections}
         for section in stage.sections:
+            if any(_within(other, section) for other in named - {section}):
+                continue
             kind = _kind(section, stage)
-            reading = Reading(section, kind, _over(section, stage))
+            reading = Reading(section, kind, _over(section, stage), section not in below)
             if kind is None:
                 unread.setdefault(section, stage)
             elif reading not in found:
@@ -89,7 +109,7 @@ def readings(root: Path) -> list[Reading]:
     return found
 
 
-def stages(root: Path) -> list[Stage]:
+def stages(root: Path) -> list[Entry]:
     """The stages of dvc.yaml and stages/*/dvc.yaml that `python -m stages` runs, written out where `foreach` or
     `matrix` makes several; a `foreach` over a variable of DVC's is left out."""
     found = []
@@ -97,7 +117,7 @@ def stages(root: Path) -> list[Stage]:
         for body in (read_yaml(file).get("stages") or {}).values():
             for cmd, sections in _written_out(body):
                 if match := _COMMAND.search(cmd):
-                    found.append(Stage(file, ".".join(match.groups()), sections))
+                    found.append(Entry(file, Stage(*match.groups()).modules, sections))
     return found
 
 
@@ -141,11 +161,8 @@ def _filled(text: str, key: Any, item: Any) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def _kind(section: str, stage: Stage) -> Any:
+def _kind(section: str, stage: Entry) -> Any:
     """The class that reads a section in a stage, or None."""
-    if _module(f"stages.{stage.module}") is None:
-        raise UserError(f"no module stages.{stage.module}", where=str(stage.file),
-                        fix=f"write stages/{stage.module.replace('.', '/')}.py, or correct the stage's command")
     name = _class(section.split(".")[-1])
     for home in _homes(section, stage):
         module = _module(home)
@@ -155,10 +172,10 @@ def _kind(section: str, stage: Stage) -> Any:
     return None
 
 
-def _homes(section: str, stage: Stage) -> list[str]:
+def _homes(section: str, stage: Entry) -> list[str]:
     """The modules that may hold a section's class, nearest first."""
     last = section.split(".")[-1]
-    homes = (f"stages.{stage.module}", f"stages.{section}", f"stages.{COMMON}.{last}", f"stages.{COMMON}.data")
+    homes = (stage.module, f"stages.{section}", f"stages.{COMMON}.{last}", f"stages.{COMMON}.data")
     return list(dict.fromkeys(homes))
 
 
@@ -186,7 +203,7 @@ def _module(name: str) -> ModuleType | None:
         return None
 
 
-def _over(section: str, stage: Stage) -> str:
+def _over(section: str, stage: Entry) -> str:
     """The section of defaults that a stage reads this one over, or ""."""
     shared = f"{COMMON}.{section.split('.')[-1]}"
     return shared if section != shared and "." in section and shared in stage.sections else ""

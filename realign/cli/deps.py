@@ -12,15 +12,16 @@ from pathlib import Path
 
 from realign.errors import UserError
 from realign.files import read_yaml
+from realign.stage import Stage
 
 CODE = ("realign", "stages")
 # They say where things stand and how they are said; none of them decides what an output holds.
-PLUMBING = ("errors", "files", "params", "paths", "stage", "words", "workflow")
+PLUMBING = ("errors", "files", "params", "paths", "stage")
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage that runs a module of the project: its `deps` as they stand, and the rooms that its imports reach.
+class Entry:
+    """One stage of a dvc.yaml that runs a module of the project: its `deps` as they stand, and the rooms that its imports reach.
 
     Paths are relative to the project's root, the working directory of every stage.
     """
@@ -46,7 +47,7 @@ class Module:
     imports: tuple[str, ...]
 
 
-def stages(root: Path) -> list[Stage]:
+def stages(root: Path) -> list[Entry]:
     """Every stage of dvc.yaml and stages/*/dvc.yaml whose command runs a module of the project; of a `foreach` the
     stage that its first item makes."""
     project, found = modules(root), []
@@ -56,7 +57,7 @@ def stages(root: Path) -> list[Stage]:
             command = _resolved(str(body["cmd"]), entry)
             if "python -m " in command:
                 module = module_of(command, project)
-                found.append(Stage(file.relative_to(root), name, tuple(body.get("deps", ())),
+                found.append(Entry(file.relative_to(root), name, tuple(body.get("deps", ())),
                                    tuple(reached(module, project))))
     return found
 
@@ -72,8 +73,7 @@ def module_of(command: str, project: Mapping[str, Module]) -> str:
     """The module that a command runs: for `python -m stages WORKFLOW STAGE` that of the stage, the workflow's own or
     else the common one. UserError where there is none."""
     words = command.split("python -m ", 1)[1].split()
-    named = [f"stages.{workflow}.{words[2]}" for workflow in (words[1], "common")] if words[0] == "stages" else [
-        f"{words[0]}.__main__", words[0]]
+    named = Stage(*words[1:3]).modules if words[0] == "stages" else (f"{words[0]}.__main__", words[0])
     found = next((name for name in named if name in project), None)
     if found is None:
         raise UserError(f"no module for `{command}`", where="dvc.yaml", expected=" or ".join(named),
@@ -82,8 +82,8 @@ def module_of(command: str, project: Mapping[str, Module]) -> str:
 
 
 def is_code(dep: str) -> bool:
-    """Whether a dependency lies among the project's code."""
-    return dep.startswith(tuple(f"{room}/" for room in CODE))
+    """Whether a dependency is a room, or a module, of the project's code."""
+    return dep.startswith(tuple(f"{room}/" for room in CODE)) and Path(dep).suffix in ("", ".py")
 
 
 def room_of(path: str) -> str:

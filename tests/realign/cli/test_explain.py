@@ -29,10 +29,10 @@ def test_what_a_section_has_from_another_and_from_nested_records(project):
     assert rows(root, "srf.sft") == [
         Knob("epochs", "3", "a whole number, at least 1", "Passes over the chats.", "more"),
         # what is indented no further than the key speaks of the next one
-        Knob("learning_rate", "1e-3", "a number above 0", "", "common.sft: AdamW Kingma 2015"),
+        Knob("learning_rate", "0.001", "a number above 0", "", "common.sft: AdamW Kingma 2015"),
         Knob("seed", "1", "a whole number, at least 0", "", ""),
         Knob("method.rank", "4", "a whole number, at least 1", "Rank of the adapters.", "the code's own default"),
-        Knob("method.layers", "[a, b]", "a list, each item text or null", "", "common.sft")]
+        Knob("method.layers", "[a, b]", "a list, each item text, or null", "", "common.sft")]
     assert rows(root, "dpo.sft")[0].source == "common.sft: passes"
     assert rows(root, "common.sft")[2] == Knob("seed", "", "a whole number, at least 0", "", "missing")
 
@@ -72,7 +72,7 @@ def test_on_a_terminal_the_table_is_drawn(project, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     explain.show(root, "srf.rl")
     shown = capsys.readouterr().out
-    assert "┃ knob" in shown and "The surrogate's clip range." in shown
+    assert "┏" in shown and "The surrogate's clip range." in shown
 
 
 @pytest.mark.parametrize(("text", "source"), [

@@ -1,5 +1,7 @@
 """Policies of a few thousand parameters that really learn what they are paid for: stop conditions, what is kept."""
 
+import json
+import shutil
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +13,7 @@ from realign.metrics import Metric, exact
 from realign.models import build, chat
 from realign.models.generate import Sampling
 from realign.objectives.policy import WITH_CRITIC
-from realign.train import checkpoint, loop, memory, optimise, remedies
+from realign.train import loop, memory, optimise, remedies
 from realign.train.optimise import Run, Task, Watch, gaming, stop_conditions
 from realign.train.remedies import remedy
 from realign.train.settings import Limits, Policy
@@ -159,7 +161,8 @@ def test_the_conditions_by_hand():
 
 
 def test_gaming_counts_from_before_the_run():
-    seen = [{"validation_reward": 0.4, "validation_verifier": 0.7}, {"validation_reward": 0.5, "validation_verifier": 0.6}]
+    seen = [{"validation_reward": reward, "validation_verifier": verifier}
+            for reward, verifier in ((0.4, 0.7), (0.5, 0.6))]
     assert gaming(LIMITS, {})(seen) is None  # two evaluations alone cannot tell
     assert gaming(LIMITS, {"reward": 0.3, "verifier": 0.8})(seen).startswith("reward_gaming")
     assert gaming(LIMITS, {"reward": 0.6, "verifier": 0.8})(seen) is None
@@ -203,9 +206,8 @@ def test_a_killed_run_goes_on_in_its_attempt_and_another_run_does_not(run, monke
         return show
 
     expected, history, _ = run(rollouts=8)
-    ids = [json_id(run)]
-    for path in run.scratch.iterdir():
-        (path / "progress.json").unlink()
+    ids = [id_of(run)]
+    shutil.rmtree(run.scratch)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(optimise, "bar", dying)
         run(rollouts=8)
@@ -215,16 +217,16 @@ def test_a_killed_run_goes_on_in_its_attempt_and_another_run_does_not(run, monke
     assert asked == [5, 6, 7] and its_history == history
     for name, value in weights(expected).items():
         np.testing.assert_array_equal(weights(resumed)[name], value, err_msg=name)
-    assert json_id(run) == ids[0]
+    assert id_of(run) == ids[0]
     for change in ({"rollouts": 8, "max_tokens": 7}, {"rollouts": 8, "limits": replace(LIMITS, kl_limit=99.0)},
                    {"rollouts": 8, "watch": run.watch_of(lambda text: 0.5, every=8)}):
         asked.clear()
         run(**change)
         assert asked == list(range(8)), change
-        ids.append(json_id(run))
+        ids.append(id_of(run))
     assert len(set(ids)) == 4
 
 
-def json_id(run) -> str:
+def id_of(run) -> str:
     """The id of the run whose checkpoint lies there."""
-    return checkpoint.json.loads((run.scratch / "attempt_1" / "progress.json").read_text())["run_id"]
+    return json.loads((run.scratch / "attempt_1" / "progress.json").read_text())["run_id"]
