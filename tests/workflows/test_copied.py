@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from dvc.repo import Repo
 
 import stages
 from realign.cli import deps
@@ -38,13 +37,17 @@ def add_workflow(project: Path) -> None:
     """What a person does to get a second workflow."""
     copy_renamed(project / "stages" / FIRST)
     copy_renamed(project / "expectations" / FIRST)
-    knobs = (project / "params.yaml").read_text(encoding="utf-8")
-    section = re.search(rf"^{FIRST}:\n(?:[ #].*\n|\n)*", knobs, re.MULTILINE)[0]
-    (project / "params.yaml").write_text(knobs + renamed(section), encoding="utf-8")
+    add_section(project)
     root = (project / "dvc.yaml").read_text(encoding="utf-8")
     lists = re.findall(r"foreach: \[.*\]", root)
     assert len(lists) == 3 and all(FIRST in names for names in lists)
     (project / "dvc.yaml").write_text(re.sub(r"(foreach: \[.*)\]", rf"\1, {SECOND}]", root), encoding="utf-8")
+
+
+def add_section(project: Path) -> None:
+    knobs = (project / "params.yaml").read_text(encoding="utf-8")
+    section = re.search(rf"^{FIRST}:\n(?:[ #].*\n|\n)*", knobs, re.MULTILINE)[0]
+    (project / "params.yaml").write_text(knobs + renamed(section), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,8 @@ def declared(tmp_path_factory):
 @pytest.fixture
 def repo(declared, monkeypatch):
     """The same in a repository of DVC's."""
+    from dvc.repo import Repo
+
     # Another test's handler writes to what pytest captured then, and is closed by now.
     monkeypatch.setattr(logging.getLogger("dvc"), "handlers", [])
     monkeypatch.chdir(declared)
@@ -104,8 +109,7 @@ def measured(folder: Path, workflow: str, names: list[str]) -> dict[str, str]:
 
 def test_its_stages_run_to_the_same_figures(second, labelled, tmp_path):
     project = small.copy(labelled.folder, tmp_path)
-    section = (project / "params.yaml").read_text(encoding="utf-8")
-    (project / "params.yaml").write_text(section + renamed(section[section.index(f"\n{FIRST}:"):]), encoding="utf-8")
+    add_section(project)
     finish(project, second)
     names = [declared.stage.name for declared in second]
     assert len(names) == 7 and measured(project, SECOND, names) == measured(labelled.folder, FIRST, names)
@@ -113,8 +117,6 @@ def test_its_stages_run_to_the_same_figures(second, labelled, tmp_path):
 
 
 def test_it_takes_the_shared_model_too(second, project, finished):
-    small.set_params(project, {})
-    text = (project / "params.yaml").read_text(encoding="utf-8")
-    (project / "params.yaml").write_text(text + renamed(text[text.index(f"\n{FIRST}:"):]), encoding="utf-8")
+    add_section(project)
     small.run(second[0].stage)
     assert measured(project, SECOND, ["sft"]) == measured(finished.folder, FIRST, ["sft"])
