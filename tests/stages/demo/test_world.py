@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from realign import paths
 from realign.lake.schemas import CHATS, row_fault
 from realign.lake.table import read_rows
 from realign.models import tokenizer
+from realign.stage import Stage
 from realign.verify.reference import Reference, verify
 from stages.demo import chats, corpus, world
 
@@ -27,8 +29,10 @@ def written(tmp_path_factory):
     (home / "params.yaml").write_text(f"demo:\n  world:\n{settings}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        line = world.run()
-        files = {path.stem: read_rows(path, CHATS) for path in sorted((home / "data/world").glob("*.parquet"))}
+        line = world.run(Stage("demo", "world"))
+        made = {path.stem: path for path in paths.WORLD.glob("*.parquet")}
+        made["evaluation"] = paths.EVALUATION / "demo.parquet"
+        files = {name: read_rows(path, CHATS) for name, path in made.items()}
     return files, line
 
 
