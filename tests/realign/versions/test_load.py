@@ -33,7 +33,7 @@ def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
 
 def test_the_base_model_s_records_are_those_that_all_workflows_share(project):
     rows = [record(), record(example_id="2", score=0.0)]
-    write_table(rows, project / "data/common/baseline/records.parquet", RECORDS)
+    write(frame(rows, RECORDS), project / "data/common/baseline/records.parquet", RECORDS)
     assert wrong(load("workspace:baseline", project)) == 1
 
 
