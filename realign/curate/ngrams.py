@@ -7,7 +7,6 @@ second look. They mean nothing outside this process.
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -15,7 +14,6 @@ import polars as pl
 from realign.curate.text import bytes_of
 
 _BYTE_BASE, _WORD_BASE = 0x9E3779B97F4A7C15, 0xD1342543DE82EF95  # odd, so that they have inverses modulo 2^64
-_BLOCK = 2**15  # bytes whose sums are made at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -51,22 +49,13 @@ def words_of(normal: pl.Series) -> Words:
     data, offsets = bytes_of((normal + " ").zip_with(normal != "", normal))
     ends = np.flatnonzero(data == ord(" "))
     begins = np.append(0, ends[:-1] + 1)[:ends.size]
-    numbers = np.empty(ends.size, np.uint64)
-    blocks = np.unique(np.append(np.searchsorted(begins, np.arange(0, data.size, _BLOCK)), ends.size)).tolist()
-    for first, after in pairwise(blocks):
-        start, these = begins[first], slice(first, after)
-        numbers[these] = _numbers(data[start:ends[after - 1] + 1], begins[these] - start, ends[these] - start)
+    terms = np.multiply(data, _powers(_BYTE_BASE, data.size), dtype=np.uint64)
+    numbers = np.diff(np.cumsum(terms, out=terms)[ends], prepend=np.uint64(0))  # of each word and the space after it
+    numbers *= _powers(_BYTE_BASE, data.size, inverse=True)[begins]
+    numbers ^= numbers >> np.uint64(32)
     sums = np.zeros(ends.size + 1, np.uint64)
     np.cumsum(numbers * _powers(_WORD_BASE, ends.size), out=sums[1:])
     return Words(np.searchsorted(begins, offsets), sums)
-
-
-def _numbers(data: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The number of each word, and of the space after it."""
-    terms = np.multiply(data, _powers(_BYTE_BASE, data.size), dtype=np.uint64)
-    numbers = np.diff(np.cumsum(terms, out=terms)[ends], prepend=np.uint64(0))
-    numbers *= _powers(_BYTE_BASE, data.size, inverse=True)[begins]
-    return numbers ^ numbers >> np.uint64(32)
 
 
 def _powers(base: int, count: int, inverse: bool = False) -> np.ndarray:
