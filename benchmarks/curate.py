@@ -2,7 +2,7 @@
 
 Each size runs in a process of its own, so that its largest memory can be told; what making the rows takes is left out.
 A few rows in a hundred are copies, hold personal data, repeat themselves or stand in the evaluation rows.
-Run: python -m benchmarks.curate [--sizes 10000 100000] [--words 200] [--write]
+Run: python -m benchmarks.curate [--sizes 10000 100000] [--words 200 12] [--write]
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], metavar="ROWS")
-    parser.add_argument("--words", type=int, nargs="+", default=[200, 12], help="of a prompt and of each answer")
+    parser.add_argument("--words", type=int, nargs="+", default=[200, 12], help="of each answer; a prompt has a quarter, 12 at least")
     parser.add_argument("--write", action="store_true", help="write what is kept and rejected, in the time measured")
     return parser.parse_args()
 
@@ -89,7 +89,7 @@ def pairs(rows: int, words: int, asked: pl.Series, rng: np.random.Generator) -> 
     """Made-up pairs in batches of a row group, some of them faulty."""
     for start in range(0, rows, ROW_GROUP):
         count = min(ROW_GROUP, rows - start)
-        prompt, chosen, rejected = (texts(count, words, rng) for _ in range(3))
+        prompt, chosen, rejected = (texts(count, length, rng) for length in (max(12, words // 4), words, words))
         faults = pl.Series(rng.random(count))
         chosen = pl.select(
             pl.when(faults < FAULTY).then(chosen + " Write to ann@firm.org.")

@@ -29,7 +29,7 @@ _MOJIBAKE = re.compile("|".join([
 _UNPRINTED = ("Cc", "Cs")  # controls, lone surrogates
 # What every text with such a fault holds, for polars.
 _MISREAD = r"[\x{FFFD}\p{Cc}--[\n\r\t]]|[ÃÂÐÑ][^\x00-\x7f]|â€|â‚|ï»¿|ï¿½|ðŸ"
-_PIECE_BYTES = 2**20  # of rows that one thread looks at together: what is made of them stays in the processor's cache
+_PIECE_BYTES = 2**21  # of rows that one thread looks at together: what is made of them stays in the processor's cache
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,6 @@ class _Separators(dict):
 
 
 _SEPARATORS = _Separators()
-_BLANK = ord(" ")
-# Each byte as it is in words: itself, or a space.
-_SPACED = np.arange(256, dtype=np.uint8)
-_SPACED[:128] = np.frombuffer(bytes(range(128)).decode().translate(_SEPARATORS).encode(), np.uint8)
 
 
 def normalise(text: str) -> str:
@@ -137,8 +133,9 @@ def _plain_words(folds: pl.Series) -> pl.Series:
     Of other texts it makes something else, but no two run into one another.
     """
     data, offsets = bytes_of(folds + " ")
-    data = _SPACED.take(data)
-    keep = data != _BLANK
+    # Letters (lower case by now) and digits make words; of the other signs of ASCII only the dollar is no separator.
+    keep = (data - ord("a") < 26) | (data - ord("0") < 10) | (data == ord("$")) | (data > 127)
+    data = np.where(keep, data, np.uint8(ord(" ")))
     keep[1:] |= keep[:-1]  # the first of several spaces; none at the beginning of a text, after the end of another
     lengths = np.add.reduceat(keep, offsets[:-1], dtype=np.int64) if len(folds) else offsets[1:]
     offsets = np.append(0, np.cumsum(lengths))
