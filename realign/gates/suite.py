@@ -109,7 +109,10 @@ def _of_group(group: str, weight: str, suite: dict, where: str) -> Iterator[dict
 
 def _evidence(metric: str, column: Callable[[str], str], ends: list[str], weight: str, suite: dict,
               where: str) -> Iterator[dict]:
-    """What every metric must be, whose value, n, low and high stand in the columns of these names."""
+    """The evidence of one metric or group; `column` names the column of its value, n, low and high.
+
+    `ends` are the ends of the interval that a bound reads, `weight` the severity of the check of n.
+    """
     kind, meta = kinds.kind_of(metric, where), suite.get("meta", {})
     for part in ("value", *ends):
         yield _added("missing", NOT_NULL, column=column(part))
@@ -133,6 +136,7 @@ def _least_n(metric: str, evidence: dict[str, int], where: str) -> int:
 
 
 def _of_table(name: str, suite: dict) -> Iterator[dict]:
+    """Some rows, and no null in a column that is read."""
     yield _added("missing", ROW_COUNT, table=name, min_value=1)
     for column in _read(suite, name):
         yield _added("missing", NOT_NULL, table=name, column=column)
