@@ -42,7 +42,7 @@ def prompts(rows) -> set[str]:
 
 def test_three_files_with_their_splits(written):
     files, line = written
-    splits = {name: set(row["split"] for row in rows) for name, rows in files.items()}
+    splits = {name: {row["split"] for row in rows} for name, rows in files.items()}
     assert splits == {"sft": {"train", "validation"}, "prompts": {"prompts", "validation", "test"},
                       "evaluation": {"evaluation"}}
     assert f"{len(files['sft'])} chats" in line and f"{len(files['evaluation'])} evaluation rows" in line
