@@ -41,7 +41,7 @@ def run(here):
     right = Path("data/answers.txt").read_text().split().count("right")
     here.checkpoint.mkdir(parents=True)
     (here.checkpoint / "model").write_text(f"model of {right}")
-    here.report({"accuracy": Metric(right / 100, 100, right / 100 - 0.08, right / 100 + 0.08)})
+    here.report({"train_accuracy": Metric(right / 100, 100, right / 100 - 0.08, right / 100 + 0.08)})
     return f"{right} right"
 """
 SECOND = """\
@@ -53,9 +53,9 @@ def run(here):
 
 
 def suite(least):
-    meta = {"evidence": {"*": 50}, "remedy": {"accuracy": "give more answers"}}
+    meta = {"evidence": {"*": 50}, "remedy": {"train_accuracy": "give more answers"}}
     return json.dumps({"name": "toy.first", "meta": meta, "expectations": [
-        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "accuracy", "min_value": least},
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "train_accuracy", "min_value": least},
          "severity": "critical"}]})
 
 
