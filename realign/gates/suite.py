@@ -77,6 +77,7 @@ def groups_of(suite: dict) -> dict[str, str]:
 
 
 def _tables(suite: dict) -> dict[str, str]:
+    """The file of each row table."""
     return suite.get("meta", {}).get("tables", {})
 
 
@@ -89,15 +90,19 @@ def _strictest(weighed: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
+def _read(suite: dict, name: str | None) -> list[str]:
+    """Columns of a table, a group or the metrics that a check reads; what is only noted (info) does not count."""
+    judged = [e for e in suite["expectations"] if table(e) == name and severity(e) != "info"]
+    return list(dict.fromkeys(c for e in judged for c in columns(e)))
+
+
 def _of_metric(metric: str, weight: str, suite: dict, where: str) -> Iterator[dict]:
-    ends = [c for e in suite["expectations"] if table(e) is None and severity(e) != "info" for c in columns(e)]
-    ends = [end for end in ("low", "high") if f"{metric}.{end}" in ends]
+    ends = [end for end in ("low", "high") if f"{metric}.{end}" in _read(suite, None)]
     return _evidence(metric, lambda part: metric if part == "value" else f"{metric}.{part}", ends, weight, suite, where)
 
 
 def _of_group(group: str, weight: str, suite: dict, where: str) -> Iterator[dict]:
-    read = [c for e in suite["expectations"] if table(e) == group and severity(e) != "info" for c in columns(e)]
-    ends = [end for end in ("low", "high") if end in read]
+    ends = [end for end in ("low", "high") if end in _read(suite, group)]
     for expectation in _evidence(group, lambda part: part, ends, weight, suite, where):
         yield expectation | {"meta": expectation["meta"] | {"table": group}}
 
@@ -128,10 +133,8 @@ def _least_n(metric: str, evidence: dict[str, int], where: str) -> int:
 
 
 def _of_table(name: str, suite: dict) -> Iterator[dict]:
-    judged = [e for e in suite["expectations"] if table(e) == name and severity(e) != "info"]
-    if judged:
-        yield _added("missing", ROW_COUNT, table=name, min_value=1)
-    for column in dict.fromkeys(c for e in judged for c in columns(e)):
+    yield _added("missing", ROW_COUNT, table=name, min_value=1)
+    for column in _read(suite, name):
         yield _added("missing", NOT_NULL, table=name, column=column)
 
 
