@@ -1,4 +1,8 @@
-"""Write the demo's datasets: styled chats for SFT, prompts to sample from, and the capability suites."""
+"""Write the demo's datasets: styled chats for SFT, prompts to sample from, and the capability suites.
+
+There are three suites, and none has a prompt of another: `development` is for choosing (methods, checkpoints, rounds),
+`evaluation` for the gates, `sealed` for releases alone.
+"""
 
 from dataclasses import dataclass
 from random import Random
@@ -16,12 +20,15 @@ class World:
     validation: int
     prompts: int
     test: int
+    development: int
     evaluation: int
+    sealed: int
 
 
 # How much of each capability the chats and prompts hold, relative to the counts.
 SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "format": 0.75}
 TRAIN = SHARE | {"grounded": 2.0}  # of the chats that SFT learns from: reading is what it unlearns first
+SUITES = ("evaluation", "sealed", "development")  # with the same count of each capability
 
 
 def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
@@ -32,7 +39,7 @@ def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str
     found: dict[str, dict] = {}
     share = TRAIN if part == "train" else SHARE
     for capability in chats.CAPABILITIES:
-        wanted = count if part == "evaluation" else round(count * share[capability])
+        wanted = count if part in SUITES else round(count * share[capability])
         index = have = 0
         while have < wanted and index < 20 * wanted:  # a small world runs out of new questions
             q = chats.question(capability, p.seed, part, index, paths.TABLES)
@@ -50,8 +57,8 @@ def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str
     return sorted(found.values(), key=lambda row: row["row_id"])
 
 
-def _prompts(chats: list[dict]) -> frozenset[str]:
-    return frozenset(row["messages"][0]["content"] for row in chats)
+def _prompts(*parts: list[dict]) -> frozenset[str]:
+    return frozenset(row["messages"][0]["content"] for part in parts for row in part)
 
 
 def run() -> str:
@@ -59,15 +66,17 @@ def run() -> str:
     from realign.lake.table import write_table
 
     p = params.load("demo.world", World)
-    evaluation = rows(p, "evaluation", p.evaluation, False)
-    test = rows(p, "test", p.test, False, _prompts(evaluation))
+    suites: dict[str, list[dict]] = {}
+    for part in SUITES:
+        suites[part] = rows(p, part, getattr(p, part), False, _prompts(*suites.values()))
+    test = rows(p, "test", p.test, False, _prompts(*suites.values()))
     held_out, answers = (rows(p, "validation", p.validation, answered) for answered in (False, True))
     sft = rows(p, "train", p.train, True, _prompts(held_out)) + answers
     prompts = rows(p, "prompts", p.prompts, False, _prompts(held_out)) + held_out + test
-    write_table(sft, paths.WORLD / "sft.parquet", CHATS)
-    write_table(prompts, paths.WORLD / "prompts.parquet", CHATS)
-    write_table(evaluation, paths.WORLD / "evaluation.parquet", CHATS)
-    return f"{len(sft)} chats, {len(prompts)} prompts, {len(evaluation)} evaluation rows in {paths.WORLD}"
+    for name, found in {"sft": sft, "prompts": prompts, **suites}.items():
+        write_table(found, paths.WORLD / f"{name}.parquet", CHATS)
+    counts = ", ".join(f"{len(found)} {name}" for name, found in suites.items())
+    return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}, in {paths.WORLD}"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ OUTPUTS = {
     "evaluate": ("data/srf/evaluate", "metrics/srf/evaluate.json"),
 }
 SMALL = {
-    "demo.world": {"train": 100, "validation": 8, "prompts": 40, "test": 4, "evaluation": 4},
+    "demo.world": {"train": 100, "validation": 8, "prompts": 40, "test": 4, "development": 4, "evaluation": 4,
+                   "sealed": 4},
     "srf.sft": {"epochs": 1, "evaluate_every": 20, "checkpoint_every": 8},
     "srf.preference_data": {"prompts": 60, "temperatures": [0.7, 1.0, 1.3], "max_tokens": 32},
     "srf.reward_model": {"epochs": 1, "batch_size": 8, "evaluate_every": 4, "checkpoint_every": 2},
@@ -39,7 +40,8 @@ def environment() -> dict[str, str]:
 
 def run(project: Path, module: str) -> subprocess.CompletedProcess:
     """One stage as DVC runs it."""
-    return subprocess.run([sys.executable, "-m", module], cwd=project, env=environment(), capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", module], cwd=project, env=environment(), capture_output=True,
+                          text=True)
 
 
 def set_params(project: Path, changes: dict[str, dict]) -> None:
