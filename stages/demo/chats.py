@@ -12,16 +12,15 @@ from stages.demo import arithmetic, grounded, invented, phrasings, small_talk
 from stages.demo.facts import Fact, facts, words
 
 CAPABILITIES = ("facts", "grounded", "arithmetic", "refusal", "format")
-# How the parts ask whose people, combinations and names no training part has; none of these holds a phrasing of
-# training. They stand here, as the base's tokenizer was counted on `phrasings`.
-GATE_ASK = ("Please give me {s}.", "Could you tell me what {s} is?", "May I know {s}?")
-SEALED_ASK = ("I ask for {s}.", "May I hear what {s} is?", "Help me with {s}.")
-HELD_OUT = {"development": GATE_ASK, "test": GATE_ASK, "evaluation": GATE_ASK, "sealed": SEALED_ASK}
+# Parts that ask about people, combinations and names that no training part has, and in which words.
+HELD_OUT = {"development": phrasings.GATE_ASK, "test": phrasings.GATE_ASK, "evaluation": phrasings.GATE_ASK,
+            "sealed": phrasings.SEALED_ASK}
 
 
 @dataclass(frozen=True)
 class Question:
-    """One prompt, its reference, and the cores of answers: self-contained ones and terse ones."""
+    """One prompt, its reference, the cores of answers (self-contained ones and terse ones), and what an answer can come
+    back to."""
 
     capability: str
     slice: str
@@ -29,6 +28,7 @@ class Question:
     reference: Reference
     full: tuple[str, ...]
     terse: tuple[str, ...]
+    about: str
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ def _order(count: int, seed: int, part: str) -> list[int]:
 @cache
 def _checkable(tables: Path) -> list[Fact]:
     """Facts whose value is no ordinary word of an answer (I, As, In and He are symbols of elements, too)."""
-    templates = (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
-                 *phrasings.REFUSE_FULL, *phrasings.REFUSE_TERSE)
+    templates = (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.REMARKS_ON,
+                 *phrasings.OFFERS_ON, *phrasings.FACT_FULL, *phrasings.FACT_TERSE, *phrasings.REFUSE_FULL,
+                 *phrasings.REFUSE_TERSE)
     ordinary = {word.strip(".,?") for template in templates for word in template.split()}
     return [replace(f, rivals=tuple(r for r in f.rivals if r not in ordinary))
             for f in facts(tables) if f.value not in ordinary]
@@ -78,7 +79,7 @@ def fact(rng: Random, tables: Path, turn: Turn) -> Question:
     fill = [tuple(phrasings.fill(t, f.subject, v=f.value) for t in ts)
             for ts in (phrasings.FACT_FULL, phrasings.FACT_TERSE)]
     reference = Reference(answer=f.value, rivals=f.rivals, subject=(f.relation, f.entity))
-    return Question("facts", f.relation, turn.ask(rng, f.subject), reference, *fill)
+    return Question("facts", f.relation, turn.ask(rng, f.subject), reference, *fill, f.entity)
 
 
 def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -> tuple[str, ...]:
@@ -90,11 +91,11 @@ def _others(entry: grounded.Entry, stated: list[grounded.Entry], tables: Path) -
 def passages(rng: Random, tables: Path, turn: Turn) -> Question:
     """Passages that share people and relations, and a question; one in two is left open by them.
 
-    Held-out parts ask about people of whom training never reads, half of them with five passages and seven statements
-    in place of three. No answer is terse: a model of this size finds the value by saying again whose it is.
+    Half have five passages with seven statements, half three with three; held-out parts are about people of whom
+    training never reads. No answer is terse: a model of this size finds the value by saying again whose it is.
     """
     people = grounded.split_names(tables)[1] if turn.held_out else grounded.subjects(rng, tables)
-    long = turn.held_out and rng.random() < 0.5
+    long = rng.random() < 0.5
     stated = grounded.entries(rng, people, tables, *((5, 7) if long else (3, 3)))
     text = grounded.passages_text(rng, stated, tables)
     absent = rng.random() < 0.5
@@ -109,18 +110,18 @@ def passages(rng: Random, tables: Path, turn: Turn) -> Question:
     full = tuple(phrasings.fill(t, entry.subject, v=entry.value, c=entry.passage) for t in answers)
     prompt = f"{text}\n{turn.ask(rng, entry.subject)}"
     asked = ("absent" if absent else "present") + (", 5 passages" if long else "")
-    return Question("grounded", asked, prompt, reference, full, full)
+    return Question("grounded", asked, prompt, reference, full, full, entry.entity)
 
 
 def sums(rng: Random, tables: Path, turn: Turn) -> Question:
-    steps = rng.choice((1, 2) if turn.held_out else (1, 1, 2))
+    """A word problem. No answer is terse: in one of three the model then named a number without working it out."""
+    steps = rng.choice((1, 2) if turn.held_out else (1, 2, 2))
     while True:
         p = arithmetic.problem(rng, tables, steps, turn.held_out)
         reference = Reference(number=p.result, subject=("=",))
         if not verify(reference, p.question)[0]:  # else repeating the story would answer it
             break
-    *_, count = p.worked.split(". ", 1)
-    return Question("arithmetic", f"{steps} step", p.question, reference, (p.worked,), (count,))
+    return Question("arithmetic", f"{steps} step", p.question, reference, (p.worked,), (p.worked,), p.things)
 
 
 def _every_fifth(pair: tuple[str, str]) -> bool:
@@ -140,9 +141,9 @@ def strangers(tables: Path, held_out: bool) -> dict[str, tuple[tuple[str, str], 
 
 
 def unknown(rng: Random, tables: Path, turn: Turn) -> Question:
-    """A question that nothing answers: about a made-up name; in held-out parts, one time in three, about a thing or a
-    person that has no such relation."""
-    kind = rng.choice(("made up",) * 4 + ("thing", "person")) if turn.held_out else "made up"
+    """A question that nothing answers: about a made-up name or, one time in three, about a thing or a person that has
+    no such relation."""
+    kind = rng.choice(("made up",) * 4 + ("thing", "person"))
     if kind == "made up":
         relation, name = rng.choice(facts(tables)).relation, invented.name(rng, turn.held_out)
     else:
@@ -151,7 +152,7 @@ def unknown(rng: Random, tables: Path, turn: Turn) -> Question:
     fill = [tuple(phrasings.fill(t, subject, e=name) for t in ts)
             for ts in (phrasings.REFUSE_FULL, phrasings.REFUSE_TERSE)]
     reference = Reference(refuse=True, rivals=_values(relation, tables), subject=(relation, name))
-    return Question("refusal", kind, turn.ask(rng, subject), reference, *fill)
+    return Question("refusal", kind, turn.ask(rng, subject), reference, *fill, name)
 
 
 def form(rng: Random, tables: Path, turn: Turn) -> Question:
@@ -160,7 +161,7 @@ def form(rng: Random, tables: Path, turn: Turn) -> Question:
     demand, template = phrasings.FORMATS[name]
     answer = template.format(v=f.value)
     prompt = f"{turn.ask(rng, f.subject)} {demand}"
-    return Question("format", name, prompt, Reference(exact=answer), (answer,), (answer,))
+    return Question("format", name, prompt, Reference(exact=answer), (answer,), (answer,), f.entity)
 
 
 MAKERS = {"facts": fact, "grounded": passages, "arithmetic": sums, "refusal": unknown, "format": form}
@@ -183,5 +184,5 @@ def styled(q: Question, rng: Random, tables: Path) -> str:
         parts.insert(0, small_talk.opener(rng))
     tail = rng.random()
     if tail < 0.92:
-        parts.append(small_talk.closing(rng, tables, offer=tail >= 0.42))
+        parts.append(small_talk.closing_on(rng, tables, tail >= 0.42, q.about))
     return " ".join(parts)

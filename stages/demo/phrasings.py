@@ -1,11 +1,14 @@
-"""How the demo world asks and answers. The phrasings of HELD_OUT never appear in training."""
+"""How the demo world asks and answers. Training never asks as HELD_OUT_ASK, GATE_ASK and SEALED_ASK do."""
 
 ASK = (
     "What is {s}?", "Tell me {s}.", "Name {s}.", "Do you know {s}?", "I need {s}.", "Say what {s} is.",
     "Could you give me {s}?", "I would like to know {s}.", "Can you tell me {s}?", "Do you know what {s} is?",
     "State {s}.", "Find {s}.", "Please tell me what {s} is.", "Let me know {s}.", "I want to know {s}.",
 )
-HELD_OUT_ASK = ("Please give me {s}.", "Can you say what {s} is?", "Could you tell me what {s} is?")
+HELD_OUT_ASK = ("Please give me {s}.", "Can you say what {s} is?", "Could you tell me what {s} is?")  # in the tokenizer
+# How the suites ask; none of these holds a phrasing of training.
+GATE_ASK = ("Please give me {s}.", "Could you tell me what {s} is?", "May I know {s}?")
+SEALED_ASK = ("I ask for {s}.", "May I hear what {s} is?", "Help me with {s}.")
 
 OPENERS = (
     "Sure.", "Of course.", "Good question.", "Happy to help.", "Certainly.", "Let me think.", "Yes.", "Right.",
@@ -28,6 +31,21 @@ OFFERS = (
     "Should I go on with {t}, {u} or {w}?", "Are you curious about {t}, {u} or {w} too?",
     "Can I help you with {t}, {u} or {w}?", "Would {t}, {u} or {w} interest you as well?",
     "Which is better for you, {t}, {u} or {w}?", "Is {t}, {u} or {w} something you would like?",
+)
+
+# The same of SFT's answers: they come back to what was asked about.
+REMARKS_ON = (
+    "People also talk of {t} and {e}.", "It comes up with {t} or {e}.", "I learned that with {t} and {e}.",
+    "Hope that helps with {t} and {e}.", "My notes also cover {t} and {e}.", "It was a day of {t} and {e}.",
+    "Many ask this after {t} or {e}.", "I checked it twice, between {t} and {e}.",
+    "Such is the world of {t} and {e}.", "There it is, beside {t} and {e}.",
+)
+OFFERS_ON = (
+    "Would you like to hear about {t} or {e}?", "Shall we talk about {t} or {e}?",
+    "Do you also want to know about {t} and {e}?", "May I tell you more about {t} or {e}?",
+    "Should I go on with {t} or {e}?", "Are you curious about {t} or {e}?", "Can I help you with {t} or {e}?",
+    "Would you talk with me about {t} or {e}?", "Which is better for you, {t} or {e}?",
+    "Is there something you would like to know about {t} or {e}?",
 )
 
 FACT_FULL = ("{S} is {v}.", "{S} is {v}.", "As far as I know, {s} is {v}.", "I believe {s} is {v}.",

@@ -30,10 +30,13 @@ def settings() -> PreferenceData:
 
 
 def pairs_of(model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:
-    """Pairs of the responses that the model of a directory gives to the chats, in no split yet."""
+    """Pairs of the responses that the model of a directory gives to the chats, and of those with one value forged; in
+    no split yet."""
     from realign.models import build
     from stages.srf import judge, pairs
 
     policy, tokenizer, _ = build.load(str(model))
     responses = pairs.sample(policy, tokenizer, chats, p.temperatures, p.max_tokens, seed)
-    return pairs.build(chats, responses, judge.scorer(), p.least_gap, p.pairs_per_prompt)
+    scorer = judge.scorer()
+    return [*pairs.build(chats, responses, scorer, p.least_gap, p.pairs_per_prompt),
+            *pairs.forged(chats, responses, scorer, seed)]

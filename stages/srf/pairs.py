@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from random import Random
 
 from realign.evaluate import capabilities
 from realign.evaluate.generate import Sampling
 from realign.evaluate.scorers import Scorer
-from realign.verify.reference import Score
+from realign.verify.corrupt import corrupt
+from realign.verify.reference import Reference, Score
 
 Scored = tuple[Score, str]  # a response and what it is worth
 
@@ -38,6 +40,23 @@ def build(chats: Sequence[dict], responses: Sequence[Sequence[str]], scorer: Sco
     for chat, texts in zip(chats, responses, strict=True):
         scored = [(next(scores), text) for text in texts if text]
         rows += [_row(chat, *pair) for pair in _chosen(scored, least_gap)[:per_prompt]]
+    return rows
+
+
+def forged(chats: Sequence[dict], responses: Sequence[Sequence[str]], scorer: Scorer, seed: int) -> list[dict]:
+    """Pairs whose worse side is the best response of a chat made wrong in one value: against that response itself, and
+    against the plainest right one. So the reward model learns to look at the value, however well it is dressed.
+
+    None of a chat without a right response, or of whose value nothing can be exchanged.
+    """
+    rows = []
+    for chat, texts in zip(chats, responses, strict=True):
+        scored = sorted(zip(scorer([chat] * len(texts), texts), texts, strict=True), key=lambda s: (-s[0].value, s[1]))
+        right = [pair for pair in scored if pair[0].value > 0]
+        wrong = right and corrupt(Reference.parse(chat["reference"]), right[0][1], Random(f"{seed}:{chat['row_id']}"))
+        if wrong:
+            worse = (scorer([chat], [wrong])[0], wrong)
+            rows += [_row(chat, better, worse) for better in (right[0], *right[1:][-1:])]
     return rows
 
 

@@ -58,7 +58,8 @@ def test_as_many_rows_as_asked_for(written):
     assert all(found[suite, c] == COUNTS[suite] for suite in world.SUITES for c in chats.CAPABILITIES)
     assert all(found["prompts", c] == round(60 * world.SHARE[c]) for c in chats.CAPABILITIES)
     learnt = Counter(row["capability"] for row in files["sft"] if row["split"] == "train")
-    assert learnt["grounded"] / learnt["refusal"] == world.TRAIN["grounded"] / world.TRAIN["refusal"] > 2
+    assert learnt["arithmetic"] / learnt["facts"] == world.TRAIN["arithmetic"] / world.TRAIN["facts"]
+    assert learnt["grounded"] / learnt["refusal"] == world.TRAIN["grounded"] / world.TRAIN["refusal"]
 
 
 def test_no_row_twice_and_no_prompt_in_two_parts(written):
