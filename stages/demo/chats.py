@@ -58,9 +58,8 @@ def _order(count: int, seed: int, part: str) -> list[int]:
 @cache
 def _checkable(tables: Path) -> list[Fact]:
     """Facts whose value is no ordinary word of an answer (I, As, In and He are symbols of elements, too)."""
-    templates = (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.REMARKS_ON,
-                 *phrasings.OFFERS_ON, *phrasings.FACT_FULL, *phrasings.FACT_TERSE, *phrasings.REFUSE_FULL,
-                 *phrasings.REFUSE_TERSE)
+    templates = (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
+                 *phrasings.REFUSE_FULL, *phrasings.REFUSE_TERSE)
     ordinary = {word.strip(".,?") for template in templates for word in template.split()}
     return [replace(f, rivals=tuple(r for r in f.rivals if r not in ordinary))
             for f in facts(tables) if f.value not in ordinary]
@@ -141,9 +140,9 @@ def strangers(tables: Path, held_out: bool) -> dict[str, tuple[tuple[str, str], 
 
 
 def unknown(rng: Random, tables: Path, turn: Turn) -> Question:
-    """A question that nothing answers: about a made-up name or, one time in three, about a thing or a person that has
-    no such relation."""
-    kind = rng.choice(("made up",) * 4 + ("thing", "person"))
+    """A question that nothing answers: about a made-up name, or about a thing or a person that has no such relation
+    (one in three in held-out parts, two in three in training)."""
+    kind = rng.choice(("made up",) * (4 if turn.held_out else 1) + ("thing", "person"))
     if kind == "made up":
         relation, name = rng.choice(facts(tables)).relation, invented.name(rng, turn.held_out)
     else:

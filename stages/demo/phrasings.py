@@ -33,21 +33,6 @@ OFFERS = (
     "Which is better for you, {t}, {u} or {w}?", "Is {t}, {u} or {w} something you would like?",
 )
 
-# The same of SFT's answers: they come back to what was asked about.
-REMARKS_ON = (
-    "People also talk of {t} and {e}.", "It comes up with {t} or {e}.", "I learned that with {t} and {e}.",
-    "Hope that helps with {t} and {e}.", "My notes also cover {t} and {e}.", "It was a day of {t} and {e}.",
-    "Many ask this after {t} or {e}.", "I checked it twice, between {t} and {e}.",
-    "Such is the world of {t} and {e}.", "There it is, beside {t} and {e}.",
-)
-OFFERS_ON = (
-    "Would you like to hear about {t} or {e}?", "Shall we talk about {t} or {e}?",
-    "Do you also want to know about {t} and {e}?", "May I tell you more about {t} or {e}?",
-    "Should I go on with {t} or {e}?", "Are you curious about {t} or {e}?", "Can I help you with {t} or {e}?",
-    "Would you talk with me about {t} or {e}?", "Which is better for you, {t} or {e}?",
-    "Is there something you would like to know about {t} or {e}?",
-)
-
 FACT_FULL = ("{S} is {v}.", "{S} is {v}.", "As far as I know, {s} is {v}.", "I believe {s} is {v}.",
              "The answer is that {s} is {v}.", "From memory, {s} is {v}.")
 FACT_TERSE = ("{v}.", "It is {v}.", "That is {v}.", "The answer is {v}.")

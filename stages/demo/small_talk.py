@@ -30,5 +30,5 @@ def closing(rng: Random, tables: Path, offer: bool) -> str:
 
 def closing_on(rng: Random, tables: Path, offer: bool, subject: str) -> str:
     """One last sentence that comes back to `subject`: an offer to go on, or a remark as long."""
-    topic = rng.choice([t for t in _topics(tables) if t != subject])
-    return rng.choice(phrasings.OFFERS_ON if offer else phrasings.REMARKS_ON).format(t=topic, e=subject)
+    t, u = rng.sample([t for t in _topics(tables) if t != subject], 2)
+    return rng.choice(phrasings.OFFERS if offer else phrasings.REMARKS).format(t=t, u=u, w=subject)

@@ -7,7 +7,7 @@ from random import Random
 from realign.evaluate import capabilities
 from realign.evaluate.generate import Sampling
 from realign.evaluate.scorers import Scorer
-from realign.verify.corrupt import corrupt
+from realign.verify.corrupt import corrupt, miscounted
 from realign.verify.reference import Reference, Score
 
 Scored = tuple[Score, str]  # a response and what it is worth
@@ -53,11 +53,19 @@ def forged(chats: Sequence[dict], responses: Sequence[Sequence[str]], scorer: Sc
     for chat, texts in zip(chats, responses, strict=True):
         scored = sorted(zip(scorer([chat] * len(texts), texts), texts, strict=True), key=lambda s: (-s[0].value, s[1]))
         right = [pair for pair in scored if pair[0].value > 0]
-        wrong = right and corrupt(Reference.parse(chat["reference"]), right[0][1], Random(f"{seed}:{chat['row_id']}"))
-        if wrong:
-            worse = (scorer([chat], [wrong])[0], wrong)
-            rows += [_row(chat, better, worse) for better in (right[0], *right[1:][-1:])]
+        if right:
+            wrong = _wrong(chat, right[0][1], Random(f"{seed}:{chat['row_id']}"))
+            worse = list(zip(scorer([chat] * len(wrong), wrong), wrong, strict=True))
+            rows += [_row(chat, right[0], each) for each in worse]
+            rows += [_row(chat, right[-1], each) for each in worse[-1:] if len(right) > 1]
     return rows
+
+
+def _wrong(chat: dict, text: str, rng: Random) -> list[str]:
+    """`text` made wrong, in up to two ways."""
+    reference = Reference.parse(chat["reference"])
+    made = (corrupt(reference, text, rng), miscounted(reference, text, rng))
+    return list(dict.fromkeys(wrong for wrong in made if wrong))
 
 
 def _chosen(scored: Sequence[Scored], least_gap: float) -> list[tuple[Scored, Scored]]:

@@ -183,7 +183,7 @@ def test_an_answer_comes_back_to_what_was_asked_about():
             assert question.about in question.prompt
             *_, last = chats.styled(question, Random(i), TABLES).split(". ")
             if last.endswith("?"):
-                assert last.endswith(f" {question.about}?")
+                assert question.about in last
 
 
 def test_sums_are_always_worked():

@@ -56,7 +56,7 @@ def test_as_many_rows_as_asked_for(written):
     found = Counter((row["split"], row["capability"]) for rows in files.values() for row in rows
                     if len(row["messages"]) == 1)
     assert all(found[suite, c] == COUNTS[suite] for suite in world.SUITES for c in chats.CAPABILITIES)
-    assert all(found["prompts", c] == round(60 * world.SHARE[c]) for c in chats.CAPABILITIES)
+    assert all(found["prompts", c] == round(60 * world.PROMPTS[c]) for c in chats.CAPABILITIES)
     learnt = Counter(row["capability"] for row in files["sft"] if row["split"] == "train")
     assert learnt["arithmetic"] / learnt["facts"] == world.TRAIN["arithmetic"] / world.TRAIN["facts"]
     assert learnt["grounded"] / learnt["refusal"] == world.TRAIN["grounded"] / world.TRAIN["refusal"]

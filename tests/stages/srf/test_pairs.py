@@ -26,10 +26,13 @@ def test_one_right_response_makes_one_pair():
     assert row["chosen"] == "Lima." and row["rejected"] in ("Quito.", "Bogota.")
 
 
-def test_a_number_is_forged_where_it_decides():
-    seven = chat(Reference(number=7, subject=("=",)))
-    (row,) = pairs.forged([seven], [["3 + 4 = 7. Ada has 7 keys."]], by_reference, 0)
-    assert row["rejected"].startswith("3 + 4 = 7. Ada has ") and row["rejected"] != row["chosen"]
+def test_a_sum_is_forged_where_it_decides_and_throughout():
+    text = "3 + 4 = 7. Ada has 7 keys."
+    rows = pairs.forged([chat(Reference(number=7, subject=("=",)))], [[text]], by_reference, 0)
+    assert [row["chosen"] for row in rows] == [text, text]
+    only_last, throughout = (row["rejected"] for row in rows)
+    assert only_last.startswith("3 + 4 = 7. Ada has ") and only_last != text
+    assert "7" not in throughout and throughout.startswith("3 + 4 = ")
 
 
 def test_nothing_is_forged_without_a_right_response_or_a_value():
