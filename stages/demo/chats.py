@@ -59,7 +59,7 @@ def _order(count: int, seed: int, part: str) -> list[int]:
 def _checkable(tables: Path) -> list[Fact]:
     """Facts whose value is no ordinary word of an answer (I, As, In and He are symbols of elements, too)."""
     templates = (*phrasings.OPENERS, *phrasings.REMARKS, *phrasings.OFFERS, *phrasings.FACT_FULL, *phrasings.FACT_TERSE,
-                 *phrasings.REFUSE_FULL, *phrasings.REFUSE_TERSE)
+                 *phrasings.REFUSE_FULL, *phrasings.REFUSE_TERSE, *phrasings.UNKNOWN_FULL)
     ordinary = {word.strip(".,?") for template in templates for word in template.split()}
     return [replace(f, rivals=tuple(r for r in f.rivals if r not in ordinary))
             for f in facts(tables) if f.value not in ordinary]
@@ -141,15 +141,20 @@ def strangers(tables: Path, held_out: bool) -> dict[str, tuple[tuple[str, str], 
 
 def unknown(rng: Random, tables: Path, turn: Turn) -> Question:
     """A question that nothing answers: about a made-up name, or about a thing or a person that has no such relation
-    (one in three in held-out parts, two in three in training)."""
-    kind = rng.choice(("made up",) * (4 if turn.held_out else 1) + ("thing", "person"))
+    (one in three in held-out parts, half in training).
+
+    Of these no answer is terse, and each says first what was asked for: with refusals that begin as those of made-up
+    names do, a model of this size refused three facts in ten.
+    """
+    kind = rng.choice(("made up",) * (4 if turn.held_out else 2) + ("thing", "person"))
     if kind == "made up":
         relation, name = rng.choice(facts(tables)).relation, invented.name(rng, turn.held_out)
+        answers = (phrasings.REFUSE_FULL, phrasings.REFUSE_TERSE)
     else:
         relation, name = rng.choice(strangers(tables, turn.held_out)[kind])
+        answers = (phrasings.UNKNOWN_FULL, phrasings.UNKNOWN_FULL)
     subject = f"the {relation} of {name}"
-    fill = [tuple(phrasings.fill(t, subject, e=name) for t in ts)
-            for ts in (phrasings.REFUSE_FULL, phrasings.REFUSE_TERSE)]
+    fill = [tuple(phrasings.fill(t, subject, e=name) for t in ts) for ts in answers]
     reference = Reference(refuse=True, rivals=_values(relation, tables), subject=(relation, name))
     return Question("refusal", kind, turn.ask(rng, subject), reference, *fill, name)
 

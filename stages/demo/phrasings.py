@@ -48,6 +48,10 @@ REFUSE_FULL = ("I do not know {s}.", "I have no knowledge of {s}.", "I am not ab
                "Nobody told me {s}.", "I never heard of {e}, so I do not know {s}.")
 REFUSE_TERSE = ("I do not know.", "I have no idea.", "No idea.")
 
+# Of what is known, but has no such relation: as in FACT_FULL, so that a model decides where it would say the value.
+UNKNOWN_FULL = ("{S} is not known to me.", "{S} is not known to me.", "As far as I know, {s} is not known.",
+                "I believe {s} is not known.", "The answer is that {s} is not known.", "From memory, {s} is not known.")
+
 FORMATS = {
     "one_word": ("Answer with the bare value.", "{v}"),
     "bullet": ("Answer as a bullet.", "- {v}"),

@@ -28,7 +28,7 @@ class World:
 # How much of each capability the chats and prompts hold, relative to the counts.
 SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "format": 0.75}
 # Of the chats that SFT learns from: most of what it unlearns first, reading and reckoning, least of forms.
-TRAIN = {"facts": 2.0, "grounded": 1.5, "arithmetic": 1.5, "refusal": 1.0, "format": 0.4}
+TRAIN = {"facts": 2.0, "grounded": 1.5, "arithmetic": 2.0, "refusal": 1.0, "format": 0.25}
 # Of the prompts that RL learns on; those held out, and to test on, keep the shares above.
 PROMPTS = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.5, "refusal": 0.75, "format": 0.25}
 SUITES = ("evaluation", "sealed", "development")  # with the same count of each capability
