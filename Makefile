@@ -12,7 +12,7 @@ export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test test-fast lock clean
+.PHONY: demo test test-fast lint lock clean
 
 # From the shipped data to the verdict: pipeline, gates, report, released model. The gates are shown
 # after a rejection too.
@@ -23,6 +23,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)
+	$(BIN)/python -m ruff check .
 
 test-fast: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m "not slow"

@@ -25,24 +25,26 @@ def run(tool: str, what: str, folder: Path, data: Workload, windows: Windows) ->
 
 def memory_sft(start: ours.Start) -> None:
     """Both sides of the pairs of every step as rows."""
-    from realign.train import sft
+    from realign.objectives import sft
 
     pairs = ours.encoded_pairs(start.data)
     rows = [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
     steps = [np.concatenate([step, step + len(pairs)]) for step in pair_steps(start)]
-    peak(start, lambda: (sft.loss, sft.SftBatches(rows, steps, start.pad, 2 * BATCH)))
+    peak(start, lambda: (sft.loss, ours.batches_of(sft.SFT, rows, steps, 2 * BATCH)))
 
 
 def memory_dpo(start: ours.Start) -> None:
     """The pairs of every step, the reference's log-probabilities made first."""
-    from realign.train import preference
-    from realign.train.losses.preference import Preference
+    from realign.objectives import preference
+    from realign.objectives.losses.preference import Preference
+
+    objective = preference.objective(Preference(beta=BETA))
 
     def made():
         pairs = ours.encoded_pairs(start.data)
-        reference = preference.reference_logprobs(start.model, pairs, start.pad)
-        batches = preference.PreferenceBatches(pairs, reference, pair_steps(start), start.pad, BATCH)
-        return preference.objective(Preference(beta=BETA)), batches
+        reference = preference.reference_logprobs(start.model, pairs)
+        rows = preference.with_reference(pairs, reference)
+        return objective.loss, ours.batches_of(objective, rows, pair_steps(start))
 
     peak(start, made)
 
@@ -60,7 +62,7 @@ def peak(start: ours.Start, made) -> None:
     mx.clear_cache()
     mx.reset_peak_memory()
     loss, batches = made()
-    loop.train(start.model, loss, batches, ours.settings("dpo"), scratch=Path("unused"), mark="")
+    loop.train(start.model, loss, batches, ours.settings("dpo"), scratch=Path("unused"), run_id="")
     start.windows.say(bytes=mx.get_peak_memory())
 
 
@@ -70,13 +72,15 @@ def start_up(data: Workload, windows: Windows) -> None:
 
     backend.start()
     from realign.models import build, chat
-    from realign.train import loop, sft
+    from realign.objectives import sft
+    from realign.train import loop
+    from realign.train.batches import RowBatches
 
     windows.say(done="imports")
     model, tokenizer, _ = build.load(str(Path(__file__).parents[1] / "data" / "base"))
     windows.say(done="model")
     rows = [row for row in chat.encode(tokenizer, data.chats) if len(row.tokens) <= 512]
-    batches = sft.SftBatches.of(rows, BATCH, 1, 0, build.pad_token(tokenizer))
+    batches = RowBatches.of(rows, sft.SFT.collate, sft.weigh, BATCH, 1, 0)
     windows.say(done=f"{len(rows)} chats")
 
     class First(Exception):
@@ -86,7 +90,8 @@ def start_up(data: Workload, windows: Windows) -> None:
         raise First
 
     try:
-        loop.train(model, sft.loss, batches, ours.settings("sft"), scratch=Path("unused"), mark="", progress_bar=first)
+        loop.train(model, sft.loss, batches, ours.settings("sft"), scratch=Path("unused"), run_id="",
+                   progress_bar=first)
     except First:
         windows.say(done="first step")
 
@@ -94,7 +99,8 @@ def start_up(data: Workload, windows: Windows) -> None:
 def checkpoints(start: ours.Start) -> None:
     """Seconds that checkpoints hold training up, seconds of a processor that writing them takes behind it, and of the
     whole; a checkpoint every 10 steps, the best weights in it as where validation runs."""
-    from realign.train import checkpoint, loop, sft
+    from realign.objectives import sft
+    from realign.train import checkpoint, loop
 
     spent = {"held": 0.0, "written": 0.0, "saves": 0}
 
@@ -116,12 +122,12 @@ def checkpoints(start: ours.Start) -> None:
         spent["written"] += time.thread_time() - started
 
     lower = iter(range(0, -10**6, -1))
-    batches = sft.SftBatches(ours.encoded_rows(start.data), ours.all_steps(start.windows), start.pad, BATCH)
+    batches = ours.batches_of(sft.SFT, ours.encoded_rows(start.data), ours.all_steps(start.windows))
     with (tempfile.TemporaryDirectory() as folder, mock.patch.object(checkpoint, "Writer", Timed),
           mock.patch.object(checkpoint, "write", write)):
         made = ours.settings("sft", checkpoint_every=10, evaluate_every=10)
         started = time.perf_counter()
-        loop.train(start.model, sft.loss, batches, made, scratch=Path(folder) / "run", mark="",
+        loop.train(start.model, sft.loss, batches, made, scratch=Path(folder) / "run", run_id="",
                    validate=lambda model: {"objective": float(next(lower))})
         whole = time.perf_counter() - started
     start.windows.say(**spent, whole=whole, steps=len(batches), usual=loop.Settings(0.0).checkpoint_every)
@@ -134,10 +140,11 @@ def profile(start: ours.Start) -> None:
     import mlx.optimizers as optim
     from mlx.utils import tree_map
 
-    from realign.models import heads
-    from realign.train import loop, sft
+    from realign.models.hidden import hidden_states
+    from realign.objectives import sft
+    from realign.train import loop
 
-    batches = sft.SftBatches(ours.encoded_rows(start.data), ours.all_steps(start.windows), start.pad, BATCH)
+    batches = ours.batches_of(sft.SFT, ours.encoded_rows(start.data), ours.all_steps(start.windows))
     model, made, times = start.model, ours.settings("sft"), {}
     optimizer = loop.adamw(model, made)
     value_and_grad = nn.value_and_grad(model, sft.loss)
@@ -156,7 +163,7 @@ def profile(start: ours.Start) -> None:
 
     for step in range(len(batches)):
         batch = timed("data", lambda step=step: batches.micro_batches(step)[0])
-        timed("layers", lambda batch=batch: heads.hidden_states(model, batch["tokens"][:, :-1]))
+        timed("layers", lambda batch=batch: hidden_states(model, batch["tokens"][:, :-1]))
         timed("whole", lambda batch=batch: sft.loss(model, batch))
         (_, count, _), grads = timed("both", lambda batch=batch: value_and_grad(model, batch))
         timed("rest", lambda grads=grads, count=count: update(grads, count))
@@ -166,7 +173,8 @@ def profile(start: ours.Start) -> None:
 
 def profile_grpo(start: ours.Start) -> None:
     """Milliseconds of each part of a GRPO step: what is not sampling, scoring or the reference is the update."""
-    from realign.train import policy
+    from realign.train import rollouts
+    from realign.train.rollouts import Rollouts
 
     times: dict[str, float] = {}
 
@@ -179,9 +187,9 @@ def profile_grpo(start: ours.Start) -> None:
 
         return call
 
-    with (mock.patch.object(policy, "generate", timed("sampling", policy.generate)),
-          mock.patch.object(policy.Rollouts, "_rewards", timed("rewards", policy.Rollouts._rewards)),
-          mock.patch.object(policy.Rollouts, "_reference", timed("reference", policy.Rollouts._reference)),
+    with (mock.patch.object(rollouts, "generate", timed("sampling", rollouts.generate)),
+          mock.patch.object(Rollouts, "_rewards", timed("rewards", Rollouts._rewards)),
+          mock.patch.object(Rollouts, "_reference", timed("reference", Rollouts._reference)),
           mock.patch.object(start.windows, "begin", lambda step: None),
           mock.patch.object(start.windows, "end", lambda done: None),
           mock.patch.object(start.windows, "say", lambda **_: None)):

@@ -17,7 +17,7 @@ def main() -> None:
     from mlx_lm.generate import batch_generate
     from mlx_lm.sample_utils import make_sampler
 
-    from realign.evaluate.generate import Sampling, generate
+    from realign.models.generate import Sampling, generate
 
     model, prompts = workload(options)
     stop = tuple(range(round(options.vocabulary * options.stop_share)))

@@ -20,7 +20,6 @@ class Start:
     model: object
     tokenizer: object
     config: dict
-    pad: int
     folder: Path
     data: Workload
     windows: Windows
@@ -30,9 +29,9 @@ def run(tool: str, objective: str, folder: Path, data: Workload, windows: Window
     """Train window by window; the held-out loss before and after."""
     start = load(folder, data, windows)
     from benchmarks.measures import gflops, heldout_loss
-    from realign.models import lanes
+    from realign.models import threads
 
-    before = {"gflops": gflops(lanes.each, lanes.count()), "loss": heldout_loss(start.model, data.held_out)}
+    before = {"gflops": gflops(threads.each, threads.count()), "loss": heldout_loss(start.model, data.held_out)}
     ARMS[objective](start, before)
     windows.say(loss=heldout_loss(start.model, data.held_out))
 
@@ -42,7 +41,7 @@ def load(folder: Path, data: Workload, windows: Windows) -> Start:
     from realign.models import build
 
     model, tokenizer, config = build.load(str(folder))
-    return Start(model, tokenizer, config, build.pad_token(tokenizer), folder, data, windows)
+    return Start(model, tokenizer, config, folder, data, windows)
 
 
 def settings(objective: str, **more):
@@ -58,7 +57,7 @@ def train(start: Start, model, loss, batches, objective: str, before: dict) -> N
     from realign.train import loop
 
     start.windows.say(**before)
-    loop.train(model, loss, Clocked(batches, start.windows), settings(objective), scratch=Path("unused"), mark="",
+    loop.train(model, loss, Clocked(batches, start.windows), settings(objective), scratch=Path("unused"), run_id="",
                progress_bar=lambda done, steps, figures: start.windows.end(done))
 
 
@@ -96,14 +95,21 @@ def encoded_pairs(data: Workload) -> list:
     return [(side(pair, "chosen"), side(pair, "rejected")) for pair in data.pairs]
 
 
+def batches_of(objective, rows: list, steps: list[np.ndarray], micro: int = BATCH):
+    """The rows of given steps, collated as the objective does."""
+    from realign.train.batches import RowBatches
+
+    return RowBatches(rows, objective.collate, list(map(objective.weigh, rows)), steps, micro)
+
+
 def all_steps(windows: Windows) -> list[np.ndarray]:
     return [np.array(step) for step in windows.all_steps]
 
 
 def sft(start: Start, before: dict, objective: str = "sft") -> None:
-    from realign.train import sft
+    from realign.objectives import sft
 
-    batches = sft.SftBatches(encoded_rows(start.data), all_steps(start.windows), start.pad, BATCH)
+    batches = batches_of(sft.SFT, encoded_rows(start.data), all_steps(start.windows))
     train(start, start.model, sft.loss, batches, objective, before)
 
 
@@ -115,16 +121,17 @@ def lora(start: Start, before: dict) -> None:
 
 
 def dpo(start: Start, before: dict) -> None:
-    from realign.train import preference
-    from realign.train.losses.preference import Preference
+    from realign.objectives import preference
+    from realign.objectives.losses.preference import Preference
 
     pairs = encoded_pairs(start.data)
-    preference.reference_logprobs(start.model, pairs[:BATCH], start.pad)  # warms up
+    preference.reference_logprobs(start.model, pairs[:BATCH])  # warms up
     started = start.windows.clock()
-    reference = preference.reference_logprobs(start.model, pairs, start.pad)
+    reference = preference.reference_logprobs(start.model, pairs)
     before |= {"once": start.windows.clock() - started, "once_for": len(pairs)}
-    batches = preference.PreferenceBatches(pairs, reference, all_steps(start.windows), start.pad, BATCH)
-    train(start, start.model, preference.objective(Preference(beta=BETA)), batches, "dpo", before)
+    objective = preference.objective(Preference(beta=BETA))
+    batches = batches_of(objective, preference.with_reference(pairs, reference), all_steps(start.windows))
+    train(start, start.model, objective.loss, batches, "dpo", before)
 
 
 def reward(start: Start):
@@ -137,41 +144,44 @@ def reward(start: Start):
     return of
 
 
-def rollouts(start: Start, model, made_of, prompts: list[list[int]], **more):
+def rollouts(start: Start, model, made_of, prompts: list[list[int]], objective):
     """One rollout a step, of all prompts, in one minibatch."""
-    from realign.evaluate.generate import Sampling
     from realign.models import build
-    from realign.train import policy
+    from realign.models.generate import Sampling
+    from realign.train.rollouts import Rollouts
 
     sampling = Sampling(NEW_TOKENS, 1.0, stop_tokens=tuple(start.tokenizer.eos_token_ids), batch_size=BATCH * SAMPLES)
     reference = build.load(str(start.folder))[0]
-    return policy.Rollouts(model, reference, prompts, reward(start), sampling, made_of, 0, start.pad, **more)
+    return Rollouts(model, reference, prompts, reward(start), sampling, made_of, 0, objective.estimate)
 
 
 def grpo(start: Start, before: dict) -> None:
-    from realign.train import group
-    from realign.train.losses.policy import Grpo
+    from realign.objectives import group
+    from realign.objectives.losses.policy import Grpo
 
     how = group.GroupSettings(len(start.windows.all_steps), prompts_per_rollout=BATCH, samples=SAMPLES,
                               minibatch=BATCH * SAMPLES, epochs=1, scale="std", kl="sampled",
                               loss=Grpo(kl_weight=BETA))
     prompts = [prompt["tokens"] for prompt in start.data.prompts]
-    batches = rollouts(start, start.model, how, prompts, estimate=group.estimate)
-    train(start, start.model, group.objective(how), batches, "grpo", before)
+    batches = rollouts(start, start.model, how, prompts, group.BY_GROUP)
+    train(start, start.model, group.loss_of(how), batches, "grpo", before)
 
 
 def ppo(start: Start, before: dict) -> None:
     """As many answers a prompt as GRPO samples, each with the critic's values."""
     from realign.models import heads
-    from realign.train import policy
+    from realign.objectives import policy
+    from realign.train.settings import Policy
 
-    how = policy.PolicySettings(
-        algorithm="ppo", rollouts=len(start.windows.all_steps), prompts_per_rollout=BATCH * SAMPLES,
-        minibatch=BATCH * SAMPLES, epochs=1, kl_penalty=BETA, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5,
-        clip=0.2, discount=1.0, gae_lambda=0.95)
+    how = Policy(
+        seed=0, algorithm="ppo", rollouts=len(start.windows.all_steps), prompts_per_rollout=BATCH * SAMPLES,
+        minibatch=BATCH * SAMPLES, epochs=1, learning_rate=workload.RATES["ppo"], warmup=0.0, kl_penalty=BETA,
+        entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2, discount=1.0, gae_lambda=0.95,
+        max_tokens=NEW_TOKENS)
     model = heads.ScalarModel(start.model)
     prompts = [prompt["tokens"] for prompt in start.data.prompts for _ in range(SAMPLES)]
-    train(start, model, policy.objective(how), rollouts(start, model, how, prompts), "ppo", before)
+    batches = rollouts(start, model, how, prompts, policy.WITH_CRITIC)
+    train(start, model, policy.loss_of(how), batches, "ppo", before)
 
 
 ARMS = {"sft": sft, "lora": lora, "dpo": dpo, "grpo": grpo, "ppo": ppo}

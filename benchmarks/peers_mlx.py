@@ -20,8 +20,9 @@ def run(tool: str, objective: str, folder: Path, data: Workload, windows: Window
         from realign.models import backend
 
         backend.load_openblas(backend.cores())
-    from benchmarks.measures import gflops, heldout_loss
     from mlx_lm.utils import load
+
+    from benchmarks.measures import gflops, heldout_loss
 
     model, tokenizer = load(str(folder))
     windows.say(gflops=gflops(), loss=heldout_loss(model, data.held_out))

@@ -6,6 +6,7 @@ each window the same numbers of rows, so that all tools train on the same batche
 
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 BATCH = 16  # rows, pairs or prompts a step
@@ -69,7 +70,7 @@ def make_pairs(tokenizer, chats: list[list[dict]]) -> list[dict]:
 
     asked = [messages for messages in chats if len(messages) == 2]
     found = []
-    for (question, answer), (_, other) in zip(asked, asked[1:], strict=False):
+    for (question, answer), (_, other) in pairwise(asked):
         prompt = chat.prompt_tokens(tokenizer, [question])
         chosen, rejected = (row.tokens for row in chat.encode(tokenizer, [[question, answer], [question, other]]))
         if max(len(chosen), len(rejected)) <= LONGEST:

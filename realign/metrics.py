@@ -45,6 +45,21 @@ def mean(values: Sequence[float]) -> Metric:
     return Metric(m, int(x.size), m - half, m + half)
 
 
+def difference(a: Sequence[float], b: Sequence[float]) -> Metric:
+    """Mean of `a` minus mean of `b`, two independent samples, with the normal-theory interval; `n` is that of `b`."""
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    half = Z95 * float(np.sqrt(x.var() / x.size + y.var() / y.size))
+    gap = float(x.mean() - y.mean())
+    return Metric(gap, int(y.size), gap - half, gap + half)
+
+
+def proportions(groups: Sequence[str], right: Sequence[float]) -> dict[str, Metric]:
+    """By group, in order of name, the share of its rows that are `right` (0 or 1)."""
+    names, held = np.asarray(groups), np.asarray(right)
+    return {str(name): proportion(int(held[names == name].sum()), int((names == name).sum()))
+            for name in sorted(set(groups))}
+
+
 def mean_of(metrics: Sequence[Metric]) -> Metric:
     """Mean of independent metrics, each counting alike; `n` is the sum of theirs, NaN where there is none.
 

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-TABLES = Path("data/tables")
-WORLD = Path("data/world")
-BASE_MODEL = Path("data/base")
 PARAMS = Path("params.yaml")
+TABLES = Path("data/tables")
+DEMO = Path("demo")  # what the demo's own stages make: its world, and the SFT model that workflows share
+WORLD = DEMO / "world"
+EVALUATION = Path("data/evaluation")  # the rows that every workflow is judged and decontaminated against
+SEALED = Path("data/sealed")  # rows that releases alone open
+DEVELOPMENT = Path("data/development")  # rows to choose methods, checkpoints and rounds by
+COMMON = "common"  # in place of a workflow: what belongs to all of them
 
 
 def dataset(workflow: str, stage: str, name: str) -> Path:
@@ -36,3 +40,13 @@ def accepted(workflow: str, stage: str) -> Path:
 def run_log(workflow: str, stage: str) -> Path:
     """What is not an output: timings, and checkpoints to resume from."""
     return Path("runs") / workflow / stage
+
+
+def released(workflow: str) -> Path:
+    """The released model, its records and the pointer to both, and the decision about the last candidate."""
+    return Path("released") / workflow
+
+
+def decision(workflow: str) -> Path:
+    """The verdict on a workflow's candidate."""
+    return released(workflow) / "decision.json"

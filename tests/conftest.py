@@ -4,16 +4,16 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import hypothesis  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import pytest
 
-from realign.models import backend  # noqa: E402
+from realign.models import backend
 
 backend.start()  # before anything imports mlx.core
 
-from realign.models import lanes  # noqa: E402
+from realign.models import threads  # noqa: E402
 
-lanes.use(1)  # else a step's micro-batches would depend on the machine's cores
+threads.use(1)  # else a step's micro-batches would depend on the machine's cores
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 

@@ -1,9 +1,8 @@
 """The `realign` command: thin, each subcommand imports what it needs when it runs."""
 
 import os
-import sys
 
-from realign.errors import UserError
+from realign.errors import spoken
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -18,8 +17,5 @@ def main() -> None:
     from realign.cli.app import app
 
     os.environ.update(TELEMETRY_OFF)
-    try:
+    with spoken():
         app(prog_name="realign")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)

@@ -14,18 +14,40 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.command()
 def status(
-    workflow: Annotated[str, typer.Option(help="The workflow whose gates are shown.")] = "srf",
+    workflow: Annotated[str, typer.Option(help="The workflow whose gates are shown; without it, the only one "
+                                               "there is.")] = "",
 ) -> None:
     """Show the gates' verdicts.
 
-    Each with the figure that decided it, then the paths of the report and of the released model.
-    Exits with 1 where a gate rejects or the release is blocked.
+    What the model lost against the base model comes first, then each gate with the figure that decided it, and the
+    paths of the report and of the released model. Exits with 1 where a gate rejects or the release is blocked.
     """
     from pathlib import Path
 
     from realign.cli.status import show
 
     if not show(Path(), workflow):
+        raise typer.Exit(1)
+
+
+@app.command()
+def gate(
+    workflow: Annotated[str, typer.Argument(help="The name of the workflow.")],
+    stage: Annotated[str, typer.Argument(help="The stage whose gate it is, such as rl.")],
+    suite: Annotated[bool, typer.Option("--suite", help="Print the whole suite instead, as Great Expectations' "
+                                                        "JSON: what it states and what every gate adds.")] = False,
+) -> None:
+    """Show a gate's verdict as it is stored: every check with figure, interval, n and threshold.
+
+    Exits with 1 where it rejects.
+    """
+    from pathlib import Path
+
+    from realign.cli import gate as gates
+
+    if suite:
+        print(gates.expanded(workflow, stage, Path()), end="")
+    elif not gates.show(workflow, stage, Path()):
         raise typer.Exit(1)
 
 
@@ -46,13 +68,31 @@ def doctor() -> None:
 
 
 @app.command()
-def check() -> None:
-    """Check params.yaml: every key known, every value of its type."""
+def check(
+    name: Annotated[str, typer.Argument(help="With --explain, the section or knob that is meant, such as demo.world.",
+                                        show_default=False)] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show instead what the knobs mean.")] = False,
+) -> None:
+    """Check params.yaml: every key known, every value of its type and in its range.
+
+    With --explain: of every knob its value, its range, what it means in which unit, and where its default comes
+    from. Without a name, the sections.
+    """
     from pathlib import Path
 
-    from realign.cli.check import check
+    from realign.models import backend
 
-    print(f"params.yaml: {len(check(Path()))} sections, all well")
+    if name and not explain:
+        raise typer.BadParameter("goes with --explain: the whole of params.yaml is checked", param_hint="name")
+    backend.start()  # before the stages import MLX
+    if explain:
+        from realign.cli.explain import show
+
+        show(Path(), name)
+    else:
+        from realign.cli.check import check
+
+        print(f"params.yaml: {len(check(Path()))} sections, all well")
 
 
 @app.command()
@@ -86,7 +126,7 @@ def launch(
     shares: Annotated[str, typer.Option(help="Each process's part of every batch, such as 65.5,34.5. "
                                              "Without them the parts are measured.")] = "",
 ) -> None:
-    """Train in several processes or on several machines: realign launch -- python -m stages.srf.sft
+    """Train in several processes or on several machines: realign launch -- python -m stages WORKFLOW STAGE
 
     Each trains on a part of every batch, in proportion to its speed, and the model is that of one process but
     for rounding. The first writes everything. One that fails ends the others. On other machines the project

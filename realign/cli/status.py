@@ -8,35 +8,40 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from realign import paths
 from realign.errors import UserError
 from realign.gates.show import COLOURS
-from realign.report.numbers import number
 from realign.report.sources import Run, Stage, load
 from realign.report.verdicts import Decision, decisions
 from realign.versions.load import read_pointer
+from realign.words import interval, number
 
 
-def show(root: Path, workflow: str) -> bool:
-    """Print the gates of `workflow`, the remedy of a failed one, and where report and released model lie.
+def show(root: Path, workflow: str = "") -> bool:
+    """Print what the model lost or why its release is blocked, then the gates of `workflow`, the remedy of a failed
+    one, and where report and model lie.
 
-    False where a gate rejects or the release is blocked. Raises UserError where no gate has run or a file
-    is broken.
+    Without a workflow it is the only one there is. False where a gate rejects or the release is blocked. Raises
+    UserError where no gate has run or a file is broken.
     """
     run = load(root, workflow)
+    name = run.workflow.name
     if not any(stage.tier for stage in run.stages):
-        raise UserError(f"no gate of {workflow} has run", where=str(root / "metrics" / workflow / "gates"),
+        raise UserError(f"no gate of {name} has run", where=str(root / paths.accepted(name, "any").parent),
                         fix="dvc repro")
     console = Console(width=None if sys.stdout.isatty() else 120)
+    blocked = run.release.get("decision") == "blocked"
+    for line in run.release.get("warnings", []):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+    if blocked:
+        console.print(Text(f"release blocked: {'; '.join(run.release['reasons'])}, "
+                           f"to do: {run.release['remedy']}"), soft_wrap=True)
     console.print(_table(run))
     for stage in run.stages:
         if stage.verdict.get("remedy"):
             line = Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}")
             console.print(line, soft_wrap=True)
-    blocked = run.release.get("decision") == "blocked"
-    if blocked:
-        console.print(Text(f"release blocked: {'; '.join(run.release['reasons'])}, "
-                           f"to do: {run.release['remedy']}"), soft_wrap=True)
-    for line in _places(root, workflow):
+    for line in _places(root, name):
         console.print(Text(line), soft_wrap=True)
     return not blocked and all(stage.tier != "REJECT" for stage in run.stages)
 
@@ -63,7 +68,7 @@ def slack(decision: Decision) -> float:
 
 
 def _table(run: Run) -> Table:
-    table = Table(title=f"Gates of {run.workflow}", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"Gates of {run.workflow.name}", title_justify="left", box=None, pad_edge=False)
     for name, justify in (("stage", "left"), ("tier", "left"), ("deciding figure", "left"),
                           ("observed", "right"), ("95% interval", "left"), ("threshold", "left")):
         table.add_column(name, justify=justify, overflow="fold")
@@ -74,14 +79,8 @@ def _table(run: Run) -> Table:
         tier = Text(stage.tier, style=f"bold {COLOURS[stage.tier]}")
         for i, d in enumerate(deciding(stage)):
             table.add_row("" if i else stage.name, "" if i else tier, Text(d.metric), number(d.observed),
-                          _interval(d), Text(d.wording))
+                          interval({"low": d.low, "high": d.high}), Text(d.wording))
     return table
-
-
-def _interval(decision: Decision) -> str:
-    if decision.low is None or decision.high is None or decision.low == decision.high:
-        return ""
-    return f"{number(decision.low)} to {number(decision.high)}"
 
 
 def _places(root: Path, workflow: str) -> list[str]:
@@ -90,7 +89,7 @@ def _places(root: Path, workflow: str) -> list[str]:
     report = root / "report" / f"{workflow}.html"
     if report.is_file():
         lines.append(f"report: {report}")
-    pointer = read_pointer(root / "released" / workflow)
+    pointer = read_pointer(root / paths.released(workflow))
     if pointer is not None:
         lines.append(f"released model: {root / pointer['model']['path']}")
     return lines

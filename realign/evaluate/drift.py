@@ -6,27 +6,20 @@ import mlx.core as mx
 import numpy as np
 
 from realign.metrics import Metric, bootstrap
-from realign.models import prefix
+from realign.models.batches import batch_of, by_part
 from realign.models.chat import Encoded
-from realign.models.heads import project
-from realign.train.batches import by_part
-from realign.train.losses.tokens import entropy, kl_divergence
-from realign.train.sft import batch_of
+from realign.models.prefix import response_logits
+from realign.models.tokens import entropy, kl_divergence
 
 BATCH = 32  # rows
 
 
-def response_logits(model, batch: dict) -> mx.array:
-    """Logits (N, V) at the positions whose next token was sampled."""
-    return project(model, prefix.at_targets(model, batch))
-
-
-def drift(policy, reference, rows: Sequence[Encoded], pad_token: int) -> tuple[Metric, Metric]:
+def drift(policy, reference, rows: Sequence[Encoded]) -> tuple[Metric, Metric]:
     """`(kl, entropy)`: exact KL(policy ‖ reference) over the vocabulary and entropy of the policy, both in nats, mean
     per response token; the intervals resample responses. `rows` are the policy's own samples, masked to the
     response. `n` counts responses."""
     def terms(part: np.ndarray) -> tuple[mx.array, mx.array]:
-        batch = batch_of([rows[i] for i in part], pad_token)
+        batch = batch_of([rows[i] for i in part])
         logits = response_logits(policy, batch)[None]
         return kl_divergence(logits, response_logits(reference, batch)[None])[0], entropy(logits)[0]
 

@@ -5,23 +5,22 @@ from collections.abc import Sequence
 import mlx.core as mx
 import numpy as np
 
-from realign.evaluate.drift import response_logits
 from realign.metrics import Metric, bootstrap
+from realign.models.batches import batch_of, by_part, targets
 from realign.models.chat import Encoded
-from realign.train.batches import by_part
-from realign.train.losses.tokens import token_logprobs
-from realign.train.sft import batch_of, targets
+from realign.models.prefix import response_logits
+from realign.models.tokens import token_logprobs
 
 BATCH = 32  # rows
 
 
-def row_losses(model, rows: Sequence[Encoded], pad_token: int) -> tuple[np.ndarray, np.ndarray]:
+def row_losses(model, rows: Sequence[Encoded]) -> tuple[np.ndarray, np.ndarray]:
     """Per row: cross-entropy summed over its target tokens (nats), and their number."""
     sums, counts = np.zeros(len(rows)), np.zeros(len(rows))
     order = np.argsort([len(r.tokens) for r in rows], kind="stable")
 
     def logprobs(part: np.ndarray) -> mx.array:
-        batch = batch_of([rows[i] for i in part], pad_token)
+        batch = batch_of([rows[i] for i in part])
         return token_logprobs(response_logits(model, batch)[None], targets(batch)[None])[0]
 
     for part, found in by_part(logprobs, order, BATCH, model):

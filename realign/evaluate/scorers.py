@@ -7,9 +7,16 @@ squashed to (0, 1). Given labels are scores of their own and need no scorer.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from realign.errors import UserError
-from realign.verify.reference import Reference, Score, score
+import mlx.core as mx
 
+from realign.errors import UserError
+from realign.models.chat import encode, with_answer
+from realign.models.fastmath import sigmoid
+from realign.models.heads import load_scalar, score
+from realign.verify import reference
+from realign.verify.reference import Reference, Score
+
+REFERENCE = "reference"
 REWARD = "reward:"  # and the directory of a reward model
 # (chats, one text for each) to one Score for each.
 Scorer = Callable[[Sequence[dict], Sequence[str]], list[Score]]
@@ -17,38 +24,26 @@ Scorer = Callable[[Sequence[dict], Sequence[str]], list[Score]]
 
 def by_reference(chats: Sequence[dict], texts: Sequence[str]) -> list[Score]:
     """Scores by the verifier of each chat's reference."""
-    return [score(Reference.parse(chat["reference"]), text) for chat, text in zip(chats, texts, strict=True)]
+    return [reference.score(Reference.parse(chat["reference"]), text) for chat, text in zip(chats, texts, strict=True)]
 
 
 def by_reward_model(folder: Path) -> Scorer:
     """Scores by a reward model: the logistic of its reward, so that only order and distance count."""
-    from realign.models import chat, heads
-    from realign.models.build import pad_token
-    from realign.models.fastmath import sigmoid
-    from realign.train import reward
-
-    model, tokenizer = heads.load_scalar(folder)
+    model, tokenizer = load_scalar(folder)
 
     def scorer(chats: Sequence[dict], texts: Sequence[str]) -> list[Score]:
-        import mlx.core as mx
-
-        rows = chat.encode(tokenizer, [with_answer(c, t) for c, t in zip(chats, texts, strict=True)])
-        values = sigmoid(mx.array(reward.score(model, rows, pad_token(tokenizer)))).tolist()
+        rows = encode(tokenizer, [with_answer(c, t) for c, t in zip(chats, texts, strict=True)])
+        values = sigmoid(mx.array(score(model, rows))).tolist()
         return [Score(round(v, 6), "reward model", {}) for v in values]
 
     return scorer
 
 
-def with_answer(chat: dict, text: str) -> list[dict]:
-    """The chat's messages with `text` as the assistant's answer."""
-    return [*chat["messages"], {"role": "assistant", "content": text}]
-
-
-def scorer(name: str) -> Scorer:
-    """The scorer that `srf.scorer` names. Raises UserError for a name that is none."""
-    if name == "reference":
+def scorer(name: str, where: str) -> Scorer:
+    """The scorer of that name. Raises UserError, for the knob `where`, for a name that is none."""
+    if name == REFERENCE:
         return by_reference
     if name.startswith(REWARD):
         return by_reward_model(Path(name.removeprefix(REWARD)))
-    raise UserError(f"unknown scorer {name!r}", where="params.yaml: srf.scorer",
+    raise UserError(f"unknown scorer {name!r}", where=where,
                     expected="reference, or reward:<directory of a reward model>")

@@ -1,39 +1,23 @@
 """`python -m realign.gates WORKFLOW STAGE`: exit 0 accepted, 1 REJECT, 2 nothing to judge."""
 
-import argparse
 import sys
 from pathlib import Path
 
-from realign.errors import UserError
+from realign.errors import UserError, spoken
 from realign.gates.run import run_gate
+from realign.gates.show import tell
 
 
-def main(argv: list[str] | None = None, root: Path = Path()) -> int:
-    """Runs one gate in the project at `root`, prints its table, returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m realign.gates", description="Judge one stage's metrics.")
-    parser.add_argument("workflow")
-    parser.add_argument("stage")
-    args = parser.parse_args(argv)
-    try:
-        verdict = run_gate(args.workflow, args.stage, root)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    _print(verdict)
+def main(arguments: list[str], root: Path = Path()) -> int:
+    """Judges one stage of the project at `root`, prints its verdict, returns the exit status."""
+    with spoken():
+        if len(arguments) != 2:
+            raise UserError(f"{len(arguments)} arguments", where="python -m realign.gates", expected="WORKFLOW STAGE",
+                            fix="python -m realign.gates WORKFLOW STAGE")
+        verdict = run_gate(*arguments, root)
+    tell(verdict)
     return 1 if verdict["tier"] == "REJECT" else 0
 
 
-def _print(verdict: dict) -> None:
-    from rich.console import Console
-
-    from realign.gates.show import show
-
-    show(verdict, Console(width=None if sys.stdout.isatty() else 110))
-    sys.stdout.flush()
-    if verdict["remedy"]:
-        print(f"{verdict['workflow']}/{verdict['stage']} {verdict['tier']}; to do: {verdict['remedy']}",
-              file=sys.stderr)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

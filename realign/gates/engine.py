@@ -5,7 +5,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from realign.errors import UserError
-from realign.gates.suite import suggest, table
+from realign.gates.expectation import table
+from realign.gates.frames import narrowed
+from realign.gates.suite import suggest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,21 +16,23 @@ if TYPE_CHECKING:
 def evaluate(suite: dict, frames: "dict[str | None, pd.DataFrame]") -> list[dict]:
     """`{"passed": bool, "result": {…}}` for every expectation, in the suite's order.
 
-    `result` is Great Expectations' BASIC result. Raises UserError for an expectation
-    that is unknown, malformed or cannot be evaluated: none of these may count as passed.
+    `result` is Great Expectations' BASIC result, for metrics and groups its COMPLETE one, which names the rows
+    that failed. Raises UserError for an expectation that is unknown, malformed or cannot be evaluated: none of
+    these may count as passed.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the package is imported
     import great_expectations as gx
 
-    groups: dict[str | None, list] = {}
+    tables = suite.get("meta", {}).get("tables", {})
+    by_frame: dict[str | None, list] = {}
     for i, expectation in enumerate(suite["expectations"]):
-        built = _build(expectation, i, suite["name"])
-        groups.setdefault(table(expectation), []).append(built)
+        put = narrowed(expectation) if table(expectation) in tables else expectation
+        by_frame.setdefault(table(expectation), []).append(_build(put, i, suite["name"]))
     results: dict[int, dict] = {}
-    for name, expectations in groups.items():
+    for name, expectations in by_frame.items():
         part = gx.ExpectationSuite(name=suite["name"], expectations=expectations)
         batch = _batches().get_batch({"dataframe": frames[name]})
-        for outcome in batch.validate(part, result_format="BASIC").results:
+        for outcome in batch.validate(part, result_format="BASIC" if name in tables else "COMPLETE").results:
             i = outcome.expectation_config.meta["position"]
             _refuse_exception(outcome.exception_info, suite["expectations"][i], suite["name"])
             results[i] = {"passed": bool(outcome.success), "result": dict(outcome.result)}

@@ -1,4 +1,8 @@
-"""The frames that a suite is checked on: one row of metrics, and the row tables it names."""
+"""The frames that a suite is checked on: one row of metrics, one row a member of a group, and the row tables.
+
+Great Expectations takes pandas. Of a row table it gets no more than its expectations need: of a text its length, of
+a unique column a number that stands for the value. The texts themselves never leave polars.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,91 +10,165 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realign.errors import UserError
-from realign.gates.suite import PARTS, columns, metric_name, read_object, suggest, table
+from realign.files import read_json
+from realign.gates.expectation import BETWEEN, LENGTHS, NOT_NULL, PARTS, UNIQUE, columns, metric_name, table
+from realign.gates.suite import groups_of, suggest
 from realign.metrics import flatten
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
-METRICS = None  # key of the metrics frame, as suite.table() names it
+METRICS = None  # key of the metrics frame, as expectation.table() names it
+GROUP = ("value", *PARTS)  # the columns of a group's frame, after `name`
 
 
-def read_metrics(path: Path) -> dict[str, float]:
-    """One number a column: `kl`, `kl.n`, `kl.low`, `kl.high` of every metric in the file.
+def read_metrics(path: Path) -> dict[str, dict[str, float]]:
+    """`value`, `n`, `low` and `high` of every metric in the file, by the metric's dotted name.
 
     Null, missing and infinite numbers become NaN, a missing `n` 0. Entries that are no metric are left out.
     Where a group has `rows.in`, `rows.kept` and `rows.rejected`, the rows that these leave
     unaccounted for are counted as `rows.unaccounted`.
     """
-    row = {}
-    for name, entry in flatten(read_object(path)).items():
-        if entry is None:
-            entry = {"value": None}
+    found = {}
+    for name, entry in flatten(read_json(path)).items():
+        entry = {"value": None} if entry is None else entry
         if isinstance(entry, Mapping) and "value" in entry:
-            row[name] = _number(entry["value"], path, name)
-            row |= {f"{name}.{part}": _number(entry.get(part), path, f"{name}.{part}") for part in PARTS}
-            row[f"{name}.n"] = 0.0 if math.isnan(row[f"{name}.n"]) else row[f"{name}.n"]
-    return row | _unaccounted(row)
+            numbers = {part: _number(entry.get(part), path, f"{name}.{part}") for part in PARTS}
+            found[name] = {"value": _number(entry["value"], path, name)} | numbers
+            found[name]["n"] = 0.0 if math.isnan(numbers["n"]) else numbers["n"]
+    return found | _unaccounted(found)
 
 
 def _number(value: object, path: Path, name: str) -> float:
     if value is None:
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{name} is {value!r}", where=str(path), expected="a number or null")
     return float(value) if math.isfinite(value) else math.nan
 
 
-def _unaccounted(row: dict[str, float]) -> dict[str, float]:
+def _unaccounted(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     extra = {}
-    for name in row:
+    for name in metrics:
         group = name.removesuffix("rows.in")
-        parts = [row.get(f"{group}rows.{part}") for part in ("in", "kept", "rejected")]
-        if name.endswith("rows.in") and None not in parts:
-            lost = parts[0] - parts[1] - parts[2]
-            extra |= {f"{group}rows.unaccounted{part}": lost for part in ("", ".low", ".high")}
-            extra[f"{group}rows.unaccounted.n"] = parts[0]
+        counts = [metrics[f"{group}rows.{part}"]["value"] for part in ("in", "kept", "rejected")
+                  if f"{group}rows.{part}" in metrics]
+        if name.endswith("rows.in") and len(counts) == 3:
+            lost = counts[0] - counts[1] - counts[2]
+            extra[f"{group}rows.unaccounted"] = {"value": lost, "n": counts[0], "low": lost, "high": lost}
     return extra
 
 
-def build_frames(suite: dict, metrics: dict[str, float], root: Path,
+def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
                  where: str) -> "dict[str | None, pd.DataFrame]":
-    """The metrics as one row of float64, and each row table with just the columns that the suite names.
+    """One row of the metrics that the suite names, a frame of each group, and each row table, projected.
 
-    Raises UserError where the suite names a metric, a file or a column that is not there.
+    Raises UserError where the suite names a metric, a group, a file or a column that is not there.
     """
-    import pandas as pd
-
-    wanted = _wanted(suite)
-    for column in wanted.get(METRICS, []):
-        if column not in metrics:
-            known = {metric_name(c) for c in metrics}
-            raise UserError(f"the suite names a metric that the stage does not write: {column!r}",
-                            where=where, fix=suggest(metric_name(column), known))
-    frames = {METRICS: pd.DataFrame([metrics], dtype="float64")}
+    frames = {METRICS: _metrics_frame(suite, metrics, where)}
+    frames |= {group: _group_frame(group, metrics, where) for group in groups_of(suite)}
     for name, file in suite.get("meta", {}).get("tables", {}).items():
-        frames[name] = _read_table(root / file, file, wanted.get(name, []))
+        frames[name] = _read_table(root / file, file, [e for e in suite["expectations"] if table(e) == name])
     return frames
 
 
-def _wanted(suite: dict) -> dict[str | None, list[str]]:
-    wanted = {}
-    for expectation in suite["expectations"]:
-        names = wanted.setdefault(table(expectation), [])
-        names += [c for c in columns(expectation) if c not in names]
-    return wanted
+def _metrics_frame(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> "pd.DataFrame":
+    """Columns `kl`, `kl.n`, `kl.low` and `kl.high` of every metric that the suite names, in one row."""
+    import pandas as pd
+
+    row = {}
+    for column in (c for e in suite["expectations"] if table(e) is None for c in columns(e)):
+        name = metric_name(column)
+        if name not in metrics:
+            raise UserError(f"the suite names a metric that the stage does not write: {column!r}",
+                            where=where, fix=suggest(name, metrics))
+        row |= {name if part == "value" else f"{name}.{part}": metrics[name][part] for part in GROUP}
+    return pd.DataFrame([row], dtype="float64")
 
 
-def _read_table(path: Path, shown: str, wanted: list[str]) -> "pd.DataFrame":
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _group_frame(group: str, metrics: dict[str, dict[str, float]], where: str) -> "pd.DataFrame":
+    """One row a member, in the file's order: its name without the group's, then value, n, low and high."""
+    import pandas as pd
 
+    members = {name.removeprefix(f"{group}."): parts for name, parts in metrics.items() if name.startswith(f"{group}.")}
+    if not members:
+        raise UserError(f"the suite judges a group of metrics that the stage does not write: {group!r}", where=where,
+                        fix=suggest(group, {name.rpartition(".")[0] or name for name in metrics}))
+    return pd.DataFrame([{"name": name} | {part: parts[part] for part in GROUP} for name, parts in members.items()])
+
+
+# What an expectation needs of a text column, where that is less than the text.
+NEEDS = {
+    NOT_NULL: "present", LENGTHS: "length", UNIQUE: "code", "expect_compound_columns_to_be_unique": "code",
+    "expect_column_values_to_be_in_set": "category", "expect_column_values_to_not_be_in_set": "category",
+    "expect_column_distinct_values_to_be_in_set": "category",
+    "expect_column_distinct_values_to_contain_set": "category",
+    "expect_column_distinct_values_to_equal_set": "category",
+}
+
+
+def need(expectation: dict) -> str:
+    """What the expectation needs of its columns: present, length, code, category, or the whole value."""
+    whole = "row_condition" in expectation["kwargs"]  # a condition names columns as they are
+    return "whole" if whole else NEEDS.get(expectation["type"], "whole")
+
+
+def narrowed(expectation: dict) -> dict:
+    """The expectation as it is put to the frame of a row table: its columns named after what it needs of them.
+
+    An expectation of lengths becomes one of numbers, since the frame holds the lengths.
+    """
+    what, kwargs = need(expectation), dict(expectation["kwargs"])
+    for key in {"column", "column_A", "column_B"} & kwargs.keys():
+        kwargs[key] = _named(kwargs[key], what)
+    if "column_list" in kwargs:
+        kwargs["column_list"] = [_named(column, what) for column in kwargs["column_list"]]
+    return expectation | {"type": BETWEEN if what == "length" else expectation["type"], "kwargs": kwargs}
+
+
+def _named(column: str, what: str) -> str:
+    return column if what == "whole" else f"{column} ({what})"
+
+
+def _read_table(path: Path, shown: str, expectations: list[dict]) -> "pd.DataFrame":
+    """What the expectations need of the Parquet file, read in batches; without any column, its rows counted."""
+    import pandas as pd
+    import polars as pl
+
+    wanted = list(dict.fromkeys((column, need(e)) for e in expectations for column in columns(e)))
     try:
-        known = pq.read_schema(path).names
-        for column in wanted:
+        rows = pl.scan_parquet(path)
+        known = rows.collect_schema()
+        for column, _ in wanted:
             if column not in known:
                 raise UserError(f"no column {column!r}", where=shown, fix=suggest(column, known))
-        return pq.read_table(path, columns=wanted).to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
+        if not wanted:
+            return pd.DataFrame(index=range(rows.select(pl.len()).collect().item()))
+        made = [_projection(column, what, known[column], shown).alias(_named(column, what)) for column, what in wanted]
+        return rows.select(made).collect(engine="streaming").to_pandas()
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"unreadable Parquet: {error}", where=shown,
                         fix="run the stage that writes it again") from error
+
+
+def _projection(column: str, what: str, kind: "pl.DataType", shown: str) -> "pl.Expr":
+    """The expression that makes of a column what an expectation needs of it; null stays null.
+
+    Two texts get the same code only where a 64-bit hash of them agrees: by chance among 5 million in one case of a
+    million (n²/2⁶⁵).
+    """
+    import polars as pl
+
+    value = pl.col(column)
+    if what == "length" and kind not in (pl.String, pl.Null):
+        raise UserError(f"column {column!r} holds {kind}, which has no length", where=shown, expected="text")
+    if what == "length":
+        return value.cast(pl.String).str.len_chars()
+    if what == "whole" or kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
+        return value
+    if what == "present":
+        return pl.when(value.is_not_null()).then(pl.lit(1, pl.Int8))
+    if what == "code":
+        return pl.when(value.is_not_null()).then(value.hash()).rank("dense")
+    return value.cast(pl.Categorical)

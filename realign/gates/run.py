@@ -7,7 +7,7 @@ from pathlib import Path
 from realign import paths
 from realign.errors import UserError
 from realign.gates import cache
-from realign.gates.suite import read_suite
+from realign.gates.suite import read_suite, with_evidence
 from realign.lake.atomic import atomic_file, write_json
 
 ACCEPTED = "accepted\n"
@@ -20,10 +20,7 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
     depend on that file alone, so a changed threshold re-runs gates and trains nothing.
     Raises UserError where suite, metrics or tables are missing or do not fit; nothing is accepted then.
     """
-    for name in (workflow, stage):
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise UserError(f"{name!r} is no name of a workflow or stage",
-                            expected="small letters, digits, _")
+    check_names(workflow, stage)
     accepted = root / paths.accepted(workflow, stage)
     outcome = accepted.with_suffix(".json")
     for old in (accepted, outcome):  # whatever stops this run, an older verdict does not outlive it
@@ -48,14 +45,26 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
     return verdict
 
 
+def check_names(*names: str) -> None:
+    """Refuses what is no name of a workflow or stage, before a path is made of it."""
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise UserError(f"{name!r} is no name of a workflow or stage", expected="small letters, digits, _")
+
+
 def _cache(root: Path) -> Path:
     return root / ".realign" / "gates"
 
 
+def suite_file(workflow: str, stage: str, root: Path) -> Path:
+    """Where the suite of a stage stands."""
+    return root / "expectations" / workflow / f"{stage}.json"
+
+
 def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
-    """The suite, and the files that its verdict follows from."""
-    path = root / "expectations" / workflow / f"{stage}.json"
-    suite = read_suite(path)
+    """The suite with its evidence, and the files that its verdict follows from."""
+    path = suite_file(workflow, stage, root)
+    suite = with_evidence(read_suite(path), str(path))
     tables = [root / file for _, file in sorted(suite.get("meta", {}).get("tables", {}).items())]
     return suite, [path, root / paths.metrics(workflow, stage), *tables]
 

@@ -1,82 +1,143 @@
-"""Reads a gate's suite and refuses one that could pass without evidence.
+"""Reads a gate's suite, and adds to it what no verdict may do without.
 
-A suite is Great Expectations' own suite JSON. Two conventions stand in its `meta`:
-`tables` maps a name to a Parquet file, and an expectation with `meta.table` is checked on those rows;
-`counted` lists metrics that were counted, not estimated, for which `n` is no evidence.
+A suite is Great Expectations' own suite JSON. It states what decides; conventions in its `meta` state the rest:
+`evidence` is the least `n` of each metric (`*` of all), `counted` lists metrics that were counted, not estimated,
+for which `n` is no evidence, `recorded` those that must merely be there, `remedy` says what to do (see
+remedies.py), `tables` maps a name to a Parquet file. An expectation with `meta.table` is checked on the rows of
+that file, or on the members of that group of metrics (columns name, value, n, low, high).
 Imports nothing heavy: a gate whose verdict is cached reads no more than this.
 """
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
+from realign import kinds
 from realign.errors import UserError
-
-SEVERITIES = ("critical", "warning", "info")
-PARTS = ("n", "low", "high")
-NOT_NULL = "expect_column_values_to_not_be_null"
-BETWEEN = "expect_column_values_to_be_between"
-ROW_COUNT = "expect_table_row_count_to_be_between"
-
-
-def severity(expectation: dict) -> str:
-    """The expectation's severity; Great Expectations' default is critical."""
-    return expectation.get("severity", "critical")
-
-
-def table(expectation: dict) -> str | None:
-    """Name of the row table that the expectation reads; None for the metrics."""
-    return expectation.get("meta", {}).get("table")
-
-
-def columns(expectation: dict) -> list[str]:
-    """Columns that the expectation reads, in order."""
-    kwargs = expectation["kwargs"]
-    single = [kwargs[k] for k in ("column", "column_A", "column_B") if k in kwargs]
-    return single + list(kwargs.get("column_list", []))
-
-
-def metric_name(column: str) -> str:
-    """The metric that a column of the metrics frame belongs to: `kl.n` and `kl` are both of `kl`."""
-    name, _, part = column.rpartition(".")
-    return name if name and part in PARTS else column
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown name: the closest known one, else all of them."""
-    known = sorted(known)
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else "known: " + (", ".join(known) or "none")
+from realign.files import read_json
+from realign.gates.expectation import (
+    BETWEEN,
+    GREATER,
+    NOT_NULL,
+    ROW_COUNT,
+    SEVERITIES,
+    bounds,
+    columns,
+    metric_name,
+    severity,
+    table,
+)
+from realign.gates.remedies import SUFFIXES, remedy_of
 
 
 def read_suite(path: Path) -> dict:
-    """The suite at `path`, its form and its demands for evidence checked.
+    """The suite at `path` as it stands there, its form checked.
 
-    Raises UserError naming the file, the expectation and what it lacks.
+    Raises UserError naming the file, the expectation and what is wrong with it.
     """
     if not path.is_file():
         stages = [p.stem for p in path.parent.glob("*.json")]
         raise UserError("no suite for this stage", where=str(path), fix=suggest(path.stem, stages))
-    suite = read_object(path)
+    suite = read_json(path)
     _check_form(suite, str(path))
-    _check_evidence(suite, str(path))
+    _check_names(suite, str(path))
     return suite
 
 
-def read_object(path: Path) -> dict:
-    """The JSON object in a file; UserError with line and column where it is none."""
-    try:
-        value = json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        raise UserError(f"broken JSON: {error.msg}",
-                        where=f"{path}, line {error.lineno}, column {error.colno}",
-                        fix="mend the line, or take the file back from git") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 at byte {error.start}", where=str(path)) from error
-    if not isinstance(value, dict):
-        raise UserError(f"holds a {type(value).__name__}", where=str(path), expected="a JSON object")
-    return value
+def with_evidence(suite: dict, where: str = "") -> dict:
+    """The suite with the checks that let no verdict rest on nothing, and every expectation with its remedy.
+
+    Great Expectations' bounds pass on nulls and on empty tables. So every metric that the suite judges or records is
+    not null, has its least n (as severe as the strictest bound on it), and lies within its kind's range and its own
+    interval; every table has rows, and every column that is read of it no null. Raises UserError for a metric of no
+    declared kind, one whose least n is nowhere stated, and a bound without a remedy.
+    """
+    where = where or f"suite {suite['name']!r}"
+    added = [e for metric, weight in metrics_of(suite).items() for e in _of_metric(metric, weight, suite, where)]
+    added += [e for group, weight in groups_of(suite).items() for e in _of_group(group, weight, suite, where)]
+    added += [e for name in _tables(suite) for e in _of_table(name, suite)]
+    whole = [*added, *suite["expectations"]]
+    return suite | {"expectations": [e | {"severity": severity(e), "meta": e.get("meta", {}) | {
+        "remedy": remedy_of(e, suite, where)}} for e in whole]}
+
+
+def metrics_of(suite: dict) -> dict[str, str]:
+    """Every metric that the suite judges or records by name, with the severity of the strictest check on it."""
+    found = dict.fromkeys(suite.get("meta", {}).get("recorded", []), "critical")
+    judged = [(metric_name(c), severity(e)) for e in suite["expectations"] if table(e) is None for c in columns(e)]
+    return _strictest([*found.items(), *judged])
+
+
+def groups_of(suite: dict) -> dict[str, str]:
+    """Every group of metrics that the suite judges, with the severity of the strictest check on it."""
+    judged = [(table(e), severity(e)) for e in suite["expectations"] if table(e) is not None]
+    return _strictest([(name, weight) for name, weight in judged if name not in _tables(suite)])
+
+
+def _tables(suite: dict) -> dict[str, str]:
+    return suite.get("meta", {}).get("tables", {})
+
+
+def _strictest(weighed: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Each name once, with the strictest of its severities; a name that is only noted (info) is not judged."""
+    found: dict[str, str] = {}
+    for name, weight in weighed:
+        if weight != "info":
+            found[name] = min(found.get(name, weight), weight)  # "critical" sorts before "warning"
+    return found
+
+
+def _of_metric(metric: str, weight: str, suite: dict, where: str) -> Iterator[dict]:
+    ends = [c for e in suite["expectations"] if table(e) is None and severity(e) != "info" for c in columns(e)]
+    ends = [end for end in ("low", "high") if f"{metric}.{end}" in ends]
+    return _evidence(metric, lambda part: metric if part == "value" else f"{metric}.{part}", ends, weight, suite, where)
+
+
+def _of_group(group: str, weight: str, suite: dict, where: str) -> Iterator[dict]:
+    read = [c for e in suite["expectations"] if table(e) == group and severity(e) != "info" for c in columns(e)]
+    ends = [end for end in ("low", "high") if end in read]
+    for expectation in _evidence(group, lambda part: part, ends, weight, suite, where):
+        yield expectation | {"meta": expectation["meta"] | {"table": group}}
+
+
+def _evidence(metric: str, column: Callable[[str], str], ends: list[str], weight: str, suite: dict,
+              where: str) -> Iterator[dict]:
+    """What every metric must be, whose value, n, low and high stand in the columns of these names."""
+    kind, meta = kinds.kind_of(metric, where), suite.get("meta", {})
+    for part in ("value", *ends):
+        yield _added("missing", NOT_NULL, column=column(part))
+    if metric not in meta.get("counted", []):
+        least = _least_n(metric, meta.get("evidence", {}), where)
+        yield _added("n", BETWEEN, weight, column=column("n"), min_value=least)
+    limits = {"min_value": kind.low, "max_value": kind.high}
+    if limits := {name: bound for name, bound in limits.items() if bound is not None}:
+        yield _added("impossible", BETWEEN, column=column("value"), **limits)
+    for above, below in (("value", "low"), ("high", "value")):
+        yield _added("impossible", GREATER, column_A=column(above), column_B=column(below), or_equal=True,
+                     ignore_row_if="either_value_is_missing")
+
+
+def _least_n(metric: str, evidence: dict[str, int], where: str) -> int:
+    if metric not in evidence and "*" not in evidence:
+        raise UserError(f"{metric!r} is judged on any number of examples", where=where,
+                        expected='meta.evidence with the least n, such as {"*": 100}',
+                        fix="or list it in meta.counted, if it was counted, not estimated")
+    return evidence.get(metric, evidence.get("*"))
+
+
+def _of_table(name: str, suite: dict) -> Iterator[dict]:
+    judged = [e for e in suite["expectations"] if table(e) == name and severity(e) != "info"]
+    if judged:
+        yield _added("missing", ROW_COUNT, table=name, min_value=1)
+    for column in dict.fromkeys(c for e in judged for c in columns(e)):
+        yield _added("missing", NOT_NULL, table=name, column=column)
+
+
+def _added(topic: str, kind: str, weight: str = "critical", table: str | None = None, **kwargs: object) -> dict:
+    place = {"table": table} if table else {}
+    return {"type": kind, "kwargs": kwargs, "severity": weight, "meta": place | {"evidence": topic}}
 
 
 def _check_form(suite: dict, where: str) -> None:
@@ -87,71 +148,110 @@ def _check_form(suite: dict, where: str) -> None:
     if not isinstance(suite.get("expectations"), list) or not suite["expectations"]:
         raise UserError("suite without expectations would let everything pass", where=where,
                         expected="a list `expectations` with at least one")
-    tables = suite.get("meta", {}).get("tables", {})
-    for name, file in tables.items():
-        if not isinstance(file, str) or file.startswith("/") or ".." in PurePosixPath(file).parts:
-            raise UserError(f"table {name!r} lies outside the project: {file!r}", where=where,
-                            expected="a path inside the project, relative to its root")
+    for key, value in suite.get("meta", {}).items():
+        if key not in META:
+            raise UserError(f"unknown key meta.{key}", where=where, fix=suggest(key, META))
+        fits, expected = META[key]
+        if not fits(value):
+            raise UserError(f"meta.{key} is {value!r}", where=where, expected=expected)
     for i, expectation in enumerate(suite["expectations"]):
-        _check_expectation(expectation, tables, f"{where}, expectation {i + 1}")
+        _check_expectation(expectation, _tables(suite), f"{where}, expectation {i + 1}")
+
+
+def _names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _object(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, dict) and all(fits(item) for item in value.values())
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _inside(value: object) -> bool:
+    return _text(value) and not value.startswith("/") and ".." not in PurePosixPath(value).parts
+
+
+META = {  # key of a suite's `meta` -> (what fits, in words)
+    "note": (lambda value: _text(value) or _names(value), "a sentence or a list of sentences"),
+    "tables": (_object(_inside), "a name and a path inside the project, relative to its root, for each table"),
+    "evidence": (_object(lambda n: _number(n) and n >= 1 and n == int(n)),
+                 'a least number of examples, 1 or more, for each metric, such as {"*": 100}'),
+    "counted": (_names, "a list of metrics"), "recorded": (_names, "a list of metrics"),
+    "remedy": (_object(_text), "for each metric what to do when it fails"),
+}
 
 
 def _check_expectation(expectation: object, tables: dict, where: str) -> None:
     parts = expectation if isinstance(expectation, dict) else {}
     if not (isinstance(parts.get("type"), str) and isinstance(parts.get("kwargs"), dict)
             and isinstance(parts.get("meta", {}), dict)):
-        raise UserError("not an expectation", where=where, expected="type, kwargs, severity, meta")
+        raise UserError("not an expectation", where=where, expected="type, kwargs, severity")
     if not all(isinstance(column, str) for column in columns(expectation)):
         raise UserError(f"a column of {expectation['type']} is no text", where=where, expected="column names")
     if severity(expectation) not in SEVERITIES:
-        raise UserError(f"unknown severity {severity(expectation)!r}", where=where,
-                        expected=", ".join(SEVERITIES))
-    if severity(expectation) != "info" and not expectation.get("meta", {}).get("remedy"):
+        raise UserError(f"unknown severity {severity(expectation)!r}", where=where, expected=", ".join(SEVERITIES))
+    if not _text(expectation.get("meta", {}).get("remedy", "none of its own")):
         raise UserError(f"{expectation['type']} does not say what to do when it fails", where=where,
-                        expected="meta.remedy")
-    if table(expectation) is None and {"mostly", "row_condition"} & expectation["kwargs"].keys():
-        raise UserError(f"{expectation['type']} may skip the one row of metrics", where=where,
-                        fix="leave `mostly` and `row_condition` to expectations on tables")
-    if table(expectation) is not None and table(expectation) not in tables:
-        raise UserError(f"unknown table {table(expectation)!r}", where=where,
-                        fix=f"name its file in meta.tables; {suggest(table(expectation), tables)}")
+                        expected="a sentence as meta.remedy")
+    name = table(expectation)
+    if name is not None and name not in tables and not kinds.declared(str(name)):
+        raise UserError(f"unknown table {name!r}", where=where,
+                        expected="a name in meta.tables, or a group of metrics (such as retention)",
+                        fix=suggest(str(name), {*tables, *kinds.FAMILIES}))
+    if name in tables:
+        return
+    if {"mostly", "row_condition"} & expectation["kwargs"].keys():
+        raise UserError(f"{expectation['type']} may skip a metric", where=where,
+                        fix="leave `mostly` and `row_condition` to expectations on rows")
+    if wrong := [b for b in bounds(expectation) if b is not None and not _number(b)]:
+        raise UserError(f"{wrong[0]!r} is no bound", where=where, expected="a number")
 
 
-def _check_evidence(suite: dict, where: str) -> None:
-    """Map expectations pass on nulls and on empty tables, so the suite must rule both out itself."""
-    gated = [e for e in suite["expectations"] if severity(e) != "info"]
-    never_null = {(table(e), c) for e in gated if _forbids_null(e) for c in columns(e)}
-    demands_n = {(severity(e), c) for e in gated if table(e) is None and _demands(e, BETWEEN)
-                 for c in columns(e)}
-    counted = suite.get("meta", {}).get("counted", [])
-    rows = {table(e) for e in gated if severity(e) == "critical" and _demands(e, ROW_COUNT)}
-    for expectation in gated:
-        name = table(expectation)
-        if name is not None and name not in rows:
-            raise UserError(f"table {name!r} may be empty", where=where,
-                            fix=f"add a critical {ROW_COUNT} with min_value of at least 1")
-        for column in columns(expectation):
-            # A missing n counts as 0, so `.n` columns hold no nulls.
-            if (name, column) not in never_null and not (name is None and column.endswith(".n")):
-                raise UserError(f"{column!r} may be null, and nulls pass {expectation['type']}", where=where,
-                                fix=f"add a critical {NOT_NULL} for it")
-            metric, own = metric_name(column), severity(expectation)
-            # Weaker evidence than the bound itself would let a critical bound pass on one example.
-            weights = SEVERITIES[:2] if expectation["type"] == NOT_NULL else ("critical", own)
-            evidence = {(weight, f"{metric}.n") for weight in weights}
-            if name is None and metric not in counted and not evidence & demands_n:
-                raise UserError(f"{metric!r} is judged on any number of examples", where=where,
-                                fix=f"add a {own} {BETWEEN} with a min_value for '{metric}.n', or list it "
-                                    "in the suite's meta.counted if it was counted, not estimated")
+def _check_names(suite: dict, where: str) -> None:
+    """What `meta` says of a metric, it says of one that the suite judges or records."""
+    meta = suite.get("meta", {})
+    known = {metric_name(c) for e in suite["expectations"] if table(e) is None for c in columns(e)}
+    known |= {*meta.get("recorded", []), *groups_of(suite)}
+    said = {"counted": known, "evidence": known | {"*"}, "remedy": {n + suffix for n in known for suffix in SUFFIXES}}
+    for key, allowed in said.items():
+        for name in meta.get(key, []):
+            if name not in allowed:
+                raise UserError(f"meta.{key} names {name!r}, which the suite neither judges nor records", where=where,
+                                fix=suggest(name, known))
 
 
-def _forbids_null(expectation: dict) -> bool:
-    kwargs = expectation["kwargs"]
-    return (expectation["type"] == NOT_NULL and severity(expectation) == "critical"
-            and kwargs.get("mostly", 1) == 1 and not kwargs.get("row_condition"))
+def layout(suite: dict) -> str:
+    """The suite as text, one line an expectation, so that a changed threshold is a changed line."""
+    spread = {"note", "remedy"}
+    meta = [f"  {json.dumps(key)}: {_lines(value) if key in spread else _line(value)}"
+            for key, value in suite.get("meta", {}).items()]
+    expectations = [f"  {_line(e)}" for e in suite["expectations"]]
+    return "\n".join([
+        "{", f' "name": {_line(suite["name"])},',
+        *([' "meta": {', ",\n".join(meta), " },"] if meta else []),
+        ' "expectations": [', ",\n".join(expectations), " ]", "}", ""])
 
 
-def _demands(expectation: dict, kind: str) -> bool:
-    least = expectation["kwargs"].get("min_value")
-    return (expectation["type"] == kind and isinstance(least, (int, float)) and least >= 1
-            and not expectation["kwargs"].get("row_condition"))
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _lines(value: list | dict) -> str:
+    """A list or an object, one item a line."""
+    opened, closed = "[]" if isinstance(value, list) else "{}"
+    items = map(_line, value) if isinstance(value, list) else (f"{_line(k)}: {_line(v)}" for k, v in value.items())
+    return f"{opened}\n" + ",\n".join(f"   {item}" for item in items) + f"\n  {closed}"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What to say after an unknown name: the closest known one, else all of them."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else "known: " + (", ".join(known) or "none")

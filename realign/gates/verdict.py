@@ -5,7 +5,8 @@ import math
 from typing import TYPE_CHECKING
 
 from realign.gates.engine import evaluate
-from realign.gates.suite import NOT_NULL, columns, metric_name, severity, table
+from realign.gates.expectation import NOT_NULL, UNIQUE, bounds, columns, metric_name, severity, table
+from realign.gates.remedies import told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,16 +15,22 @@ HIGH, MEDIUM, REJECT = "HIGH", "MEDIUM", "REJECT"
 
 
 def judge(workflow: str, stage: str, suite: dict, frames: "dict[str | None, pd.DataFrame]") -> dict:
-    """The verdict as plain JSON: workflow, stage, tier, checks, remedy.
+    """The verdict of a suite with its evidence, as plain JSON: workflow, stage, tier, checks, remedy.
 
-    A check has metric, observed, low, high, n, expectation, threshold, severity, passed. Numbers are in the
-    metric's own unit. For a check of rows, `observed` is the share of rows that pass (null where there is
+    A check has metric, observed, low, high, n, expectation, threshold, min, max, strict_min, strict_max, severity,
+    passed, evidence. Numbers are in the metric's own unit. `min` and `max` bound `observed`, `strict_min` and
+    `strict_max` say whether the bound itself fails; null where that side is open, and in a check that is no range.
+    `evidence` marks what guards a figure (its n, its kind's range) and does not judge it. An expectation on a group
+    makes one check a member. For a check of rows, `observed` is the share of rows that pass (null where there is
     none) or the aggregate that was compared, and `n` the number of rows.
     """
-    outcomes = evaluate(suite, frames)
-    checks = [_check(e, o, frames) for e, o in zip(suite["expectations"], outcomes, strict=True)]
+    checks, remedies = [], []
+    for expectation, outcome in zip(suite["expectations"], evaluate(suite, frames), strict=True):
+        for check, remedy in checked(expectation, outcome, frames[table(expectation)], suite):
+            checks.append(check)
+            remedies.append(remedy)
     return {"workflow": workflow, "stage": stage, "tier": tier(checks), "checks": checks,
-            "remedy": remedy(suite["expectations"], checks)}
+            "remedy": remedy_said(checks, remedies)}
 
 
 def tier(checks: list[dict]) -> str:
@@ -32,38 +39,66 @@ def tier(checks: list[dict]) -> str:
     return REJECT if "critical" in failed else MEDIUM if "warning" in failed else HIGH
 
 
-def remedy(expectations: list[dict], checks: list[dict]) -> str:
-    """What to do, from the expectations that decided the tier; empty for HIGH."""
+def remedy_said(checks: list[dict], remedies: list[str]) -> str:
+    """What to do, from the checks that decided the tier, each remedy once; empty for HIGH."""
     decisive = {REJECT: "critical", MEDIUM: "warning", HIGH: None}[tier(checks)]
-    said = [e["meta"]["remedy"] for e, c in zip(expectations, checks, strict=True)
-            if not c["passed"] and c["severity"] == decisive]
+    said = [remedy for check, remedy in zip(checks, remedies, strict=True)
+            if not check["passed"] and check["severity"] == decisive]
     return "; ".join(dict.fromkeys(said))
 
 
-def _check(expectation: dict, outcome: dict, frames: dict) -> dict:
-    read = _metric if table(expectation) is None and columns(expectation) else _rows
-    return {**read(expectation, outcome, frames), "expectation": expectation["type"],
-            "threshold": threshold(expectation), "severity": severity(expectation),
-            "passed": outcome["passed"]}
+def checked(expectation: dict, outcome: dict, frame: "pd.DataFrame", suite: dict) -> list[tuple[dict, str]]:
+    """The checks that an expectation made, each with its remedy: one a row of metrics, or one of all rows."""
+    rows = table(expectation) in suite.get("meta", {}).get("tables", {})
+    result = outcome["result"]
+    one_a_row = "unexpected_index_list" in result and not rows
+    figures = _of_each(expectation, result, frame) if one_a_row else [_of_all(expectation, outcome, frame)]
+    return [_check(expectation, found, name, rows) for found, name in figures]
 
 
-def _metric(expectation: dict, outcome: dict, frames: dict) -> dict:
-    column = columns(expectation)[0]
-    row = frames[None].iloc[0]
-    low, high, n = (_plain(row[f"{metric_name(column)}.{part}"]) for part in ("low", "high", "n"))
-    if column.endswith(".n"):
-        return {"metric": column, "observed": int(n), "low": None, "high": None, "n": int(n)}
-    return {"metric": column, "observed": _plain(row[column]), "low": low, "high": high, "n": int(n)}
+def _check(expectation: dict, found: dict, name: str, rows: bool) -> tuple[dict, str]:
+    passed = found.pop("passed")
+    meta = expectation.get("meta", {})
+    check = {**found, "expectation": expectation["type"], "threshold": threshold(expectation, rows),
+             **_range(expectation, rows), "severity": severity(expectation), "passed": passed,
+             "evidence": "evidence" in meta or found["metric"].endswith(".n")}
+    return check, "" if passed else told(meta.get("remedy", ""), check, name)
 
 
-def _rows(expectation: dict, outcome: dict, frames: dict) -> dict:
+def _of_each(expectation: dict, result: dict, frame: "pd.DataFrame") -> list[tuple[dict, str]]:
+    """Figures, and the member's name, of every row of a frame of metrics."""
+    column, group = columns(expectation)[0], table(expectation)
+    failed = set(result["unexpected_index_list"])
+    return [(_figures(column, group, row) | {"passed": i not in failed}, row["name"] if group else "")
+            for i, row in frame.iterrows()]
+
+
+def _figures(column: str, group: str | None, row: "pd.Series") -> dict:
+    """What a row of the metrics (columns `kl`, `kl.n` …) or of a group (`value`, `n` …) says of one metric."""
+    start = "" if group else f"{metric_name(column)}."
+    shown = column if not group else f"{group}.{row['name']}" + ("" if column == "value" else f".{column}")
+    low, high, n = (_plain(row[f"{start}{part}"]) for part in ("low", "high", "n"))
+    if column == f"{start}n":
+        return {"metric": shown, "observed": int(n), "low": None, "high": None, "n": int(n)}
+    return {"metric": shown, "observed": _plain(row[column]), "low": low, "high": high, "n": int(n)}
+
+
+def _of_all(expectation: dict, outcome: dict, frame: "pd.DataFrame") -> tuple[dict, str]:
+    """Figures of a whole frame, and the members that a set expectation missed."""
     result, names = outcome["result"], columns(expectation)
     observed = result.get("observed_value")
     if "unexpected_percent" in result:
         wrong = result["unexpected_percent"]
         observed = None if wrong is None else 1 - wrong / 100
-    return {"metric": f"{table(expectation) or 'metrics'}[{', '.join(names) or 'rows'}]",
-            "observed": _plain(observed), "low": None, "high": None, "n": len(frames[table(expectation)])}
+    return ({"metric": f"{table(expectation) or 'metrics'}[{', '.join(names) or 'rows'}]",
+             "observed": _plain(observed), "low": None, "high": None, "n": len(frame),
+             "passed": outcome["passed"]}, _missed(expectation, frame))
+
+
+def _missed(expectation: dict, frame: "pd.DataFrame") -> str:
+    """The members that the expectation names and the group has not, in order."""
+    wanted = expectation["kwargs"].get("value_set", [])
+    return ", ".join(sorted(set(map(str, wanted)) - set(frame["name"]))) if "name" in frame else ""
 
 
 def _plain(value: object) -> float | int | None:
@@ -73,10 +108,23 @@ def _plain(value: object) -> float | int | None:
     return round(float(value), 6) if isinstance(value, float) and math.isfinite(value) else None
 
 
-def threshold(expectation: dict) -> str:
-    """The bound in words: "≥ 0.15", "> 0 and ≤ 2", "= 0", "not null", "not null on all rows"."""
+def _range(expectation: dict, rows: bool) -> dict:
+    """The bounds on `observed` as numbers; none where `observed` is the share of rows that keep them."""
+    low, high = bounds(expectation)
+    if not expectation["type"].endswith("_between") or (rows and expectation["type"].startswith(BY_ROW)):
+        low = high = None
+    return {"min": low, "max": high} | {
+        key: None if bound is None else bool(expectation["kwargs"].get(key))
+        for key, bound in (("strict_min", low), ("strict_max", high))}
+
+
+BY_ROW = ("expect_column_values_", "expect_column_value_lengths_", "expect_column_pair_values_")
+
+
+def threshold(expectation: dict, rows: bool = False) -> str:
+    """The bound in words: "≥ 0.15", "> 0 and ≤ 2", "= 0", "not null"; of a row table "not null on all rows"."""
     kwargs, kind = expectation["kwargs"], expectation["type"]
-    words = {NOT_NULL: "not null", "expect_column_values_to_be_unique": "unique"}
+    words = {NOT_NULL: "not null", UNIQUE: "unique"}
     if kind in words:
         text = words[kind]
     elif kind.endswith("_between"):
@@ -89,16 +137,15 @@ def threshold(expectation: dict) -> str:
     else:
         rest = {k: v for k, v in kwargs.items() if k not in ("column", "column_list", "mostly")}
         text = kind.removeprefix("expect_").replace("_", " ") + (f" {json.dumps(rest)}" if rest else "")
-    return text + _share(expectation)
+    return text + _share(expectation, rows)
 
 
-def _share(expectation: dict) -> str:
+def _share(expectation: dict, rows: bool) -> str:
     """On how many rows a bound on single rows must hold."""
     mostly = expectation["kwargs"].get("mostly", 1)
     if mostly != 1:
         return f" on ≥ {mostly:.12g} of rows"
-    by_row = ("expect_column_values_", "expect_column_value_lengths_", "expect_column_pair_values_")
-    return " on all rows" if table(expectation) is not None and expectation["type"].startswith(by_row) else ""
+    return " on all rows" if rows and expectation["type"].startswith(BY_ROW) else ""
 
 
 def _bounds(kwargs: dict) -> str:

@@ -45,7 +45,7 @@ def ingest_pairs(
     """
     path, tally = Path(path), _Tally()
     if not score_range[0] < score_range[1]:
-        raise UserError(f"score_range {list(score_range)} is no range", where="srf.data.score_range",
+        raise UserError(f"score_range {list(score_range)} is no range", where="score_low and score_high of the data",
                         expected="[lowest, highest] score of the file", fix="correct params.yaml")
     for raw in read_records(path):
         if raw.row is None:
@@ -162,7 +162,7 @@ def _no_pairs(path: Path, tally: _Tally) -> UserError:
                          expected=SHAPES, fix="rename the columns")
     fix = "correct the file"
     if first["reason"] == "score_out_of_range":
-        fix = "give the range of the file's scores as `score_range` (srf.data.score_range in params.yaml)"
+        fix = "give the range of the scores as score_range (score_low and score_high of the data in params.yaml)"
     return UserError(
         f"none of its {len(tally.rejected)} rows is a preference pair; the first: {first['reason']}, "
         f"{first['detail']}", where=f"{path}:{first['position']}", expected=SHAPES, fix=fix)

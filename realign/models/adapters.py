@@ -14,9 +14,10 @@ from typing import Literal
 
 from realign.errors import UserError
 from realign.models import build
+from realign.params import PartShare, Positive, Rate
 
 WEIGHTS, SETTINGS, BASE = "adapters.safetensors", "adapter_config.json", "base"
-BITS, GROUPS = (2, 3, 4, 5, 6, 8), (32, 64, 128)  # what MLX packs
+Bits = Literal[2, 3, 4, 5, 6, 8]  # what MLX packs
 # mlx-lm's DoRALinear takes 32 // bits for the weights in a word: wrong where a weight spans two words.
 DORA_BITS = (2, 4, 8)
 # Two tokens whose logits lie this near, in deviations of the position's logits, may change places by
@@ -28,36 +29,33 @@ TIE, TIE_16 = 1e-3, 0.1
 class Method:
     """What is trained of a model, as one section of params.yaml. `full` has no use for any of the rest.
 
-    rank, scale (of the low-rank product; alpha / rank elsewhere) and dropout have mlx-lm's defaults.
+    Raises UserError for `full` with settings of adapters. rank, scale and dropout have mlx-lm's defaults.
     """
 
     kind: Literal["full", "lora", "dora"] = "full"
-    rank: int = 8
-    scale: float = 20.0
-    dropout: float = 0.0
-    layers: int | None = None  # blocks, counted from the last; null: all
-    targets: tuple[str, ...] | None = None  # names inside a block (self_attn.q_proj) or the model (lm_head);
-    # null: every linear layer of a block
-    bits: int | None = None  # quantise the frozen base to so many bits a weight; null: leave it as it is
-    group: int = 64  # weights that share a scale
+    """Every weight (full), or low-rank adapters on a frozen base: LoRA, or DoRA, which also learns magnitudes."""
+    rank: Positive = 8
+    """Rank of the adapters' low-rank product."""
+    scale: Rate = 20.0
+    """Factor on the low-rank product: alpha / rank elsewhere."""
+    dropout: PartShare = 0.0
+    """Share of an adapter's inputs that a training step leaves out."""
+    layers: Positive | None = None
+    """Blocks that get adapters, counted from the last; null: all."""
+    targets: tuple[str, ...] | None = None
+    """Linear layers that get adapters, by name inside a block (self_attn.q_proj) or the model (lm_head); null: every
+    linear layer of a block."""
+    bits: Bits | None = None
+    """Bits a weight to which the frozen base is quantised (QLoRA); null: the base stays as it is."""
+    group: Literal[32, 64, 128] = 64
+    """Weights of the quantised base that share a scale."""
 
-
-def check(method: Method) -> None:
-    """Raise UserError for a setting that no model could be trained with."""
-    partial = [name for name in ("layers", "targets", "bits") if getattr(method, name) is not None]
-    faults = {
-        "kind": (method.kind == "full" and partial, f"null for {' and '.join(partial)} with kind full, which "
-                 "trains every weight; or the kind lora or dora"),
-        "rank": (method.rank < 1, "at least 1"),
-        "scale": (method.scale <= 0, "more than 0"),
-        "dropout": (not 0 <= method.dropout < 1, "from 0 to below 1"),
-        "layers": (method.layers is not None and method.layers < 1, "at least 1, or null for all"),
-        "bits": (method.bits not in (None, *BITS), f"null, or one of {BITS}"),
-        "group": (method.group not in GROUPS, f"one of {GROUPS}"),
-    }
-    for name, (bad, expected) in faults.items():
-        if bad:
-            raise UserError(f"{name} is {getattr(method, name)}", where="method", expected=expected)
+    def __post_init__(self):
+        partial = [name for name in ("layers", "targets", "bits") if getattr(self, name) is not None]
+        if self.kind == "full" and partial:
+            raise UserError(f"kind is full, with {' and '.join(partial)}", where="method",
+                            expected=f"null for {' and '.join(partial)} with kind full, which trains every weight",
+                            fix="set them to null, or choose the kind lora or dora")
 
 
 def prepare(model, config: dict, method: Method, seed: int) -> dict:
@@ -69,7 +67,6 @@ def prepare(model, config: dict, method: Method, seed: int) -> dict:
     import mlx.core as mx
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
-    check(method)
     if method.kind == "full":
         if "quantization" in config:
             raise UserError("a quantised base cannot be trained in full", where="method.kind",

@@ -4,7 +4,7 @@ Import this module before `mlx.core`: on Linux CPU, MLX's wheel links the unopti
 (6 GFLOP/s on two cores), but it calls plain `cblas_*` symbols, so an OpenBLAS that is loaded first
 with global visibility takes over (over 200 GFLOP/s). The OpenBLAS is the one that the `faiss-cpu` wheel carries.
 
-It keeps to one thread, and the cores are used by computing several things at once (`lanes`): as many as there are
+It keeps to one thread, and the cores are used by computing several things at once (`threads`): as many as there are
 cores, or OMP_NUM_THREADS.
 """
 
@@ -162,14 +162,14 @@ def start() -> Backend:
     elif sys.platform == "darwin":
         _started = Backend("cpu", "Accelerate", True)
     else:
-        from realign.models import fastmath, lanes
+        from realign.models import fastmath, threads
 
         fastmath.install()
-        lanes.use(_chosen_cores())
+        threads.use(_chosen_cores())
         # On CPU mx.compile calls g++ at run time, which a user may not have, and shapeless compilation (in
         # mlx-lm's activations) does not know the bit operations of fastmath.
         mx.disable_compile()
-        name = f"{blas or 'the reference BLAS of the mlx wheel'}, {lanes.count()} lane{'s'[:lanes.count() > 1]}"
+        name = f"{blas or 'the reference BLAS of the mlx wheel'}, {threads.count()} thread{'s'[:threads.count() > 1]}"
         _started = Backend("cpu", name, blas is not None)
     return _started
 

@@ -127,9 +127,3 @@ def fingerprint(base: str) -> str:
 def window(config: dict) -> int:
     """The longest conversation that the model was made for, in tokens."""
     return config.get("max_position_embeddings") or 2048
-
-
-def pad_token(tokenizer) -> int:
-    """The id that fills short rows; it is never attended to or learned."""
-    pad = tokenizer.pad_token_id
-    return pad if pad is not None else min(tokenizer.eos_token_ids)

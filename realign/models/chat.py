@@ -34,7 +34,23 @@ def _hf(tokenizer):
     return tokenizer._tokenizer if isinstance(tokenizer, TokenizerWrapper) else tokenizer
 
 
-def alike(tokenizer, other) -> bool:
+def stop_tokens(tokenizer) -> tuple[int, ...]:
+    """The tokens that end an assistant's turn."""
+    return tuple(sorted(tokenizer.eos_token_ids))
+
+
+def decode(tokenizer, tokens: Sequence[int]) -> str:
+    """Text of sampled tokens, without the end of the turn."""
+    stops = set(stop_tokens(tokenizer))
+    return tokenizer.decode([t for t in tokens if t not in stops]).strip()
+
+
+def with_answer(chat: dict, text: str) -> list[Message]:
+    """The chat's messages with `text` as the assistant's answer."""
+    return [*chat["messages"], {"role": "assistant", "content": text}]
+
+
+def same_tokens(tokenizer, other) -> bool:
     """Whether two tokenizers write every chat in the same tokens."""
     a, b = _hf(tokenizer), _hf(other)
     return a.chat_template == b.chat_template and a.backend_tokenizer.to_str() == b.backend_tokenizer.to_str()
@@ -151,7 +167,7 @@ def _typed(controls: frozenset[int], tokenizer, text: str, batch: dict, spans: S
 
 
 def _letters(backend, text: str, controls: frozenset[int]) -> list[int]:
-    """Ids of a text as if no token had a name; one character at a time where the vocabulary itself holds such a name."""
+    """Ids of a text as if no token had a name; character by character where the vocabulary itself holds such a name."""
     def ids(part: str) -> list[int]:
         shown = backend.normalizer.normalize_str(part) if backend.normalizer else part
         words = backend.pre_tokenizer.pre_tokenize_str(shown) if backend.pre_tokenizer else [(shown, None)]

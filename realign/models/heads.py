@@ -1,32 +1,19 @@
-"""Inside a language model: hidden states, the output projection, and a scalar head on top."""
+"""A scalar head on a language model: reward models, and the critic of a policy."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
-# Families of mlx-lm whose output is plainly `lm_head(model(tokens))` or the tied embedding, with no soft cap or scale.
-PLAIN = {"lfm2", "llama", "qwen2", "qwen3", "mistral", "olmo2", "phi3", "smollm3", "starcoder2"}
+from realign.errors import UserError
+from realign.models import build
+from realign.models.batches import Batch, by_part, pad
+from realign.models.chat import Encoded
+from realign.models.hidden import hidden_states, require_plain
 
-
-def _require_plain(model: nn.Module) -> None:
-    kind = getattr(model, "model_type", type(model).__module__.rsplit(".", 1)[-1])
-    if kind not in PLAIN:
-        from realign.errors import UserError
-
-        raise UserError(f"models of type {kind!r} are not supported for training",
-                        expected="one of " + ", ".join(sorted(PLAIN)), fix="choose another model.base")
-
-
-def hidden_states(model: nn.Module, tokens: mx.array, cache=None) -> mx.array:
-    """Last hidden states, after the final norm: (B, T) to (B, T, D)."""
-    _require_plain(model)
-    return model.model(tokens, cache=cache)
-
-
-def project(model: nn.Module, hidden: mx.array) -> mx.array:
-    """Hidden states (…, D) to logits (…, V)."""
-    if "lm_head" in model:
-        return model.lm_head(hidden)
-    return model.model.embed_tokens.as_linear(hidden)
+SCORE_BATCH = 64  # rows
 
 
 class ScalarModel(nn.Module):
@@ -34,7 +21,7 @@ class ScalarModel(nn.Module):
 
     def __init__(self, trunk: nn.Module):
         super().__init__()
-        _require_plain(trunk)
+        require_plain(trunk)
         self.trunk = trunk
         width = trunk.args.hidden_size
         self.head = nn.Linear(width, 1)
@@ -46,21 +33,14 @@ class ScalarModel(nn.Module):
         return self.head(hidden_states(self.trunk, tokens)).squeeze(-1)
 
 
-def save_scalar(model: ScalarModel, config: dict, tokenizer_from, folder) -> None:
+def save_scalar(model: ScalarModel, config: dict, tokenizer_from: Path, folder: Path) -> None:
     """Write a reward model: the trunk as a language model, the head beside it as head.safetensors."""
-    from realign.models import build
-
     build.save(model.trunk, config, tokenizer_from, folder)
     build.write_arrays(folder / "head.safetensors", dict(model.head.parameters()))
 
 
-def load_scalar(folder) -> tuple[ScalarModel, object]:
-    """`(reward model, tokenizer)` of a directory that `save_scalar` wrote."""
-    from pathlib import Path
-
-    from realign.errors import UserError
-    from realign.models import build
-
+def load_scalar(folder: Path | str) -> tuple[ScalarModel, object]:
+    """`(reward model, tokenizer)` of a directory that `save_scalar` wrote; UserError where it is none."""
     head = Path(folder) / "head.safetensors"
     if not head.exists():
         raise UserError("no head.safetensors", where=str(folder), expected="the directory of a reward model")
@@ -69,3 +49,30 @@ def load_scalar(folder) -> tuple[ScalarModel, object]:
     model.head.update(mx.load(str(head)))
     mx.eval(model.parameters())
     return model, tokenizer
+
+
+def scalar_batch(rows: Sequence[Encoded]) -> Batch:
+    """`tokens` (B, T) and `last` (B,), the place of each row's last token, where its reward is read."""
+    tokens = pad([r.tokens for r in rows])
+    last = np.array([len(r.tokens) - 1 for r in rows], np.uint32)
+    return {"tokens": mx.array(tokens), "last": mx.array(last)}
+
+
+def rewards(model: ScalarModel, batch: Batch) -> mx.array:
+    """One number a row (B,)."""
+    hidden = hidden_states(model.trunk, batch["tokens"])
+    last = mx.take_along_axis(hidden, batch["last"][:, None, None], axis=1)[:, 0]
+    return model.head(last).squeeze(-1)
+
+
+def score(model: ScalarModel, rows: Sequence[Encoded]) -> np.ndarray:
+    """Rewards of rows, in their order, as float32."""
+    order = np.argsort([len(r.tokens) for r in rows], kind="stable")
+    values = np.zeros(len(rows), np.float32)
+
+    def scored(part: np.ndarray) -> mx.array:
+        return rewards(model, scalar_batch([rows[i] for i in part]))
+
+    for part, found in by_part(scored, order, SCORE_BATCH, model):
+        values[part] = np.array(found)
+    return values

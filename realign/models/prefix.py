@@ -8,7 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import ArraysCache, BatchKVCache, KVCache, make_prompt_cache
 
-from realign.models.heads import hidden_states
+from realign.models.hidden import hidden_states, project
 
 
 class _Beginnings(BatchKVCache):
@@ -52,6 +52,11 @@ def at_targets(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:
     """Those hidden states (N, D) at the batch's `positions`, from which the targets are predicted."""
     found = hidden(model, batch)
     return found.reshape(-1, found.shape[-1])[batch["positions"]]
+
+
+def response_logits(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:
+    """Logits (N, V) at the batch's `positions`, whose next token was sampled, or is to be learned."""
+    return project(model, at_targets(model, batch))
 
 
 def _empty(layer: KVCache | ArraysCache, padding: mx.array) -> _Beginnings | ArraysCache:

@@ -13,7 +13,6 @@ from mlx_lm.models.cache import BatchKVCache
 
 from realign.models.fastmath import Shared
 
-
 STEP = 64  # tokens by which the rows' own part grows; mlx-lm's 256 spread short answers over more memory
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from realign.workflow import find
+
 
 def write(root: Path, workflow: str) -> Path:
     """Writes `report/<workflow>.html` under `root`, in one step, and returns its path."""
@@ -18,10 +20,12 @@ def write(root: Path, workflow: str) -> Path:
     return path
 
 
-def report(workflow: Annotated[str, typer.Argument(help="The workflow to report on.")] = "srf") -> None:
+def report(
+    workflow: Annotated[str, typer.Argument(help="The workflow to report on; without it, the only one there is.")] = "",
+) -> None:
     """Write report/<workflow>.html from the files that exist.
 
     The pipeline writes it itself at its end. By hand it serves after a gate has rejected,
     where DVC stops before the report.
     """
-    print(write(Path(), workflow))
+    print(write(Path(), find(Path(), workflow).name))

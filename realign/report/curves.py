@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from realign.report.figures import Series, line_chart
-from realign.report.numbers import is_number
 from realign.report.sources import Stage
 from realign.report.verdicts import Limit, decisions
 from realign.report.words import label
+from realign.words import is_number
 
 X_NAMES = ("step", "round", "iteration", "epoch")
 KINDS = ("loss", "reward", "score", "kl", "entropy", "accuracy")

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from realign.report.numbers import is_number, plain
+from realign.report.numbers import plain
 from realign.report.sources import Run, Stage, rows
+from realign.words import is_number
 
 COLUMNS = ("source", "position", "reason", "detail", "content")
 LISTED = 200  # dropped rows listed a stage; the counts cover all

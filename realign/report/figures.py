@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from realign.report.numbers import is_number, number, threshold
 from realign.report.verdicts import Limit
+from realign.words import interval, is_number, number, threshold
 
 WIDTH, HEIGHT = 290, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 34
@@ -77,8 +77,8 @@ def strip(ident: str, title: str, seen: tuple, must: Limit, should: Limit) -> Ma
         body.append(Markup('<line class="whisker" x1="{}" x2="{}" y1="12" y2="12"/>').format(
             at(low), at(high)))
     body.append(Markup('<circle class="dot" cx="{}" cy="12" r="5"/>').format(at(value)))
-    ends = f", interval {number(low)} to {number(high)}" if low is not None and high is not None else ""
-    told = f"{number(value)}{ends}; limits {', '.join(threshold(e) for e in limits)}"
+    ends = interval({"low": low, "high": high})
+    told = f"{number(value)}{', interval ' * bool(ends)}{ends}; limits {', '.join(threshold(e) for e in limits)}"
     return svg(ident, title, told, 'class="strip" width="100%" height="24"', body)
 
 
@@ -99,7 +99,7 @@ def dumbbell(ident: str, title: str, before: dict, after: dict) -> Markup:
             continue
         told.append(f"{name} {number(value)}")
         if is_number(low) and is_number(high):
-            told[-1] += f" ({number(low)} to {number(high)})"
+            told[-1] += f" ({ends})" if (ends := interval(metric)) else ""
             body.append(Markup('<line class="whisker {}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
                 css, at(low), at(high), y=y))
         body.append(Markup('<circle class="{}" cx="{}" cy="{}" r="5"/>').format(css, at(value), y))
@@ -116,7 +116,7 @@ def thinned(points: Sequence[tuple]) -> list[tuple]:
         known = [p for p in part if p[1] is not None] or part[:1]
         ends = {min(known, key=lambda p: p[1] or 0), max(known, key=lambda p: p[1] or 0)}
         kept += sorted(ends, key=lambda p: p[0])
-    return kept[:-1] + [points[-1]]
+    return [*kept[:-1], points[-1]]
 
 
 def line_chart(ident: str, title: str, x_name: str, series: Sequence[Series], limits: Limit) -> Markup:

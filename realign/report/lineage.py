@@ -1,11 +1,14 @@
 """Where the result came from: the stages behind it and the hashes of what they made, from dvc.lock."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from realign import paths
-from realign.report.sources import ACCEPTED, Run, read_yaml
+from realign.report.sources import ACCEPTED, Run
+from realign.versions.lock import Step, overlap, steps, upstream
+from realign.workflow import BASELINE
+
+CODE = ("realign/", "stages/")  # git holds its versions
 
 
 @dataclass(frozen=True)
@@ -22,62 +25,35 @@ def lineage(run: Run) -> list[Made]:
     """Outputs of every stage that this run rests on, makers before users; then the sources they read.
 
     A locked stage belongs to the run if it made something of a stage that was reached, or made what
-    such a one read. Code files are left out: git holds their versions.
+    such a one read. Code files are left out. A stage of the workflow's own is named without the workflow.
     """
-    locked = _locked(run.root, run.workflow)
-    maker = {out["path"]: name for name, stage in locked.items() for out in stage.get("outs", [])}
-    order: dict[str, None] = {}
-    for name in sorted(locked):
-        if any(_is_result(run, out["path"]) for out in locked[name].get("outs", [])):
-            _visit(name, locked, maker, order)
-    made = [_made(name, out) for name in order for out in locked[name].get("outs", [])]
-    known = {m.path for m in made}
-    sources = {dep["path"]: _made("", dep) for name in order for dep in locked[name].get("deps", [])
-               if dep["path"] not in known and not dep["path"].startswith(("realign/", "stages/"))
-               and not any(dep["path"].startswith(f"{path}/") for path in known)}
+    locked = steps(run.root)
+    order: dict[str, Step] = {}
+    for step in locked:
+        if any(_is_result(run, path) for path in step.outputs):
+            order |= {s.name: s for s in upstream(locked, step) if s.name not in order}
+    made = [Made(step.name.removeprefix(f"{run.workflow.name}:"), path, md5, step.sizes.get(path))
+            for step in order.values() for path, md5 in step.outputs.items()]
+    sources = {path: Made("", path, md5, step.sizes.get(path))
+               for step in order.values() for path, md5 in step.inputs.items()
+               if not path.startswith(CODE) and not any(overlap(path, m.path) for m in made)}
     return made + [sources[path] for path in sorted(sources)]
 
 
-def _locked(root: Path, workflow: str) -> dict[str, Mapping]:
-    """Stages of every lock file that can lie behind a workflow; the demo's named `demo: …`."""
-    files = {"demo: ": root / "stages/demo/dvc.lock", "": root / "dvc.lock"}
-    shared = {f"{prefix}{name}": stage for prefix, file in files.items()
-              for name, stage in read_yaml(file).get("stages", {}).items()}
-    return shared | read_yaml(root / "stages" / workflow / "dvc.lock").get("stages", {})
-
-
-def _visit(name: str, locked: Mapping, maker: Mapping, order: dict) -> None:
-    """Depth first: the stages that made what this one read come before it."""
-    if name in order:
-        return
-    for dep in sorted(d["path"] for d in locked[name].get("deps", [])):
-        above = next((maker[p] for p in _parents(dep) if p in maker), None)
-        if above is not None and above != name:
-            _visit(above, locked, maker, order)
-    order[name] = None
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:i]) for i in range(len(parts), 0, -1)]
-
-
 def _is_result(run: Run, path: str) -> bool:
-    """Whether `path` is something that a stage of this run, its gate, or the release made."""
-    if path == paths.metrics(run.workflow, "release").as_posix():
+    """Whether `path` is something that a stage of this run, its gate, the baseline or the verdict made."""
+    name, around = run.workflow.name, {path, *(p.as_posix() for p in PurePosixPath(path).parents)}
+    if path == paths.decision(name).as_posix():
         return bool(run.release)
+    if path == paths.metrics(paths.COMMON, BASELINE).as_posix():
+        return bool(run.baseline)
     for stage in run.stages:
-        homes = [paths.dataset(run.workflow, stage.name, "any").parent.as_posix(),
-                 paths.checkpoint(run.workflow, stage.name).as_posix(),
-                 paths.metrics(run.workflow, stage.name).as_posix()]
-        if stage.metrics and not set(homes).isdisjoint(_parents(path)):
+        homes = {paths.dataset(name, stage.name, "any").parent.as_posix(),
+                 paths.checkpoint(name, stage.name).as_posix(), paths.metrics(name, stage.name).as_posix()}
+        if stage.metrics and homes & around:
             return True
-        verdict = paths.accepted(run.workflow, stage.name).with_suffix(".json")
+        verdict = paths.accepted(name, stage.name).with_suffix(".json")
         # A rejecting gate fails, so its lock entry, if any, is that of an earlier run.
         if stage.tier in ACCEPTED and path == verdict.as_posix():
             return True
     return False
-
-
-def _made(stage: str, entry: Mapping) -> Made:
-    return Made(stage, entry["path"], str(entry.get("md5") or entry.get("etag") or ""), entry.get("size"))

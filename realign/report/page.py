@@ -13,37 +13,38 @@ from realign.report.samples import Sample, samples
 from realign.report.sources import Run, Stage, load
 from realign.report.summary import as_list, seen, summary, tiles
 from realign.report.verdicts import decisions, mismatches, state
+from realign.words import AGAINST, is_number, listed, number, threshold
+from realign.workflow import EVALUATE
 
 TEMPLATE = "report.html.j2"
 FALLEN = 5  # examples shown a comparison
-SHARED = ("demo", "model", "seed", "training")  # sections of params.yaml that belong to every workflow
 
 
-def render(root: Path, workflow: str) -> str:
-    """The report of `workflow` in the project at `root`, as HTML.
+def render(root: Path, workflow: str = "") -> str:
+    """The report of `workflow`, by default of the only one there is, in the project at `root`, as HTML.
 
     Says in a sentence what is missing; raises UserError on an unknown workflow or an unreadable file.
     """
     run = load(root, workflow)
     here = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
                        lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    here.filters |= {"number": numbers.number, "tag": numbers.tag, "figure": numbers.figure,
+    here.filters |= {"number": number, "tag": numbers.tag, "figure": numbers.figure,
                      "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
-                     "label": words.label, "meaning": words.meaning, "short": numbers.threshold}
-    here.tests["known"] = numbers.is_number
+                     "label": words.label, "meaning": words.meaning, "short": threshold}
+    here.tests["known"] = is_number
     return here.get_template(TEMPLATE).render(context(run))
 
 
 def context(run: Run) -> dict:
     """Everything the template shows."""
     return {
-        "workflow": run.workflow, "title": words.TITLES.get(run.workflow, run.workflow), "run": run,
-        "titles": words.WORKFLOWS[run.workflow], "tiers": words.TIERS,
+        "workflow": run.workflow, "run": run, "words": run.workflow.stages, "tiers": words.TIERS,
         "state": state(run), "summary": summary(run), "tiles": tiles(run),
         "gates": [gate(s) for s in run.stages], "charts": {s.name: charts(s) for s in run.stages},
         "capabilities": capabilities(run), "samples": samples(run), "flows": flows(run),
         "lineage": lineage(run), "params": list(parameters(run)), "thresholds": thresholds(run),
         "comparisons": comparisons(run), "change_of": change_of,
+        "blocking": listed([AGAINST.get(name, str(name)) for name in run.release.get("blocking", [])]),
         "glossary": sorted({(words.label(_family(m)), words.meaning(m)) for s in run.stages for m in s.metrics
                             if words.meaning(m)}),
     }
@@ -68,25 +69,30 @@ def thresholds(run: Run) -> dict[str, dict[str, str]]:
 
 
 def capabilities(run: Run) -> list[dict]:
-    """Per capability: baseline and final score, retention, the picture."""
-    def scores(stage: str, prefix: str) -> Mapping:
-        found = run.stage(stage).metrics.items()
-        return {k.removeprefix(prefix): m for k, m in found if k.startswith(prefix)}
+    """Per capability: the base model's score, the one at the start, the final one, retention, the picture.
 
-    before, after = scores("sft", "capability."), scores("evaluate", "capability.")
-    kept = scores("evaluate", "retention.")
-    return [{"name": name, "before": before.get(name, {}), "after": after.get(name, {}),
+    At the start is what the stage measured whose model the later ones started from, where it measured capabilities.
+    """
+    final = run.figures(EVALUATE)
+    before, start, after, kept = (_named(metrics, prefix) for metrics, prefix in (
+        (run.baseline, "capability."), (run.figures(run.workflow.start), "capability."), (final, "capability."),
+        (final, "retention.")))
+    return [{"name": name, "before": before.get(name, {}), "start": start.get(name, {}), "after": after.get(name, {}),
              "retention": kept.get(name, {}),
              "svg": figures.dumbbell(f"capability-{i}", f"{name}, before and after", before.get(name, {}),
                                      after.get(name, {}))}
-            for i, name in enumerate(sorted(before.keys() | after.keys()))]
+            for i, name in enumerate(sorted(before.keys() | start.keys() | after.keys()))]
+
+
+def _named(metrics: Mapping, prefix: str) -> dict:
+    """The figures whose name begins so, by the rest of it."""
+    return {name.removeprefix(prefix): metric for name, metric in metrics.items() if name.startswith(prefix)}
 
 
 def parameters(run: Run) -> Iterator[tuple[str, str]]:
     """`params.yaml` as (dotted name, value), without the sections of other workflows."""
     for section in sorted(run.params):
-        if section == run.workflow or section in SHARED:
-            yield from _flat(run.params[section], section)
+        yield from _flat(run.params[section], section)
 
 
 def _flat(value, name: str) -> Iterator[tuple[str, str]]:
@@ -98,11 +104,12 @@ def _flat(value, name: str) -> Iterator[tuple[str, str]]:
 
 
 def comparisons(run: Run) -> list[dict]:
-    """What the release compared the model with: every capability, and the examples that fell furthest."""
-    named = {"baseline": "the baseline", "released": "the model released before"}
-    return [{"name": named.get(against, against), "capabilities": found["capabilities"],
-             "examples": [_fallen(e) for e in found.get("examples", [])[:FALLEN]]}
-            for against, found in sorted(run.release.get("comparisons", {}).items())]
+    """What the verdict compared the model with: every capability, and the examples that fell furthest."""
+    found = run.release.get("comparisons", {})
+    known = [name for name in AGAINST if name in found]
+    return [{"name": AGAINST.get(name, name), "capabilities": found[name]["capabilities"],
+             "examples": [_fallen(e) for e in found[name].get("examples", [])[:FALLEN]]}
+            for name in known + sorted(found.keys() - set(known))]
 
 
 def _fallen(example: Mapping) -> Sample:

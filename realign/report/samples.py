@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from realign import paths
 from realign.report.sources import Run, rows
+from realign.workflow import BASELINE, EVALUATE
 
 COLUMNS = ("example_id", "capability", "slice", "prompt", "output", "score", "reference")
 SHOWN = 5  # examples a group
-BEFORE, AFTER = "sft", "evaluate"  # the stages whose records are the two sides
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ class Samples:
 
 
 def samples(run: Run) -> Samples:
-    """The examples to show, paired by example id; only the baseline's where nothing else exists yet."""
-    before = _records(run, BEFORE)
-    after = _records(run, AFTER)
+    """Base model and final model on the same examples, paired by example id; only the first where the second has not
+    been evaluated yet."""
+    before = _records(run.root / paths.dataset(paths.COMMON, BASELINE, "records")) if run.baseline else {}
+    after = _records(run.dataset(EVALUATE, "records")) if run.figures(EVALUATE) else {}
     if not after:
         pairs = [Sample(row, None) for row in before.values()]
         fates = (("Scored 0.5 or more", lambda s: s.before["score"] >= 0.5),
@@ -57,11 +60,8 @@ def samples(run: Run) -> Samples:
     return Samples(_groups(pairs, fates), len(pairs), len(before.keys() ^ after.keys()))
 
 
-def _records(run: Run, stage: str) -> dict[tuple[str, str], dict]:
-    if not run.stage(stage).metrics:
-        return {}
-    found = rows(run.dataset(stage, "records"), COLUMNS)
-    return {(row["capability"], row["example_id"]): row for row in found}
+def _records(path: Path) -> dict[tuple[str, str], dict]:
+    return {(row["capability"], row["example_id"]): row for row in rows(path, COLUMNS)}
 
 
 def _groups(pairs: Sequence[Sample], fates: tuple) -> tuple[Group, ...]:

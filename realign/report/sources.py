@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from realign import paths
 from realign.errors import UserError
+from realign.files import read_json, read_yaml
 from realign.metrics import flatten
-from realign.report.words import WORKFLOWS
+from realign.workflow import BASELINE, Workflow, find, workflows
 
 ACCEPTED = ("HIGH", "MEDIUM")
 
@@ -39,35 +40,40 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything small that a report shows; the Parquet datasets are read where they are used."""
+    """Everything small that a report shows; the Parquet datasets are read where they are used.
+
+    `baseline` holds the figures of the base model, `release` the last decision, `params` what belongs to this workflow.
+    """
 
     root: Path
-    workflow: str
+    workflow: Workflow
     stages: tuple[Stage, ...]
+    baseline: dict[str, dict]
     release: dict
     params: dict
 
-    def stage(self, name: str) -> Stage:
-        """The stage of that name."""
-        return next(s for s in self.stages if s.name == name)
+    def figures(self, stage: str) -> dict[str, dict]:
+        """The figures of the stage of that name; none where it has not run, or the workflow has no such stage."""
+        return next((s.metrics for s in self.stages if s.name == stage), {})
 
     def dataset(self, stage: str, name: str) -> Path:
         """Where a dataset of a stage lies."""
-        return self.root / paths.dataset(self.workflow, stage, name)
+        return self.root / paths.dataset(self.workflow.name, stage, name)
 
 
-def load(root: Path, workflow: str) -> Run:
-    """Reads the run of `workflow` under `root`; raises UserError on an unknown workflow or a broken file."""
-    if workflow not in WORKFLOWS:
-        near = get_close_matches(workflow, WORKFLOWS, 1)
-        raise UserError(f"unknown workflow {workflow!r}", expected="one of " + ", ".join(WORKFLOWS),
-                        fix=f"did you mean {near[0]}?" if near else "")
+def load(root: Path, workflow: str = "") -> Run:
+    """Reads the run of `workflow` under `root`, by default of the only workflow there is.
+
+    Raises UserError on an unknown workflow or a broken file.
+    """
+    found = find(root, workflow)
     stages, reached = [], True
-    for name in WORKFLOWS[workflow]:
-        stages.append(_stage(root, workflow, name, reached))
+    for name in found.stages:
+        stages.append(_stage(root, found.name, name, reached))
         reached = reached and bool(stages[-1].metrics) and stages[-1].tier in ACCEPTED
-    release = read_json(root / paths.metrics(workflow, "release"), {}) if reached else {}
-    return Run(root, workflow, tuple(stages), release, read_yaml(root / paths.PARAMS))
+    release = _json(root / paths.decision(found.name), dict) if reached else {}
+    baseline, _ = _figures(root / paths.metrics(paths.COMMON, BASELINE))
+    return Run(root, found, tuple(stages), baseline, release, _params(root, found.name))
 
 
 def _stage(root: Path, workflow: str, name: str, reached: bool) -> Stage:
@@ -75,41 +81,30 @@ def _stage(root: Path, workflow: str, name: str, reached: bool) -> Stage:
     files = [root / p for p in (paths.metrics(workflow, name), paths.plots(workflow, name), verdict)]
     if not reached or not files[0].exists():
         return Stage(name, {}, {}, [], {}, reached, any(f.exists() for f in files))
-    flat = flatten(read_json(files[0], {}))
-    figures = {k: {"value": None} if m is None else m for k, m in flat.items()
-               if m is None or isinstance(m, dict)}
+    metrics, notes = _figures(files[0])
+    return Stage(name, metrics, notes, _json(files[1], list), _json(files[2], dict), reached, False)
+
+
+def _figures(path: Path) -> tuple[dict[str, dict], dict[str, str]]:
+    """The figures of a metrics file by flat name, and what it holds beside them as text; nothing where it is not."""
+    flat = flatten(_json(path, dict))
+    figures = {k: {"value": None} if m is None else m for k, m in flat.items() if m is None or isinstance(m, dict)}
     metrics = {k: {part: m.get(part) for part in ("value", "n", "low", "high")} for k, m in figures.items()}
     notes = {k: m if isinstance(m, str) else json.dumps(m, ensure_ascii=False)
              for k, m in flat.items() if k not in figures}
-    return Stage(name, metrics, notes, read_json(files[1], []), read_json(files[2], {}), reached, False)
+    return metrics, notes
 
 
-def read_json(path: Path, empty: dict | list) -> dict | list:
-    """The parsed file, `empty` where there is none; UserError where it is no JSON of that kind."""
-    if not path.exists():
-        return empty
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"not valid JSON ({error})", where=str(path),
-                        fix="remove the file and run `dvc repro` to make it again") from error
-    if not isinstance(found, type(empty)):
-        raise UserError(f"holds a {type(found).__name__}", where=str(path),
-                        expected=f"a JSON {'object' if isinstance(empty, dict) else 'list'}")
-    return found
+def _params(root: Path, workflow: str) -> dict:
+    """`params.yaml` without the sections of other workflows; empty where there is none."""
+    path = root / paths.PARAMS
+    others = workflows(root).keys() - {workflow}
+    return {k: v for k, v in read_yaml(path).items() if k not in others} if path.exists() else {}
 
 
-def read_yaml(path: Path) -> dict:
-    """The parsed YAML file, read as DVC reads it; empty where there is none, UserError where it is broken."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    if not path.exists():
-        return {}
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) or {}
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"not valid YAML ({error})", where=str(path)) from error
+def _json(path: Path, kind: type) -> Any:
+    """The parsed file; an empty one of that kind where there is none."""
+    return read_json(path, kind, "remove the file and run `dvc repro` to make it again") if path.exists() else kind()
 
 
 def rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict]:

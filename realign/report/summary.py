@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from realign.report.numbers import beside, number
 from realign.report.sources import Run, Stage
 from realign.report.verdicts import Decision, decisions, state
 from realign.report.words import TELLING, label, meaning
+from realign.words import beside, interval, listed
 
 HEADS = {  # state -> (word on the banner, colour class)
     "released": ("Released", "good"),
@@ -16,6 +16,8 @@ HEADS = {  # state -> (word on the banner, colour class)
     "unfinished": ("Unfinished", "idle"),
     "empty": ("Nothing has run yet", "idle"),
 }
+
+LOSSES = ("Released, with losses", "warn")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Summary:
 def summary(run: Run) -> Summary:
     """The verdict on the whole run, in plain words."""
     kind = state(run)
-    word, colour = HEADS[kind]
+    told = as_list(run.release.get("warnings"))  # what was lost without blocking, against the base model first
+    word, colour = LOSSES if kind == "released" and told else HEADS[kind]
     warned = [s for s in run.stages if s.tier == "MEDIUM"]
     stopped = [s for s in run.stages if s.tier == "REJECT"]
     reasons = [why(s, d) for s in stopped + warned for d in decisions(s) if d.failed]
@@ -40,6 +43,7 @@ def summary(run: Run) -> Summary:
     if kind == "blocked":
         reasons = as_list(run.release.get("reasons")) + reasons
         remedies = as_list(run.release.get("remedy")) + remedies
+    reasons = told + reasons
     lead = _lead(run, kind, warned, stopped)
     return Summary(word, colour, lead, tuple(reasons), tuple(dict.fromkeys(remedies)))
 
@@ -48,12 +52,13 @@ def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]
     count = len(run.stages)
     with_warnings = f", {len(warned)} of them with a warning," if warned else ""
     if kind == "released":
-        return f"The realigned model passed all {count} gates{with_warnings} and is released."
+        lost = ", with losses that do not block it" if run.release.get("warnings") else ""
+        return f"The realigned model passed all {count} gates{with_warnings} and is released{lost}."
     if kind == "blocked":
         return (f"The model passed all {count} gates{with_warnings} but its release is blocked. "
                 "The model released before, if there is one, stays in place.")
     if kind == "accepted":
-        return f"The model passed all {count} gates{with_warnings} but the release step has not run."
+        return f"The model passed all {count} gates{with_warnings} but the verdict on its release has not been made."
     if kind == "rejected":
         behind = [s.name for s in run.stages if not s.reached]
         rest = f" {listed(behind)} did not run." if behind else ""
@@ -66,11 +71,6 @@ def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]
     return f"The run has come as far as {waiting.name}: {what}. Run `dvc repro` to go on."
 
 
-def listed(names: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))
-
-
 def as_list(value) -> list[str]:
     """A list of texts, or one text whose parts a semicolon divides, as a list; nothing as an empty one."""
     parts = value if isinstance(value, list) else str(value or "").split("; ")
@@ -81,9 +81,8 @@ def why(stage: Stage, decision: Decision) -> str:
     """One failed demand in a sentence."""
     if decision.observed is None:
         return f"{stage.name}: {label(decision.metric)} fails: {decision.wording}."
-    told = seen(decision)
-    if decision.low is not None and decision.high is not None and decision.low < decision.high:
-        told += f" (95% interval {number(decision.low)} to {number(decision.high)})"
+    told, ends = seen(decision), interval({"low": decision.low, "high": decision.high})
+    told += f" (95% interval {ends})" if ends else ""
     return f"{stage.name}: {label(decision.metric)} is {told}; {decision.wording}."
 
 
@@ -98,11 +97,15 @@ def seen(decision: Decision) -> str:
 
 
 def tiles(run: Run, count: int = 4) -> list[tuple[str, str, dict, str]]:
-    """The most telling figures there are: (stage, label, metric, meaning)."""
-    found = [(stage, label(name), run.stage(stage).metrics[name], meaning(name))
-             for stage, name in TELLING
-             if any(s.name == stage for s in run.stages) and name in run.stage(stage).metrics]
-    seen: dict[str, tuple] = {}
-    for tile in found:
-        seen.setdefault(tile[1], tile)
-    return list(seen.values())[:count]
+    """The most telling figures there are: (stage, label, metric, meaning), each from the last stage that has it.
+
+    After those that TELLING names come the ones on which the gates decided, the last gate's first.
+    """
+    ran = run.stages[::-1]
+    judged = [d.metric.removesuffix(".low").removesuffix(".high") for s in ran for d in decisions(s)]
+    found: dict[str, tuple] = {}
+    for name in (*TELLING, *judged):
+        stage = next((s for s in ran if name in s.metrics), None)
+        if stage:
+            found.setdefault(label(name), (stage.name, label(name), stage.metrics[name], meaning(name)))
+    return list(found.values())[:count]

@@ -1,14 +1,11 @@
 """Verdicts made readable: what each gate demanded, what it saw, and what became of the whole run."""
 
-import re
 from dataclasses import dataclass
 
 from realign.report.numbers import is_number
 from realign.report.sources import Run, Stage
 
-NUMBER = r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?"
-BOUNDS = re.compile(rf"(?:(?P<low>[≥>=]) (?P<floor>{NUMBER}))?(?: and )?"
-                    rf"(?:(?P<high>[≤<]) (?P<ceiling>{NUMBER}))?")
+SIGNS = "≥>≤<="
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,14 @@ class Decision:
 
 
 def limit(check: dict) -> Limit | None:
-    """The range in a check's `threshold` ("≥ 0.1", "> 0 and ≤ 2", "= 0"); None where it is no range."""
-    text = str(check.get("threshold") or "")
-    found = BOUNDS.fullmatch(text)
-    if not text or not found:
+    """The range that a check demands of its figure; None where it demands something else."""
+    floor, ceiling = check.get("min"), check.get("max")
+    if floor is None and ceiling is None:
         return None
-    floor, ceiling = (None if found[k] is None else float(found[k]) for k in ("floor", "ceiling"))
-    return Limit(floor, floor if found["low"] == "=" else ceiling,
-                 re.sub(r"([≥>≤<=]) ", "\\1\N{NO-BREAK SPACE}", text))
+    words = str(check["threshold"])
+    for sign in SIGNS:  # a sign and its number stay on one line
+        words = words.replace(f"{sign} ", f"{sign}\N{NO-BREAK SPACE}")
+    return Limit(floor, ceiling, words)
 
 
 def demand(must: Limit, should: Limit) -> str:
@@ -58,11 +55,11 @@ def demand(must: Limit, should: Limit) -> str:
 def decisions(stage: Stage) -> list[Decision]:
     """What decided a gate, worst first: every metric held to a range, and whatever else failed.
 
-    Passed checks of evidence (sample sizes, nulls, rows) decide nothing and are left out.
+    Passed checks of evidence (sample sizes, nulls, ranges of the possible, rows) decide nothing and are left out.
     """
     by_metric: dict[str, list[dict]] = {}
     for check in stage.verdict.get("checks", []):
-        quiet = check["passed"] and (limit(check) is None or check["metric"].endswith((".n", "]")))
+        quiet = check["passed"] and (check.get("evidence") or limit(check) is None or check["metric"].endswith("]"))
         if check["severity"] != "info" and not quiet:
             by_metric.setdefault(check["metric"], []).append(check)
     order = {"critical": 0, "warning": 1, "": 2}
@@ -74,8 +71,9 @@ def _decision(metric: str, checks: list[dict]) -> Decision:
     must, should = (_tightest([c for c in checks if c["severity"] == s]) for s in ("critical", "warning"))
     failed = [c for c in checks if not c["passed"]]
     worst = min((c["severity"] for c in failed), default="")  # "critical" sorts before "warning"
-    told = dict.fromkeys(str(c["threshold"]) for c in failed)
-    wording = demand(must, should) or "must be " + ", ".join(told)
+    # Where the figure itself is in doubt, that is what to read, not a bound that it may well meet.
+    doubts = dict.fromkeys(str(c["threshold"]) for c in failed if c.get("evidence") or limit(c) is None)
+    wording = "must be " + ", ".join(doubts) if doubts else demand(must, should)
     seen = (checks[0].get(k) for k in ("observed", "low", "high", "n"))
     return Decision(metric, *(v if is_number(v) else None for v in seen), must, should, worst, wording)
 

@@ -1,22 +1,4 @@
-"""Plain words for a reader who was not there: what each stage does and what each figure means."""
-
-# Stage name -> (title, what it does), in the order in which the stages run.
-WORKFLOWS: dict[str, dict[str, tuple[str, str]]] = {
-    "srf": {
-        "sft": ("Supervised fine-tuning",
-                "Teaches the base model to answer in the wanted form; its scores are the baseline “before”."),
-        "preference_data": ("Preference data",
-                            "Samples several answers a prompt, scores them, and keeps better–worse pairs."),
-        "reward_model": ("Reward model", "Trains a model to tell the better answer of a pair."),
-        "reward_validation": ("Reward validation",
-                              "Tests the reward model on held-out, unfamiliar and adversarial pairs."),
-        "rl": ("Reinforcement learning",
-               "Trains the model on the reward, kept close to where it started."),
-        "iterate": ("Iteration", "Repeats with fresh pairs, keeps the best round, rolls back a worse one."),
-        "evaluate": ("Evaluation", "Compares the final model with the baseline on every capability."),
-    },
-}
-TITLES = {"srf": "Supervised reward fine-tuning"}
+"""Plain words for a reader who was not there: what each figure means."""
 
 # A metric's full name, or else the part of it before a dot -> (label, meaning).
 METRICS: dict[str, tuple[str, str]] = {
@@ -79,13 +61,9 @@ TIERS = {
     "REJECT": "Blocked: the pipeline stops here",
 }
 
-# Figures for the top of the page, the most telling first: (stage, metric).
-TELLING = (
-    ("evaluate", "retention_worst"), ("evaluate", "win_rate"), ("evaluate", "kl"), ("evaluate", "score_gain"),
-    ("iterate", "score_gain"), ("rl", "score_gain"), ("reward_validation", "validation_accuracy"),
-    ("reward_model", "validation_accuracy"), ("preference_data", "preference_gap"), ("preference_data", "pairs"),
-    ("sft", "heldout_loss_drop"),
-)
+# Figures for the top of the page, the most telling first; each from the last stage that has it.
+TELLING = ("retention_worst", "win_rate", "kl", "score_gain", "validation_accuracy", "preference_gap", "pairs",
+           "heldout_loss_drop")
 
 
 def label(metric: str) -> str:

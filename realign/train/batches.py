@@ -4,14 +4,13 @@ Every row is used once an epoch, the last short batch included. Rows of like len
 is padding; the order of batches is random.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from realign.models import lanes
-
-PAD_TO = 8  # batches are padded to a multiple of this many tokens
+from realign.models.batches import Batch, cut
 
 
 def plan(lengths: Sequence[int], batch_size: int, epochs: int, seed: int) -> list[np.ndarray]:
@@ -25,20 +24,6 @@ def plan(lengths: Sequence[int], batch_size: int, epochs: int, seed: int) -> lis
         batches = [ordered[i:i + batch_size] for i in range(0, len(ordered), batch_size)]
         steps += [batches[i] for i in rng.permutation(len(batches))]
     return steps
-
-
-def cut(rows: np.ndarray, micro: int) -> list[np.ndarray]:
-    """The rows of a step, in their order, as micro-batches of at most `micro`: one for every lane, or more."""
-    size = max(min(micro, lanes.share(len(rows))), 1)
-    return [rows[k:k + size] for k in range(0, len(rows), size)]
-
-
-def by_part(work: Callable[[np.ndarray], Any], rows: np.ndarray, size: int, *shared: Any
-            ) -> Iterator[tuple[np.ndarray, Any]]:
-    """The rows in parts of at most `size`, each with `work` of it, evaluated, as many at once as there are lanes;
-    `shared` as in `lanes.each`."""
-    parts = cut(rows, size)
-    return zip(parts, lanes.each(work, parts, *shared), strict=True)
 
 
 def heaviest(steps: Sequence[np.ndarray], count: int, widths: Sequence[int],
@@ -57,13 +42,43 @@ def heaviest(steps: Sequence[np.ndarray], count: int, widths: Sequence[int],
     return [parts[k] for k in picks]
 
 
-def pad(rows: Sequence[Sequence[int]], value: int, left: bool = False, over: int = 0) -> np.ndarray:
-    """Rows as one int32 matrix, padded to a multiple of PAD_TO, and `over` more, on the right (or left)."""
-    width = -(-max(max(map(len, rows)) - over, 1) // PAD_TO) * PAD_TO + over
-    padded = np.full((len(rows), width), value, np.int32)
-    for i, row in enumerate(rows):
-        if left:
-            padded[i, width - len(row):] = row
-        else:
-            padded[i, :len(row)] = row
-    return padded
+@dataclass(frozen=True)
+class RowBatches:
+    """Rows in the order of `plan`, a step cut into micro-batches of at most `micro` rows, each made by `collate`.
+
+    `weights` are (padded tokens, targets) of every row.
+    """
+
+    rows: Sequence[Any]
+    collate: Callable[[Sequence[Any]], Batch]
+    weights: Sequence[tuple[int, int]]
+    steps: list[np.ndarray]
+    micro: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], collate: Callable[[Sequence[Any]], Batch],
+           weigh: Callable[[Any], tuple[int, int]], batch_size: int, epochs: int, seed: int,
+           micro: int | None = None) -> "RowBatches":
+        """The batches of a run over `rows`, `weigh` telling the (tokens, targets) of each."""
+        weights = [weigh(row) for row in rows]
+        steps = plan([tokens for tokens, _ in weights], batch_size, epochs, seed)
+        return cls(rows, collate, weights, steps, micro or batch_size)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def figures(self) -> dict[str, float]:
+        """Figures of their own for the history: none."""
+        return {}
+
+    def micro_batches(self, step: int) -> list[Batch]:
+        """The batches of a step."""
+        return [self._batch(part) for part in cut(self.steps[step], self.micro)]
+
+    def heaviest(self, count: int) -> list[Batch]:
+        """For `memory.fit`: the heaviest micro-batches of at most `count` rows."""
+        widths, targets = zip(*self.weights, strict=True)
+        return [self._batch(part) for part in heaviest(self.steps, count, widths, targets)]
+
+    def _batch(self, picks: np.ndarray) -> Batch:
+        return self.collate([self.rows[i] for i in picks])

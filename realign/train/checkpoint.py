@@ -1,7 +1,7 @@
 """A training run on disk, whole: weights, optimiser, random state, position, history.
 
 A checkpoint is one directory that appears by rename, so a kill leaves the old one or the new one. It carries
-the fingerprint of what the run was made from; one that does not match is not resumed. A snapshot is bytes of
+the id of its run, a hash of what that was made from; one that does not match is not resumed. A snapshot is bytes of
 its own, so that it can be written while training changes the arrays that it was taken from.
 """
 
@@ -18,7 +18,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from realign.lake.atomic import atomic_directory
 
-CODE = ("train", "models", "evaluate")  # rooms whose edit makes a half-finished run another one
+CODE = ("train", "objectives", "models", "evaluate")  # rooms whose edit makes a half-finished run another one
 
 
 @dataclass
@@ -33,8 +33,8 @@ class Progress:
     extra: dict = field(default_factory=dict)
 
 
-def fingerprint(*parts) -> str:
-    """Hash of everything that a run depends on: parts (JSON values or bytes) and the code that trains."""
+def run_id(*parts) -> str:
+    """The identity of a run: a hash of what it depends on, parts (JSON values or bytes) and the code that trains."""
     digest = hashlib.sha256()
     for path in sorted(path for room in CODE for path in (Path(__file__).parents[1] / room).rglob("*.py")):
         digest.update(path.read_bytes())
@@ -52,11 +52,11 @@ class Snapshot:
     progress: str
 
 
-def snapshot(arrays: dict, progress: Progress, mark: str) -> Snapshot:
+def snapshot(arrays: dict, progress: Progress, run_id: str) -> Snapshot:
     """A tree of named groups of arrays, evaluated and copied to host memory, which needs room for both."""
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, dict(sorted(tree_flatten(arrays))), metadata={"format": "mlx"})
-    return Snapshot(buffer.getbuffer(), json.dumps({"fingerprint": mark, **asdict(progress)}))
+    return Snapshot(buffer.getbuffer(), json.dumps({"run_id": run_id, **asdict(progress)}))
 
 
 def write(folder: Path, taken: Snapshot) -> None:
@@ -78,15 +78,15 @@ class Writer:
     last one.
     """
 
-    def __init__(self, folder: Path, mark: str):
-        self.folder, self.mark = folder, mark
+    def __init__(self, folder: Path, run_id: str):
+        self.folder, self.run_id = folder, run_id
         self._pool = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future | None = None
 
     def save(self, arrays: dict, progress: Progress) -> None:
         """Take a snapshot and begin to write it, when the one before is on disk."""
         self._wait()
-        self._writing = self._pool.submit(write, self.folder, snapshot(arrays, progress, self.mark))
+        self._writing = self._pool.submit(write, self.folder, snapshot(arrays, progress, self.run_id))
 
     def check(self) -> None:
         """Raise the error of a writing that has failed since the last call."""
@@ -108,13 +108,13 @@ class Writer:
             self._pool.shutdown()
 
 
-def restore(folder: Path, mark: str) -> tuple[dict, Progress] | None:
+def restore(folder: Path, run_id: str) -> tuple[dict, Progress] | None:
     """The tree of arrays and the progress in `folder`; None where there is none, or it is another run's."""
     path = folder / "progress.json"
     if not path.exists():
         return None
     stored = json.loads(path.read_text(encoding="utf-8"))
-    if stored.pop("fingerprint") != mark:
+    if stored.pop("run_id") != run_id:
         shutil.rmtree(folder)
         return None
     arrays = tree_unflatten(list(mx.load(str(folder / "state.safetensors")).items()))

@@ -119,20 +119,20 @@ def current() -> Group:
     return Group(found.rank(), found.size())
 
 
-def agree(group: Group, mark: str) -> None:
-    """UserError where a process has another mark: other data, parameters or code."""
-    marks = group.gather(mark)
-    if len(set(marks)) > 1:
-        others = [rank for rank, found in enumerate(marks) if found != marks[0]]
+def agree(group: Group, run_id: str) -> None:
+    """UserError where a process has another run id: other data, parameters or code."""
+    ids = group.gather(run_id)
+    if len(set(ids)) > 1:
+        others = [rank for rank, found in enumerate(ids) if found != ids[0]]
         raise UserError("the processes would not train the same",
                         where=f"processes {others} against process 0",
                         expected="the same data, parameters and code on every machine",
                         fix="check out the same revision everywhere, and `dvc pull`")
 
 
-def restore(group: Group, scratch: Path, mark: str) -> tuple[dict, Progress] | None:
+def restore(group: Group, scratch: Path, run_id: str) -> tuple[dict, Progress] | None:
     """The first process's checkpoint, in all of them; other machines need none of their own."""
-    found = checkpoint.restore(scratch, mark) if group.rank == 0 else None
+    found = checkpoint.restore(scratch, run_id) if group.rank == 0 else None
     progress = group.first(found and asdict(found[1])) if group.size > 1 else None
     if group.size == 1 or progress is None:
         return found

@@ -18,14 +18,14 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten, tree_map
 
-from realign.models import lanes
+from realign.models import threads
+from realign.models.batches import Batch
 from realign.train import checkpoint, distributed
 from realign.train.checkpoint import Progress
 from realign.train.distributed import ALONE, Group
 from realign.train.schedule import learning_rate
-from realign.train.tripwires import Wire, not_finite
+from realign.train.stopping import StopCondition, not_finite
 
-Batch = dict[str, mx.array]
 # (model, batch) to the loss summed over its targets, their number, and named statistics, sums likewise.
 Loss = Callable[[nn.Module, Batch], tuple[mx.array, mx.array, dict[str, mx.array]]]
 
@@ -55,32 +55,32 @@ class Settings:
 
 
 class Stopped(Exception):
-    """Training touched a tripwire; the best weights so far, or those of the last checkpoint where nothing validates,
+    """A stop condition held; the best weights so far, or those of the last checkpoint where nothing validates,
     have been restored. `progress` is the run until then."""
 
-    def __init__(self, wire: str, progress: Progress):
-        super().__init__(wire)
+    def __init__(self, reason: str, progress: Progress):
+        super().__init__(reason)
         self.progress = progress
 
 
-def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *, scratch: Path, mark: str,
-          validate: Callable[[nn.Module], dict[str, float]] | None = None,
-          wire: Wire = not_finite, progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
+def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *, scratch: Path, run_id: str,
+          validate: Callable[[nn.Module], dict[str, float]] | None = None, stop_when: StopCondition = not_finite,
+          progress_bar: Callable[[int, int, dict], None] | None = None) -> Progress:
     """Train `model` in place and leave it at its best validation (the last step where nothing validates).
 
     `validate` returns figures of which `objective` is better when lower. Killed and called again with the same
-    `scratch` and `mark`, it goes on from the last checkpoint to the same weights, bit for bit. `wire` looks at every
-    step, after those of the history, and names what must stop the run; then Stopped is raised. Checkpoints are
+    `scratch` and `run_id`, it goes on from the last checkpoint to the same weights, bit for bit. `stop_when(history)`
+    names the reason to stop, or None; it is asked after every step, and then Stopped is raised. Checkpoints are
     written behind the training, and all of them before this returns; one that cannot be written stops it.
 
     In a group of processes (`distributed`) each trains on its share of every step's rows; the first alone validates
     and writes checkpoints, and all end with the same weights.
     """
     group, steps = distributed.current(), len(batches)
-    distributed.agree(group, mark)
+    distributed.agree(group, run_id)
     optimizer = adamw(model, settings)
     state, best = Progress(), None
-    if (found := distributed.restore(group, scratch, mark)) is not None:
+    if (found := distributed.restore(group, scratch, run_id)) is not None:
         arrays, state = found
         model.load_weights(tree_flatten(arrays["model"]), strict=False)
         optimizer.state = arrays["optimizer"]
@@ -92,19 +92,19 @@ def train(model: nn.Module, loss: Loss, batches: Batches, settings: Settings, *,
     batches = distributed.divide(group, batches, state, partial(gradients, model, value_and_grad), scratch)
     validate = validate and group.by_first(validate)
     started = time.perf_counter()
-    with checkpoint.Writer(scratch, mark) as writer:
+    with checkpoint.Writer(scratch, run_id) as writer:
         while state.step < steps and not _finished(state, settings, validate):
             optimizer.learning_rate = learning_rate(state.step, steps, settings.learning_rate, settings.warmup,
                                                     settings.final)
-            mx.random.seed(_seed(f"{mark} {group.rank}" if group.rank else mark, state.step))
+            mx.random.seed(_seed(f"{run_id} {group.rank}" if group.rank else run_id, state.step))
             figures = update(model, optimizer, value_and_grad, batches.micro_batches(state.step), settings,
                              group)
             figures = group.first(figures | batches.figures())
             writer.check()
             state.step += 1
-            if (touched := wire([*state.history, {"step": state.step, **figures}])) is not None:
+            if (reason := stop_when([*state.history, {"step": state.step, **figures}])) is not None:
                 _put_back(model, good if best is None else best)
-                raise Stopped(f"{touched} at step {state.step} of {steps}", state)
+                raise Stopped(f"{reason} at step {state.step} of {steps}", state)
             last = state.step == steps
             if state.step % settings.log_every == 0 or last:
                 state.history.append({"step": state.step, **figures})
@@ -131,9 +131,9 @@ def adamw(model: nn.Module, settings: Settings) -> optim.Optimizer:
     return optimizer
 
 
-def _seed(mark: str, step: int) -> int:
+def _seed(run_id: str, step: int) -> int:
     """Seed of a step's random numbers (dropout), so that a resumed run draws what an unbroken one does."""
-    return int(hashlib.sha256(f"{mark} {step}".encode()).hexdigest()[:15], 16)
+    return int(hashlib.sha256(f"{run_id} {step}".encode()).hexdigest()[:15], 16)
 
 
 def gradients(model, value_and_grad, micro_batches: list[Batch]
@@ -144,10 +144,10 @@ def gradients(model, value_and_grad, micro_batches: list[Batch]
 
     def differentiate(batch: Batch):
         found = value_and_grad(model, batch)
-        model.update(own)  # in their place MLX leaves copies, which the thread of this batch's lane is yet to compute
+        model.update(own)  # in their place MLX leaves copies, which another thread is yet to compute
         return found
 
-    for (total, count, stats), grad in lanes.each(differentiate, micro_batches, model):
+    for (total, count, stats), grad in threads.each(differentiate, micro_batches, model):
         grads = grad if grads is None else tree_map(mx.add, grads, grad)
         weight = weight + count
         for name, value in {"loss": total, **stats}.items():

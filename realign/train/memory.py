@@ -10,7 +10,7 @@ knows what is held as the other point, so it may stay there when two would fit, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import mlx.core as mx
@@ -18,9 +18,10 @@ import mlx.nn as nn
 from mlx.utils import tree_reduce
 
 from realign.errors import UserError
-from realign.models import lanes
+from realign.models import threads
+from realign.models.batches import Batch
 from realign.train import loop
-from realign.train.loop import Batch, Loss, Settings
+from realign.train.loop import Loss, Settings
 
 RESERVE = 0.1  # share of what is free that is left to the allocator and to other programs
 REPEATS = 3  # the peak on a CPU differs by some percent, with how far ahead work was scheduled
@@ -40,17 +41,17 @@ class Fit:
     measured: dict[int, int]
 
     def __str__(self) -> str:
-        line = (f"memory: {self.micro * lanes.count()} rows at once, "
+        line = (f"memory: {self.micro * threads.count()} rows at once, "
                 f"{self.predicted / 2**30:.2f} of {self.limit / 2**30:.2f} GiB")
         return line + (", layers computed twice" if self.recomputed else "")
 
 
 def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], batch_size: int, *,
         limit: int | None = None, validates: bool = True) -> Fit:
-    """The largest micro-batch, up to a lane's share of `batch_size` rows, whose peak stays within `limit` (default:
-    `room`) where every lane computes one.
+    """The largest micro-batch, up to a thread's share of `batch_size` rows, whose peak stays within `limit` (default:
+    `room`) where every thread computes one.
 
-    `heaviest(rows)` gives the heaviest micro-batches of so many rows (`SftBatches.heaviest`). Layers are
+    `heaviest(rows)` gives the heaviest micro-batches of so many rows (`RowBatches.heaviest`). Layers are
     recomputed where the model is large or one row does not fit otherwise; `model` is then left so, and in all
     else as it was. The weights of the last checkpoint are counted, and with `validates` the best ones; so are the
     other micro-batches of a step, which wait meanwhile. UserError where no row fits.
@@ -60,10 +61,10 @@ def fit(model: nn.Module, loss: Loss, heaviest: Callable[[int], list[Batch]], ba
 
     def measure(rows: int) -> int:
         heavy = heaviest(rows)
-        waiting = max(-(-batch_size // rows) - lanes.count() * len(heavy), 0) * max(map(_bytes, heavy))
+        waiting = max(-(-batch_size // rows) - threads.count() * len(heavy), 0) * max(map(_bytes, heavy))
         return kept + waiting + _peak(model, loss, heavy, rows < most)
 
-    most = lanes.share(batch_size)
+    most = threads.share(batch_size)
     held = kept + mx.get_active_memory() + 2 * _trained(model)  # with the optimiser's two moments
     for recomputed in (False, True):
         if recomputed:
@@ -112,9 +113,9 @@ def _peak(model, loss: Loss, heavy: list[Batch], accumulated: bool) -> int:
     value_and_grad = nn.value_and_grad(model, loss)
     settings = Settings(0.0)
     highest = 0
-    updates = [[batch] * lanes.count() for batch in heavy * REPEATS]
+    updates = [[batch] * threads.count() for batch in heavy * REPEATS]
     if accumulated:
-        updates = [sum(updates, [])]
+        updates = [[batch for micro_batches in updates for batch in micro_batches]]
     for micro_batches in updates:
         optimizer = loop.adamw(model, settings)
         mx.eval(model.parameters(), optimizer.state)
@@ -155,7 +156,7 @@ def recompute_layers(model: nn.Module) -> None:
                 object.__setattr__(layer, "__class__", _recomputing(type(layer)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _recomputing(plain: type) -> type:
     def call(self, *args, **rest):
         if not self.training:

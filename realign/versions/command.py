@@ -10,9 +10,11 @@ from realign.errors import UserError
 
 def compare(
     a: Annotated[str, typer.Argument(help="Before: a revision, tag or experiment, `workspace` or `released`; "
-                                          "`<name>:<stage>` for another stage's records, as in `HEAD:sft`.")],
+                                          "`<name>:<stage>` for another stage's records, `<name>:baseline` for "
+                                          "the base model's.")],
     b: Annotated[str, typer.Argument(help="After, named the same way.")] = "workspace",
-    workflow: Annotated[str, typer.Option(help="The workflow whose evaluation is compared.")] = "srf",
+    workflow: Annotated[str, typer.Option(help="The workflow whose evaluation is compared; without it, the only "
+                                               "one there is.")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
     examples: Annotated[int, typer.Option(min=0, help="Worst examples shown of each capability.")] = 5,
@@ -41,17 +43,15 @@ def compare(
 def trace(
     row: Annotated[str, typer.Argument(help="A row id; without one, the released model is traced.")] = "",
     at: Annotated[str, typer.Option(help="The work tree, or a revision, tag or experiment.")] = "workspace",
-    workflow: Annotated[str, typer.Option(help="The workflow whose released model is meant.")] = "srf",
+    workflow: Annotated[str, typer.Option(help="The workflow whose released model is meant; without it, the only "
+                                               "one there is.")] = "",
     json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
     """Trace the released model to its stages, gates and rows, or a row to the models it reached."""
     from dataclasses import asdict
 
     from realign.versions import trace as traced
-    if row:
-        found = traced.trace_row(row, at, Path("."), workflow)
-    else:
-        found = traced.trace_model(at, Path("."), workflow)
+    found = traced.trace_row(row, at, Path("."), workflow) if row else traced.trace_model(at, Path("."), workflow)
     if json:
         import json as codec
         print(codec.dumps(asdict(found), sort_keys=True, indent=1, ensure_ascii=False))

@@ -12,9 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from realign import paths
 from realign.errors import UserError
+from realign.files import read_json
 from realign.metrics import flatten
 from realign.versions.git import resolve
+from realign.workflow import BASELINE, EVALUATE, find
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,22 +39,25 @@ class Version:
     metrics: dict[str, dict]
 
 
-def load(name: str, root: Path = Path("."), workflow: str = "srf") -> Version:
+def load(name: str, root: Path = Path("."), workflow: str = "") -> Version:
     """The version called `name`: `workspace`, `released`, or a revision, tag or experiment.
 
-    `<name>:<stage>` takes that stage's records instead of the evaluation's: `HEAD:sft` is the model before
-    reinforcement learning. UserError where the name is unknown, or its records are absent or in no cache.
+    `<name>:<stage>` takes that stage's records instead of the evaluation's; `<name>:baseline` those of the base model.
+    Without a workflow it is the only one there is. UserError where a name is unknown, or records are absent or in no
+    cache.
     """
+    workflow = find(root, workflow).name
     match = _WITH_STAGE.fullmatch(name)
-    base, stage = (match["revision"], match["stage"]) if match else (name, "evaluate")
+    base, stage = (match["revision"], match["stage"]) if match else (name, EVALUATE)
     if base == RELEASED:
         return _released(root, workflow)
-    records = f"data/{workflow}/{stage}/records.parquet"
+    records = paths.dataset(paths.COMMON if stage == BASELINE else workflow, stage, "records")
+    home = paths.metrics(workflow, stage).parent
     if base == WORKSPACE:
-        return Version(name, "", read_records(root / records), _metrics_on_disk(root / "metrics" / workflow))
+        return Version(name, "", read_records(root / records), _metrics_on_disk(root / home))
     commit = resolve(root, base)
     files = at_revision(root, commit)
-    return Version(name, commit, _records_at(files, records, base), _metrics_at(files, workflow))
+    return Version(name, commit, _records_at(files, records.as_posix(), base), _metrics_at(files, home.as_posix()))
 
 
 def read_records(path: Path) -> "pa.Table":
@@ -139,7 +145,7 @@ def _uncached(path: str, revision: str) -> UserError:
 
 
 def _released(root: Path, workflow: str) -> Version:
-    folder = root / "released" / workflow
+    folder = root / paths.released(workflow)
     pointer = read_pointer(folder)
     if pointer is None:
         raise UserError("nothing has been released yet", where=str(folder),
@@ -152,21 +158,17 @@ def read_pointer(folder: Path) -> dict | None:
     path = folder / "pointer.json"
     if not path.exists():
         return None
-    try:
-        pointer = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"broken JSON ({error})", where=str(path), fix=f"`git checkout -- {path}`") from error
-    return pointer or None  # a release that was blocked before any other leaves an empty pointer
+    # a release that was blocked before any other leaves an empty pointer
+    return read_json(path, fix=f"`git checkout -- {path}`") or None
 
 
 def _metrics_on_disk(folder: Path) -> dict[str, dict]:
     return collect({p.stem: p.read_bytes for p in sorted(folder.glob("*.json"))}, str(folder))
 
 
-def _metrics_at(files, workflow: str) -> dict[str, dict]:
-    folder = f"metrics/{workflow}"
-    paths = [p for p in files.find(folder, maxdepth=1) if p.endswith(".json")] if files.exists(folder) else []
-    return collect({Path(p).stem: (lambda p=p: files.read_bytes(p)) for p in sorted(paths)}, folder)
+def _metrics_at(files, folder: str) -> dict[str, dict]:
+    found = [p for p in files.find(folder, maxdepth=1) if p.endswith(".json")] if files.exists(folder) else []
+    return collect({Path(p).stem: (lambda p=p: files.read_bytes(p)) for p in sorted(found)}, folder)
 
 
 def collect(readers: dict[str, Callable[[], bytes]], where: str) -> dict[str, dict]:

@@ -12,25 +12,34 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realign.errors import UserError
+from realign.files import read_json
 from realign.lake.atomic import atomic_directory, atomic_file, write_json
 from realign.versions.compare import Change, Comparison, compare
 from realign.versions.load import Version, collect, read_pointer, read_records
 from realign.versions.render import as_json, worst
+from realign.words import AGAINST
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCKING = ("start", "released")  # of what a candidate is compared with (AGAINST): a regression against it blocks
 EXAMPLES = 20  # examples of a regression that the decision names
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a workflow offers for release: the model, its evaluation records and those of the baseline, the
-    evaluation's metrics, and the verdict file of every gate by stage. Paths are relative to the project."""
+    """What a workflow offers for release: the model, its evaluation records, those of the baseline and of the model
+    that its stages started from (None where it was not evaluated), the evaluation's metrics, and the verdict file of
+    every gate by stage. Paths are relative to the project."""
 
     workflow: str
     model: Path
     records: Path
     baseline: Path
+    start: Path | None
     metrics: Path
     gates: Mapping[str, Path]
 
@@ -38,9 +47,9 @@ class Candidate:
 def release(candidate: Candidate, folder: Path, decision: Path) -> dict:
     """Release the candidate into `folder`, or leave `folder` as it is; says which, and why, in `decision`.
 
-    Blocked where a gate is REJECT, an example of the baseline was not evaluated, or a capability is more than
-    5% down against the baseline or the model released before. Returns the decision. Raises UserError on
-    missing or broken input, with nothing changed.
+    Blocked where a gate is REJECT, an example of the baseline or of the start was not evaluated, or a capability is
+    more than 5% down against one of BLOCKING; down against another, it is a warning. Returns the decision. Raises
+    UserError on missing or broken input, with nothing changed.
     """
     pointer = read_pointer(folder)
     offered = _pointer(candidate, folder, pointer)
@@ -58,16 +67,15 @@ def release(candidate: Candidate, folder: Path, decision: Path) -> dict:
     return said
 
 
-def confirm(decision: Path) -> None:
-    """Raises UserError where `decision` says blocked: the last word of a pipeline, after its report."""
-    try:
-        said = json.loads(decision.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"no decision to read ({error})", where=str(decision), fix="dvc repro") from error
+def confirm(decision: Path) -> dict:
+    """The decision, where it is a release; raises UserError where it is blocked: a pipeline's last word, after its
+    report."""
+    said = read_json(decision, fix="`dvc repro` decides again")
     if said["decision"] == "blocked":
         stays = f"version {said['released']} stays released" if said["released"] else "no model is released"
         raise UserError("release blocked; " + stays + "".join(f"\n  - {r}" for r in said["reasons"]),
                         where=said["workflow"], fix=said["remedy"])
+    return said
 
 
 def tree_md5(folder: Path) -> tuple[str, dict[str, str]]:
@@ -118,64 +126,74 @@ def _existing(path: Path) -> Path:
 
 
 def _tier(path: Path) -> str:
-    try:
-        return json.loads(_existing(path).read_text(encoding="utf-8"))["tier"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"not a verdict ({error!r})", where=str(path), fix="run its gate again") from error
+    verdict = read_json(path, fix="run its gate again")
+    if "tier" not in verdict:
+        raise UserError("not a verdict: it has no `tier`", where=str(path), fix="run its gate again")
+    return verdict["tier"]
 
 
 def _decide(candidate: Candidate, offered: dict, pointer: dict | None) -> dict:
     if not candidate.gates:
         raise UserError("no gate is named", where=candidate.workflow, expected="the verdict of every gate")
-    new = Version("candidate", "", read_records(candidate.records), offered["metrics"])
-    compared = {"baseline": compare(Version("baseline", "", read_records(candidate.baseline), {}), new)}
-    if offered["previous"]:
-        compared["released"] = compare(_previous(offered["previous"]), new)
+    compared = _compared(candidate, offered)
     rejected = [s for s, tier in offered["gates"].items() if tier not in ("HIGH", "MEDIUM")]
-    reasons = [f"the gate of {stage} is {offered['gates'][stage]}" for stage in rejected]
-    reasons += [f"{c.only_a} examples of {c.capability} were evaluated for the baseline, not for this model"
-                for c in compared["baseline"].capabilities if c.only_a]
-    reasons += [_sentence(c, against, compared[against]) for against in compared
-                for c in compared[against].regressions]
+    fell = {against: [_sentence(c, against, found) for c in found.regressions] for against, found in compared.items()}
+    reasons = [said for against in compared if against in BLOCKING for said in fell[against]]
+    reasons += [f"the gate of {stage} is {offered['gates'][stage]}" for stage in rejected]
+    reasons += [f"{c.only_a} examples of {c.capability} were evaluated for {AGAINST[against]}, not for this model"
+                for against, found in compared.items() if against != "released"
+                for c in found.capabilities if c.only_a]
     blocked = bool(reasons)
     return {
         "workflow": candidate.workflow, "decision": "blocked" if blocked else "released",
         "version": offered["version"],
         "released": offered["version"] if not blocked else pointer["version"] if pointer else None,
-        "gates": offered["gates"], "reasons": reasons,
+        "gates": offered["gates"], "blocking": list(BLOCKING), "reasons": reasons,
+        "warnings": [said for against in compared if against not in BLOCKING for said in fell[against]],
         "remedy": _remedy(compared, rejected) if blocked else "",
         "comparisons": {against: _brief(c, offered["previous"]) for against, c in compared.items()},
     }
 
 
-def _previous(previous: dict) -> Version:
+def _compared(candidate: Candidate, offered: dict) -> dict[str, Comparison]:
+    """The candidate against everything that came before it, in the order of AGAINST."""
+    before = {"baseline": read_records(candidate.baseline)}
+    if candidate.start:
+        before["start"] = read_records(candidate.start)
+    if offered["previous"]:
+        before["released"] = _previous(offered["previous"])
+    new = Version("candidate", "", read_records(candidate.records), offered["metrics"])
+    return {name: compare(Version(name, "", records, {}), new) for name, records in before.items()}
+
+
+def _previous(previous: dict) -> "pa.Table":
     path = Path(previous["records"]["path"])
     if not path.is_file():
         raise UserError("the records of the model released before are missing", where=str(path),
                         fix=f"`git checkout -- {path}`; or, to start afresh, remove {path.parents[1]}")
-    return Version("released", "", read_records(path), {})
+    return read_records(path)
 
 
 def _sentence(change: Change, against: str, comparison: Comparison) -> str:
-    what = {"baseline": "the baseline", "released": "the model released before"}[against]
+    what = AGAINST[against]
     if not change.drop.value > 0:
         return f"{change.capability} was not evaluated, unlike for {what}"
     ids = [e.example_id for e in comparison.changed if e.capability == change.capability]
     rows = f"; worst: {', '.join(ids[:3])}" if ids else ""
     drop, sure = change.drop, "real" if change.real else "may be noise"
-    return (f"{change.capability} is {drop.value:.1%} below {what} ({change.b:.4g} after {change.a:.4g}; "
+    return (f"{change.capability} lost {drop.value:.1%} against {what} ({change.b:.4g} after {change.a:.4g}; "
             f"95% interval {drop.low:.1%} to {drop.high:.1%}, {sure}; "
             f"{change.worse} examples worse, {change.better} better, of {drop.n}{rows})")
 
 
 def _remedy(compared: Mapping[str, Comparison], rejected: list[str]) -> str:
-    """DESIGN §5, where a regression: roll back, lower learning rate, rebalance data."""
+    """What to do about a blocked release (DESIGN §5; a regression: roll back, lower learning rate, rebalance data)."""
     parts = [f"see the remedy of the {stage} gate" for stage in rejected]
-    down = sorted({c.capability for comparison in compared.values() for c in comparison.regressions})
+    down = sorted({c.capability for against in BLOCKING if against in compared for c in compared[against].regressions})
     if down:
         parts.append(f"lower the learning rate, and give {', '.join(down)} a larger share of the data")
-    if any(c.only_a for c in compared["baseline"].capabilities):
-        parts.append("evaluate baseline and model on the same examples")
+    if any(c.only_a for against, found in compared.items() if against != "released" for c in found.capabilities):
+        parts.append("evaluate this model on the same examples as the base model and the start")
     return "; ".join(parts)
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realign import paths
 from realign.errors import UserError
 from realign.versions.git import git, resolve
 from realign.versions.load import WORKSPACE, at_revision, fetch, listing, read_pointer
 from realign.versions.lock import Step, downstream, overlap, steps, upstream
+from realign.workflow import find
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,12 +62,14 @@ class RowTrace:
     reached: tuple[Reached, ...]
 
 
-def trace_model(name: str = WORKSPACE, root: Path = Path("."), workflow: str = "srf") -> ModelTrace:
+def trace_model(name: str = WORKSPACE, root: Path = Path("."), workflow: str = "") -> ModelTrace:
     """The lineage of the model that is released at `name` (the work tree, or a revision or experiment).
 
     The run that made it is the newest one, from `name` back, whose dvc.lock holds the model's hash: later
-    runs may have been blocked. UserError where nothing is released there, or no such run is in git.
+    runs may have been blocked. Without a workflow it is the only one there is. UserError where nothing is released
+    there, or no such run is in git.
     """
+    workflow = find(root, workflow).name
     start = "" if name == WORKSPACE else resolve(root, name)
     pointer = _pointer(root, start, workflow)
     if pointer is None:
@@ -80,21 +84,22 @@ def trace_model(name: str = WORKSPACE, root: Path = Path("."), workflow: str = "
         raise UserError(f"no dvc.lock from {name} back holds the model {model['md5']}",
                         where=pointer["version"], fix="commit dvc.lock together with the released pointer")
     made = upstream(ran, maker)
-    release = next((s for s in ran if f"released/{workflow}/pointer.json" in s.outputs), None)
+    release = next((s for s in ran if _pointer_path(workflow) in s.outputs), None)
     judged = [s for s in upstream(ran, release) if s not in made and s is not release] if release else []
     datasets = _datasets(root, commit, {p for s in made for p in s.inputs})
     return ModelTrace(pointer["version"], commit, tuple(made), tuple(judged), pointer["gates"],
                       {path: _count(read()) for path, read in datasets.items()})
 
 
-def trace_row(row_id: str, name: str = WORKSPACE, root: Path = Path("."), workflow: str = "srf") -> RowTrace:
+def trace_row(row_id: str, name: str = WORKSPACE, root: Path = Path("."), workflow: str = "") -> RowTrace:
     """Where the row stands in the datasets of `name`, and which checkpoints it reached there.
 
     Rows made from it count too: where a dataset names it as prompt_id, the row_ids there are followed on.
     A checkpoint is "read" where its stage read or made such a dataset, whatever split the row is in (`held`
-    tells that), "inherited" where rows or weights of such a stage went into it. UserError where no dataset
-    holds the row.
+    tells that), "inherited" where rows or weights of such a stage went into it. "released" is meant of `workflow`, or
+    of the only one there is. UserError where no dataset holds the row.
     """
+    workflow = find(root, workflow).name
     commit = "" if name == WORKSPACE else resolve(root, name)
     ran = steps(root, commit)
     datasets = _datasets(root, commit, {p for s in ran for p in (*s.inputs, *s.outputs)})
@@ -115,11 +120,15 @@ def trace_row(row_id: str, name: str = WORKSPACE, root: Path = Path("."), workfl
 
 def _pointer(root: Path, commit: str, workflow: str) -> dict | None:
     if not commit:
-        return read_pointer(root / "released" / workflow)
-    path = f"released/{workflow}/pointer.json"
+        return read_pointer(root / paths.released(workflow))
+    path = _pointer_path(workflow)
     if not git(root, "ls-tree", "--name-only", commit, "--", path):
         return None
     return json.loads(git(root, "show", f"{commit}:{path}")) or None
+
+
+def _pointer_path(workflow: str) -> str:
+    return (paths.released(workflow) / "pointer.json").as_posix()
 
 
 def _datasets(root: Path, commit: str, paths: set[str]) -> dict[str, Callable[[], bytes]]:

@@ -4,15 +4,24 @@ Run by name (`dvc repro stages/demo/dvc.yaml`); what it makes is shipped in git 
 depends on it.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from realign import params, paths
-from realign.models import backend, tokenizer
-from realign.models.chat import Encoded
+from mlx_lm.utils import load_tokenizer
 
-OUTPUT = Path("checkpoints/demo/base")
+from realign import paths
+from realign.lake.atomic import atomic_directory
+from realign.models import build, chat, tokenizer
+from realign.models.batches import batch_of
+from realign.models.chat import Encoded
+from realign.models.progress import bar
+from realign.objectives import sft
+from realign.params import Count, NonNegative, PartShare, Positive, Rate
+from realign.stage import Stage
+from realign.train import checkpoint, loop
+from realign.train.batches import plan
+from stages.demo import corpus, initial
+
 WINDOW_BATCHES = 64  # batches among which documents are sorted by length
 
 
@@ -20,25 +29,44 @@ WINDOW_BATCHES = 64  # batches among which documents are sorted by length
 class Base:
     """`demo.base` in params.yaml."""
 
-    seed: int
-    steps: int
-    restarts: int
-    restart_steps: int
-    restart_learning_rate: float
-    batch_size: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    checkpoint_every: int
-    window: int  # tokens
-    vocabulary: int
-    subwords: int
-    tokenizer_documents: int
-    hidden_size: int
-    layers: int
-    heads: int
-    taps: int
-    intermediate_size: int
+    seed: Count
+    """Of first weights and corpus."""
+    steps: Positive
+    """Batches of the first cycle."""
+    restarts: Count
+    """Warm restarts of the schedule, for what the end of the corpus teaches."""
+    restart_steps: Positive
+    """Batches of each restart."""
+    restart_learning_rate: Rate
+    """Peak of AdamW's learning rate in a restart, a step."""
+    batch_size: Positive
+    """Documents a step."""
+    learning_rate: Rate
+    """Peak of AdamW's learning rate, a step."""
+    warmup: PartShare
+    """Share of the steps of a cycle in which the rate rises from 0."""
+    weight_decay: NonNegative
+    """AdamW's, a step, times the rate."""
+    checkpoint_every: Positive
+    """Steps between two checkpoints that a killed run goes on from."""
+    window: Positive
+    """Longest document, tokens."""
+    vocabulary: Positive
+    """Tokens."""
+    subwords: Count
+    """Tokens that are parts of rare words."""
+    tokenizer_documents: Positive
+    """Documents on which the vocabulary is counted."""
+    hidden_size: Positive
+    """Width of the model."""
+    layers: Positive
+    """Short convolution and attention in turn (LFM2, Liquid AI 2025)."""
+    heads: Positive
+    """Attention heads of a layer."""
+    taps: Positive
+    """Tokens that a convolution sees."""
+    intermediate_size: Positive
+    """Width of the feed-forward part."""
 
 
 def config(p: Base) -> dict:
@@ -56,8 +84,6 @@ def config(p: Base) -> dict:
 
 def train_tokenizer(p: Base, folder: Path) -> None:
     """Count a vocabulary on the first documents of the corpus and on every word of the world."""
-    from stages.demo import corpus
-
     texts = [f" {message['content']}" for document in corpus.documents(p.seed, p.tokenizer_documents, paths.TABLES)
              for message in document]
     trained = tokenizer.train([*corpus.vocabulary_text(paths.TABLES)] * 3 + texts, p.vocabulary, p.subwords)
@@ -79,19 +105,13 @@ class Documents:
         return {}
 
     def micro_batches(self, step: int) -> list[dict]:
-        from realign.train import sft
-
         number, place = divmod(self.first + step, WINDOW_BATCHES)
         if self.window is None or self.window[0] != number:
             self.window = (number, *self._load(number))
         _, rows, order = self.window
-        return [sft.batch_of([rows[i] for i in order[place]], 0)]
+        return [batch_of([rows[i] for i in order[place]])]
 
     def _load(self, number: int) -> tuple[list[Encoded], list]:
-        from realign.models import chat
-        from realign.train.batches import plan
-        from stages.demo import corpus
-
         size = WINDOW_BATCHES * self.p.batch_size
         documents = [corpus.document(self.p.seed, number * size + i, paths.TABLES) for i in range(size)]
         # The last turns of the few documents that outgrow the window are cut.
@@ -108,36 +128,23 @@ def cycles(p: Base) -> list[tuple[int, int, float]]:
 
 def train(p: Base, output: Path, scratch: Path) -> list[dict]:
     """Train and write the model directory; the history of the last cycle."""
-    from mlx_lm.utils import load_tokenizer
-
-    from realign.lake.atomic import atomic_directory
-    from realign.models import build
-    from realign.train import checkpoint, loop, sft
-    from realign.train.progress import bar
-    from stages.demo import initial
-
     with atomic_directory(output) as folder:
         train_tokenizer(p, folder)
         model = initial.create(config(p), p.seed)
         (folder / "config.json").write_text("{}")
         tok = load_tokenizer(folder)
-        mark = checkpoint.fingerprint(vars(p), (folder / "tokenizer.json").read_bytes())
+        run_id = checkpoint.run_id(vars(p), (folder / "tokenizer.json").read_bytes())
         for cycle, (first, steps, rate) in enumerate(cycles(p), start=1):
             settings = loop.Settings(rate, warmup=p.warmup, weight_decay=p.weight_decay,
                                      checkpoint_every=p.checkpoint_every, log_every=100)
             state = loop.train(model, sft.loss, Documents(p, tok, first, steps), settings,
-                               scratch=scratch / f"cycle-{cycle}", mark=mark, progress_bar=bar(f"base {cycle}"))
+                               scratch=scratch / f"cycle-{cycle}", run_id=run_id, progress_bar=bar(f"base {cycle}"))
         build.save(model, config(p), folder, folder)
     return state.history
 
 
-def main() -> None:
-    backend.start()
-    p = params.load("demo.base", Base)
-    history = train(p, OUTPUT, paths.run_log("demo", "base"))
+def run(here: Stage) -> str:
+    p = here.params(Base)
+    history = train(p, here.checkpoint, here.scratch)
     steps = sum(steps for _, steps, _ in cycles(p))
-    print(f"base model after {steps} steps: loss {history[-1]['loss']:.3f} in {OUTPUT}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()
+    return f"{steps} steps, loss {history[-1]['loss']:.3f}"

@@ -7,7 +7,11 @@ There are three suites, and none has a prompt of another: `development` is for c
 from dataclasses import dataclass
 from random import Random
 
-from realign import params, paths, stage
+from realign import paths
+from realign.lake.schemas import CHATS, row_id
+from realign.lake.table import write_table
+from realign.params import Count, Positive
+from realign.stage import Stage
 from stages.demo import chats
 
 
@@ -15,14 +19,22 @@ from stages.demo import chats
 class World:
     """`demo.world` in params.yaml; counts are per capability."""
 
-    seed: int
-    train: int
-    validation: int
-    prompts: int
-    test: int
-    development: int
-    evaluation: int
-    sealed: int
+    seed: Count
+    """Of all that is drawn."""
+    train: Positive
+    """Chats that SFT trains on, a capability, before its share."""
+    validation: Positive
+    """Chats and prompts held out from training, a capability, before its share."""
+    prompts: Positive
+    """Prompts for sampling and RL, a capability, before its share."""
+    test: Positive
+    """Prompts with held-out phrasings, people, combinations and names, a capability, before its share."""
+    development: Positive
+    """Rows of every capability to choose methods, checkpoints and rounds by."""
+    evaluation: Positive
+    """Rows of every capability for the gates."""
+    sealed: Positive
+    """Rows of every capability for releases alone."""
 
 
 # How much of each capability the chats and prompts hold, relative to the counts.
@@ -31,14 +43,13 @@ SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "for
 TRAIN = {"facts": 2.0, "grounded": 1.5, "arithmetic": 2.0, "refusal": 1.0, "format": 0.25}
 # Of the prompts that RL learns on; those held out, and to test on, keep the shares above.
 PROMPTS = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.5, "refusal": 0.75, "format": 0.25}
-SUITES = ("evaluation", "sealed", "development")  # with the same count of each capability
+# The suites and their folders, with as many rows of one capability as of another.
+SUITES = {"evaluation": paths.EVALUATION, "sealed": paths.SEALED, "development": paths.DEVELOPMENT}
 
 
 def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
     """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`; with no prompt that is
     in `without`."""
-    from realign.lake.schemas import row_id
-
     found: dict[str, dict] = {}
     share = {"train": TRAIN, "prompts": PROMPTS}.get(part, SHARE)
     for capability in chats.CAPABILITIES:
@@ -64,11 +75,8 @@ def _prompts(*parts: list[dict]) -> frozenset[str]:
     return frozenset(row["messages"][0]["content"] for part in parts for row in part)
 
 
-def run() -> str:
-    from realign.lake.schemas import CHATS
-    from realign.lake.table import write_table
-
-    p = params.load("demo.world", World)
+def run(here: Stage) -> str:
+    p = here.params(World)
     suites: dict[str, list[dict]] = {}
     for part in SUITES:
         suites[part] = rows(p, part, getattr(p, part), False, _prompts(*suites.values()))
@@ -76,11 +84,9 @@ def run() -> str:
     held_out, answers = (rows(p, "validation", p.validation, answered) for answered in (False, True))
     sft = rows(p, "train", p.train, True, _prompts(held_out)) + answers
     prompts = rows(p, "prompts", p.prompts, False, _prompts(held_out)) + held_out + test
-    for name, found in {"sft": sft, "prompts": prompts, **suites}.items():
-        write_table(found, paths.WORLD / f"{name}.parquet", CHATS)
-    counts = ", ".join(f"{len(found)} {name}" for name, found in suites.items())
-    return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}, in {paths.WORLD}"
-
-
-if __name__ == "__main__":
-    stage.main("demo", "world", run)
+    write_table(sft, paths.WORLD / "sft.parquet", CHATS)
+    write_table(prompts, paths.WORLD / "prompts.parquet", CHATS)
+    for part, folder in SUITES.items():
+        write_table(suites[part], folder / "demo.parquet", CHATS)
+    counts = ", ".join(f"{len(found)} {part}" for part, found in suites.items())
+    return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}"

@@ -1,178 +1,126 @@
-"""Stage 6 of SRF: more rounds with fresh pairs and a retrained reward model; the best round stays."""
+"""Stage 6: more rounds with fresh pairs and a retrained reward model; the best round stays."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from realign import params, paths, stage
-from stages.srf import source
+import numpy as np
+
+from realign.curate.splits import split_of
+from realign.evaluate.policy import Measured
+from realign.lake.atomic import atomic_directory
+from realign.lake.schemas import PAIRS
+from realign.lake.table import read_rows
+from realign.metrics import exact, mean
+from realign.models import build, heads
+from realign.params import Positive
+from realign.stage import Stage
+from realign.train.remedies import fault_of
+from realign.train.rounds import Round, best_round, gain
+from stages.common import data
+
+from . import preference_data, reward_model, rl
 
 
 @dataclass(frozen=True)
 class Iterate:
-    """`srf.iterate` in params.yaml. What is not named here is as in `srf.rl`, `srf.reward_model` and
-    `srf.preference_data`."""
+    """Further rounds; what is not named here is as in `rl`, `reward_model` and `preference_data`."""
 
-    rounds: int
-    prompts: int
-    rollouts: int
-    reward_epochs: int
+    rounds: Positive
+    """Rounds at most."""
+    prompts: Positive
+    """Fresh ones a round."""
+    rollouts: Positive
+    """Of the policy a round."""
+    reward_epochs: Positive
+    """Passes of the reward model over old and fresh pairs a round."""
     least_gain: float
+    """Of the mean score (0 to 1); a round that gains less ends the rounds."""
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round: the policy and its reward model on disk, and what held-out prompts say of it."""
+class Made:
+    """The policy and its reward model on disk, and what held-out prompts say of them."""
 
     policy: Path
     reward_model: Path
-    measured: object  # stages.srf.measure.Measured
-    worth: Sequence[float]  # of each held-out prompt, by the scorer (by the reward model where labels were given)
+    measured: Measured
+    rewards: np.ndarray
 
 
-def run() -> str:
-    import shutil
-
-    from realign.lake.atomic import atomic_directory
-    from realign.metrics import exact, mean
-
-    p, data = params.load("srf.iterate", Iterate), source.settings()
-    scratch = paths.run_log("srf", "iterate")
-    rounds = [_first(data)]
-    best, curve = 0, []
-    for number in range(1, p.rounds + 1):
-        rounds.append(_round(number, rounds[best], p, data, scratch))
-        curve.append({"round": number, "score": float(mean(rounds[-1].worth).value),
-                      "kl": rounds[-1].measured.kl.value, "entropy": rounds[-1].measured.entropy.value})
-        gain = _gain(rounds[-1], rounds[best])
-        if gain.value > 0 and _within_limits(rounds[-1]):
-            best = number
-        if gain.value < p.least_gain:
-            break  # converged, or worse than the best so far, which then stays
-    for made, source_folder in (("iterate", rounds[best].policy), ("iterate_reward_model", rounds[best].reward_model)):
-        with atomic_directory(paths.checkpoint("srf", made)) as folder:
-            shutil.copytree(source_folder, folder, dirs_exist_ok=True)
-    final = rounds[best]
-    metrics = {"rounds": exact(len(rounds) - 1), "best_round": exact(best), "rolled_back": exact(len(rounds) - 1 - best),
-               "score_gain": _gain(final, rounds[0]), "score": mean(final.worth),
-               "reward_gain": mean(final.measured.rewards - _same_judge(final, rounds[0], _held_out(data))),
-               "kl": final.measured.kl, "entropy": final.measured.entropy}
-    stage.write_metrics("srf", "iterate", metrics, curve)
-    return f"round {best} of {len(rounds) - 1} is best, score {metrics['score'].value:.3f}"
+def run(here: Stage) -> str:
+    p, knobs = here.params(Iterate), here.of("rl").params(rl.Rl)
+    held_out = data.prompts(here, "validation")[:knobs.heldout_prompts]
+    rounds = best_round(
+        _first(here, held_out, knobs), lambda number, before: _round(here, number, before.made, held_out, p, knobs),
+        lambda found: fault_of(found.made.measured.kl.value, found.made.measured.entropy.value, knobs) is None,
+        p.rounds, p.least_gain)
+    final, first, played = rounds.final.made, rounds.played[0].made, len(rounds.played) - 1
+    for stage, made in ((here, final.policy), (here.of("iterate_reward_model"), final.reward_model)):
+        with atomic_directory(stage.checkpoint) as folder:
+            shutil.copytree(made, folder, dirs_exist_ok=True)
+    same_judge = rl.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
+    here.report({
+        "rounds": exact(played), "best_round": exact(rounds.best), "rolled_back": exact(played - rounds.best),
+        "score_gain": gain(rounds.final, rounds.played[0]), "score": mean(rounds.final.worth),
+        "reward_gain": mean(final.rewards - same_judge), "kl": final.measured.kl, "entropy": final.measured.entropy,
+    }, [_figures(number, found) for number, found in enumerate(rounds.played[1:], 1)])
+    return f"round {rounds.best} of {played} is best, score {mean(rounds.final.worth).value:.3f}"
 
 
-def _gain(new: Round, old: Round):
-    from realign.metrics import mean
-
-    return mean([a - b for a, b in zip(new.worth, old.worth, strict=True)])
-
-
-def _within_limits(found: Round) -> bool:
-    from stages.srf import policies
-    from stages.srf.rl import Rl, knobs
-
-    _, limits = knobs(params.load("srf.rl", Rl))
-    return policies.fault_of(found.measured.kl.value, found.measured.entropy.value, limits) is None
+def _figures(number: int, found: Round) -> dict[str, float]:
+    """A round on the curve."""
+    measured = found.made.measured
+    return {"round": number, "score": mean(found.worth).value, "kl": measured.kl.value,
+            "entropy": measured.entropy.value}
 
 
-def _first(data: source.Data) -> Round:
+def _judged(here: Stage, made: Made, held_out: list[dict]) -> Round:
+    """The round with what its responses are worth: by the scorer, or by its reward model where labels were given."""
+    if not data.settings(here).demo:
+        return Round(made, made.rewards.tolist())
+    return Round(made, [s.value for s in data.scorer(here)(held_out, made.measured.texts)])
+
+
+def _first(here: Stage, held_out: list[dict], knobs: rl.Rl) -> Round:
     """The policy of `rl` as it comes."""
-    from realign.models import build
-    from stages.srf.measure import measure
-    from stages.srf.rl import Rl, load_models
-
-    p = params.load("srf.rl", Rl)
-    policy, reward_model = paths.checkpoint("srf", "rl"), paths.checkpoint("srf", "reward_model")
-    measured = measure(build.load(str(policy))[0], load_models(reward_model)[0], _held_out(data), p.max_tokens, p.seed)
-    return Round(policy, reward_model, measured, _worth(measured, data))
+    policy, judge = here.of("rl").checkpoint, here.of("reward_model").checkpoint
+    return _judged(here, Made(policy, judge, *rl.measured(here, policy, judge, held_out, knobs)), held_out)
 
 
-def _held_out(data: source.Data) -> list[dict]:
-    from stages.srf.rl import Rl
-
-    return source.prompts(data, "validation")[:params.load("srf.rl", Rl).heldout_prompts]
-
-
-def _worth(measured, data: source.Data) -> list[float]:
-    from stages.srf import judge
-
-    if not source.is_world(data):
-        return list(map(float, measured.rewards))
-    return [s.value for s in judge.scorer()(_held_out(data), measured.texts)]
-
-
-def _same_judge(final: Round, first: Round, held_out: Sequence[dict]):
-    """Rewards of what the first round's policy sampled, by the final round's reward model."""
-    from stages.srf.measure import rewarder
-    from stages.srf.rl import load_models
-
-    return rewarder(load_models(final.reward_model)[0], held_out)(first.measured.rows)
-
-
-def _round(number: int, before: Round, p: Iterate, data: source.Data, scratch: Path) -> Round:
+def _round(here: Stage, number: int, before: Made, held_out: list[dict], p: Iterate, knobs: rl.Rl) -> Round:
     """Fresh pairs from the policy, the reward model retrained on old and fresh pairs, more steps of RL."""
-    from dataclasses import replace
-
-    from realign.lake.atomic import atomic_directory
-    from realign.models import build
-    from stages.srf import policies
-    from stages.srf.measure import measure
-    from stages.srf.rl import Rl, knobs, load_models, verifier
-
-    rl = params.load("srf.rl", Rl)
-    reward_folder = _retrain(number, before, p, data, scratch)
-    models, config = load_models(reward_folder)
-    turned, limits = knobs(replace(rl, rollouts=p.rollouts, seed=rl.seed + 1000 * number))
-    held_out = _held_out(data)
-    policy, measured, _, _ = policies.optimise(
-        lambda: build.load(str(before.policy))[0], models, source.prompts(data, "prompts"), turned, limits,
-        lambda tuned: measure(tuned, models, held_out, rl.max_tokens, rl.seed), max_tokens=rl.max_tokens,
-        seed=rl.seed + 1000 * number, scratch=scratch / f"policy_checkpoint_{number}",
-        origin=build.fingerprint(str(before.policy)) + build.fingerprint(str(reward_folder)),
-        verifier=verifier(rl, data))
-    folder = scratch / f"policy_{number}"
+    judge = _retrained(here, number, before, p)
+    turned = replace(knobs, rollouts=p.rollouts, seed=knobs.seed + 1000 * number)
+    learnt = rl.learn(here, before.policy, judge, held_out, turned, knobs.seed,
+                      here.scratch / f"policy_checkpoint_{number}")
+    folder = here.scratch / f"policy_{number}"
     with atomic_directory(folder) as made:
-        build.save(policy, config, before.policy, made)
-    return Round(folder, reward_folder, measured, _worth(measured, data))
+        build.save(learnt.outcome.policy, build.load(str(before.policy))[2], before.policy, made)
+    return _judged(here, Made(folder, judge, learnt.outcome.measured, learnt.rewards), held_out)
 
 
-def _retrain(number: int, before: Round, p: Iterate, data: source.Data, scratch: Path) -> Path:
-    from dataclasses import replace
-
-    from realign.lake.atomic import atomic_directory
-    from realign.models import build, heads
-    from stages.srf.reward_model import RewardModel, fit
-
-    settings = params.load("srf.reward_model", RewardModel)
+def _retrained(here: Stage, number: int, before: Made, p: Iterate) -> Path:
+    knobs = here.of("reward_model").params(reward_model.RewardModel)
     model, tokenizer = heads.load_scalar(before.reward_model)
-    config = build.load(str(before.reward_model))[2]
-    fit(model, tokenizer, _pairs(number, before, p, data),
-        replace(settings, epochs=p.reward_epochs, seed=settings.seed + number),
-        build.fingerprint(str(before.reward_model)), scratch / f"reward_checkpoint_{number}")
-    folder = scratch / f"reward_model_{number}"
+    reward_model.learn(model, tokenizer, _pairs(here, number, before, p),
+                       replace(knobs, epochs=p.reward_epochs, seed=knobs.seed + number),
+                       build.fingerprint(str(before.reward_model)), here.scratch / f"reward_checkpoint_{number}")
+    folder = here.scratch / f"reward_model_{number}"
     with atomic_directory(folder) as made:
-        heads.save_scalar(model, config, before.reward_model, made)
+        heads.save_scalar(model, build.load(str(before.reward_model))[2], before.reward_model, made)
     return folder
 
 
-def _pairs(number: int, before: Round, p: Iterate, data: source.Data) -> list[dict]:
+def _pairs(here: Stage, number: int, before: Made, p: Iterate) -> list[dict]:
     """The pairs so far and fresh ones from the policy (labelled data has no scorer for fresh ones)."""
-    from realign.curate.splits import split_of
-    from realign.lake.schemas import PAIRS
-    from realign.lake.table import read_rows
-    from stages.srf import fresh
-
-    old = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
-    if not source.is_world(data):
+    old = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
+    if not data.settings(here).demo:
         return old
-    settings = fresh.settings()
+    knobs = here.of("preference_data").params(preference_data.PreferenceData)
     known = {row["prompt_id"] for row in old}
-    chats = [chat for chat in source.prompts(data, "prompts") if chat["row_id"] not in known]
+    chats = [chat for chat in data.prompts(here, "prompts") if chat["row_id"] not in known]
     chats = chats[(number - 1) * p.prompts:number * p.prompts]
-    made = fresh.pairs_of(before.policy, chats, settings, settings.seed + 100 * number)
+    made = preference_data.fresh(here, before.policy, chats, knobs, knobs.seed + 100 * number)
     # The old pairs fill both splits, so that few fresh ones need not.
-    return old + [{**row, "split": split_of(row["prompt_id"], settings.shares, settings.seed)} for row in made]
-
-
-if __name__ == "__main__":
-    stage.main("srf", "iterate", run)
+    return old + [{**row, "split": split_of(row["prompt_id"], knobs.shares, knobs.seed)} for row in made]

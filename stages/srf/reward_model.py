@@ -1,91 +1,62 @@
-"""Stage 3 of SRF: a reward model on the pairs, its best checkpoint by validation accuracy."""
+"""Stage 3: a reward model on the pairs, its best checkpoint by validation accuracy."""
 
-import math
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from realign import params, paths, stage
-from stages import watched
+from realign.evaluate.preferences import ranking_accuracy
+from realign.lake.atomic import atomic_directory
+from realign.lake.schemas import PAIRS
+from realign.lake.table import read_rows
+from realign.metrics import exact
+from realign.models import build, heads
+from realign.objectives import reward
+from realign.params import Rate
+from realign.stage import Stage
+from realign.train.checkpoint import Progress
+from realign.train.fit import fit
+from realign.train.settings import Training
+from stages.common.data import Model
 
 
 @dataclass(frozen=True)
-class RewardModel:
-    """`srf.reward_model` in params.yaml."""
+class RewardModel(Training):
+    """How the reward model is trained."""
 
-    seed: int
-    trunk: str
-    files: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    certainty: float
-    evaluate_every: int
-    checkpoint_every: int
-    patience: int
-
-    def __post_init__(self):
-        watched.require(self.trunk, self.files, ("srf.reward_model.trunk", self.trunk), "srf.reward_model.files")
+    trunk: Model
+    """What it stands on: the SFT model, or a separate, smaller one."""
+    certainty: Rate
+    """Log-odds, for a gap of 1 in the scores, that the better side is the better one: labels are soft."""
 
 
-def run() -> str:
-    from realign.lake.atomic import atomic_directory
-    from realign.lake.schemas import PAIRS
-    from realign.lake.table import read_rows
-    from realign.metrics import exact
-    from realign.models import build, heads
-    from stages.srf import rewards
-
-    p = params.load("srf.reward_model", RewardModel)
-    trunk, tokenizer, config = build.load(p.trunk)
-    rows = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
+def run(here: Stage) -> str:
+    p = here.params(RewardModel)
+    base = p.trunk.watched(p.trunk.name, f"{here.workflow}.{here.name}.trunk")
+    trunk, tokenizer, config = build.load(base)
+    rows = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
     model = heads.ScalarModel(trunk)
-    state = fit(model, tokenizer, rows, p, build.fingerprint(p.trunk),
-                paths.run_log("srf", "reward_model") / "checkpoint")
-    with atomic_directory(paths.checkpoint("srf", "reward_model")) as folder:
-        heads.save_scalar(model, config, build.folder(p.trunk), folder)
-    pairs, pad = rewards.encode(tokenizer, rows), build.pad_token(tokenizer)
-    accuracy = {split: rewards.accuracy(model, pairs[split], pad) for split in ("train", "validation")}
-    metrics = {"train_accuracy": accuracy["train"], "validation_accuracy": accuracy["validation"],
-               "validation_loss": rewards.loss_of(model, pairs["validation"], pad),
-               "best_step": exact(state.best_step), "pairs": {s: exact(len(pairs[s])) for s in pairs}}
-    stage.write_metrics("srf", "reward_model", metrics, state.history)
+    progress = learn(model, tokenizer, rows, p, build.fingerprint(base), here.scratch / "checkpoint")
+    with atomic_directory(here.checkpoint) as folder:
+        heads.save_scalar(model, config, build.folder(base), folder)
+    pairs = reward.encode_pairs(tokenizer, rows)
+    accuracy = {split: reward.accuracy(model, pairs[split]) for split in ("train", "validation")}
+    here.report({"train_accuracy": accuracy["train"], "validation_accuracy": accuracy["validation"],
+                 "validation_loss": reward.mean_loss(*reward.values(model, pairs["validation"])),
+                 "best_step": exact(progress.best_step), "pairs": {s: exact(len(pairs[s])) for s in pairs}},
+                progress.history)
     return f"validation accuracy {accuracy['validation'].value:.3f}, train {accuracy['train'].value:.3f}"
 
 
-def fit(model, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str, scratch: Path):
-    """Train in place and leave the model at its best validation accuracy, ties by the lower loss; the run's progress.
-
-    A pair counts as `σ(p.certainty × its gap)` sure, so that the reward learns by how much, and being wrong weighs
-    more than being plain.
-    """
-    from realign.models.build import pad_token
-    from realign.train import checkpoint, loop, memory, reward
-    from realign.train.progress import bar
-    from stages.srf import rewards
-
-    pairs, pad = rewards.encode(tokenizer, rows), pad_token(tokenizer)
+def learn(model: heads.ScalarModel, tokenizer, rows: Sequence[dict], p: RewardModel, origin: str,
+          scratch: Path) -> Progress:
+    """Train in place and leave the model at its best validation accuracy, ties by the lower loss; how it went."""
+    pairs = reward.encode_pairs(tokenizer, rows)
 
     def validate(tuned) -> dict[str, float]:
-        right = rewards.accuracy(tuned, pairs["validation"], pad).value
-        loss = rewards.loss_of(tuned, pairs["validation"], pad).value
+        chosen, rejected = reward.values(tuned, pairs["validation"])
+        right, loss = ranking_accuracy(chosen, rejected).value, reward.mean_loss(chosen, rejected).value
         return {"objective": (1 - right) + 1e-3 * loss, "accuracy": right, "loss": loss}
 
-    doubts = [1 / (1 + math.exp(p.certainty * (row["chosen_score"] - row["rejected_score"])))
-              for row in rows if row["split"] == "train"]
-    batches = reward.PairBatches.of(pairs["train"], p.batch_size, p.epochs, p.seed, pad, doubts)
-    found = memory.fit(model, reward.loss, batches.heaviest, p.batch_size)
-    print(found, file=sys.stderr)
-    batches = replace(batches, micro=found.micro)
-    settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
-                             evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
-    mark = checkpoint.fingerprint(vars(p), origin, doubts, [[c.tokens, r.tokens] for c, r in pairs["train"]])
-    return loop.train(model, reward.loss, batches, settings, scratch=scratch, mark=mark, validate=validate,
-                      progress_bar=bar("reward model"))
-
-
-if __name__ == "__main__":
-    stage.main("srf", "reward_model", run)
+    gaps = [row["chosen_score"] - row["rejected_score"] for row in rows if row["split"] == "train"]
+    doubted = [(*pair, doubt) for pair, doubt in zip(pairs["train"], reward.doubts(gaps, p.certainty), strict=True)]
+    return fit(model, reward.REWARD, doubted, p, scratch=scratch, origin=origin, validate=validate)

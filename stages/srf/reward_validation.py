@@ -1,4 +1,4 @@
-"""Stage 4 of SRF: is the reward model right beyond its training pairs, and right for the right reasons?"""
+"""Stage 4: is the reward model right beyond its training pairs, and right for the right reasons?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,47 @@ from random import Random
 
 import numpy as np
 
-from realign import params, paths, stage
-from stages.srf import source
+from realign.evaluate import preferences, responses
+from realign.evaluate.paraphrase import paraphrase
+from realign.lake.schemas import PAIRS
+from realign.lake.table import read_rows
+from realign.metrics import Metric, difference, proportions
+from realign.models import build, chat, heads
+from realign.models.chat import with_answer
+from realign.objectives import reward
+from realign.params import Count, Positive, Temperatures
+from realign.stage import Stage
+from realign.verify.corrupt import corrupt
+from realign.verify.reference import Reference, Score
+from stages.common import data
+
+FAR = 0.15  # of the scores, between two responses of different quality
 
 
 @dataclass(frozen=True)
 class RewardValidation:
-    """`srf.reward_validation` in params.yaml."""
+    """On what the reward model is tested beside the held-out pairs."""
 
-    seed: int
-    prompts: int
-    temperatures: tuple[float, ...]
-    max_tokens: int
+    seed: Count
+    """Of what is sampled, and of the attacks."""
+    prompts: Positive
+    """With held-out phrasings, people, combinations and names."""
+    temperatures: Temperatures
+    """One response at each."""
+    max_tokens: Positive
+    """Longest response, tokens."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The reward model and its tokenizer."""
+
+    model: heads.ScalarModel
+    tokenizer: object
+
+    def rewards(self, dialogues: Sequence[list[dict]]) -> np.ndarray:
+        """One reward a dialogue, given as messages."""
+        return heads.score(self.model, chat.encode(self.tokenizer, dialogues))
 
 
 @dataclass(frozen=True)
@@ -27,123 +56,79 @@ class Answered:
 
     chat: dict
     texts: list[str]
-    scores: list  # of realign.verify.reference.Score
+    scores: list[Score]
     rewards: np.ndarray
 
 
-def run() -> str:
-    from realign.evaluate import preferences
-    from realign.lake.schemas import PAIRS
-    from realign.lake.table import read_rows
-    from realign.models import build, heads
-    from stages.srf import rewards
-
-    p, data = params.load("srf.reward_validation", RewardValidation), source.settings()
-    model, tokenizer = heads.load_scalar(paths.checkpoint("srf", "reward_model"))
-    pad = build.pad_token(tokenizer)
-    rows = read_rows(paths.dataset("srf", "preference_data", "pairs"), PAIRS)
-    values = {s: rewards.values(model, pairs, pad) for s, pairs in rewards.encode(tokenizer, rows).items()}
-    right = {s: (chosen > rejected).astype(float) for s, (chosen, rejected) in values.items()}
+def run(here: Stage) -> str:
+    p, judge = here.params(RewardValidation), Judge(*heads.load_scalar(here.of("reward_model").checkpoint))
+    rows = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
+    values = {split: reward.values(judge.model, pairs)
+              for split, pairs in reward.encode_pairs(judge.tokenizer, rows).items()}
     held_out = [row for row in rows if row["split"] == "validation"]
-    gaps = [row["chosen_score"] - row["rejected_score"] for row in held_out]
-    margins = values["validation"][0] - values["validation"][1]
-    metrics = {
-        "train_accuracy": preferences.ranking_accuracy(*values["train"]),
-        "validation_accuracy": preferences.ranking_accuracy(*values["validation"]),
-        "train_validation_gap": _difference(right["train"], right["validation"]),
-        "margin_gap_correlation": _margin_gap(margins, np.array(gaps)),
-        "length_bias": _length_bias(held_out, values["validation"]),
-        "accuracy_by_type": _by_type(held_out, right["validation"]),
-    }
-    answered = _answered(p, data, model, tokenizer, pad) if source.is_world(data) else []
-    metrics |= _probes(answered, model, tokenizer, pad, p.seed) if answered else _probes_of_labels(
-        held_out, model, tokenizer, pad)
-    stage.write_metrics("srf", "reward_validation", metrics)
+    answered = _answered(here, p, judge) if data.settings(here).demo else []
+    metrics = _held_out(held_out, values) | (
+        _probes(answered, judge, p.seed) if answered else _probes_of_labels(held_out, judge))
+    here.report(metrics)
     return (f"validation {metrics['validation_accuracy'].value:.3f}, out of distribution "
             f"{metrics['ood_accuracy'].value:.3f}, adversarial {metrics['adversarial_accuracy'].value:.3f}")
 
 
-def _margin_gap(margins: np.ndarray, gaps: np.ndarray):
+def _held_out(rows: Sequence[dict], values: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict:
+    """What the pairs themselves tell; `rows` are the held-out ones."""
+    right = {split: (chosen > rejected).astype(float) for split, (chosen, rejected) in values.items()}
+    margins = values["validation"][0] - values["validation"][1]
+    return {
+        "train_accuracy": preferences.ranking_accuracy(*values["train"]),
+        "validation_accuracy": preferences.ranking_accuracy(*values["validation"]),
+        "train_validation_gap": difference(right["train"], right["validation"]),
+        "margin_gap_correlation": _margin_gap(margins, rows),
+        "length_bias": _length_bias(rows, values["validation"]),
+        "accuracy_by_type": proportions([row["preference_type"] for row in rows], right["validation"]),
+    }
+
+
+def _margin_gap(margins: np.ndarray, rows: Sequence[dict]) -> Metric:
     """Rank correlation of margins and gaps. Given labels all have one gap; then every pair counts in both orders."""
-    from realign.evaluate.preferences import rank_correlation
-
-    return rank_correlation(margins, gaps, both_orders=bool(np.ptp(gaps) == 0))
-
-
-def _difference(a: np.ndarray, b: np.ndarray):
-    """Mean of a minus mean of b, two independent samples, normal interval."""
-    from realign.metrics import Z95, Metric
-
-    half = Z95 * float(np.sqrt(a.var() / a.size + b.var() / b.size))
-    gap = float(a.mean() - b.mean())
-    return Metric(gap, int(b.size), gap - half, gap + half)
+    gaps = np.array([row["chosen_score"] - row["rejected_score"] for row in rows])
+    return preferences.rank_correlation(margins, gaps, both_orders=bool(np.ptp(gaps) == 0))
 
 
-def _length_bias(rows: Sequence[dict], values: tuple[np.ndarray, np.ndarray]):
-    from realign.evaluate.preferences import length_bias
-
+def _length_bias(rows: Sequence[dict], values: tuple[np.ndarray, np.ndarray]) -> Metric:
     lengths = [len(row[side]) for side in ("chosen", "rejected") for row in rows]
     scores = [row[f"{side}_score"] for side in ("chosen", "rejected") for row in rows]
-    return length_bias(np.concatenate(values), lengths, scores)
+    return preferences.length_bias(np.concatenate(values), lengths, scores)
 
 
-def _by_type(rows: Sequence[dict], right: np.ndarray) -> dict:
-    from realign.metrics import proportion
-
-    types = np.array([row["preference_type"] for row in rows])
-    return {str(t): proportion(int(right[types == t].sum()), int((types == t).sum())) for t in sorted(set(types))}
-
-
-def _rewards(model, tokenizer, pad: int, messages: Sequence[list[dict]]) -> np.ndarray:
-    from realign.models import chat
-    from realign.train import reward
-
-    return reward.score(model, chat.encode(tokenizer, messages), pad)
-
-
-def _answered(p: RewardValidation, data: source.Data, model, tokenizer, pad: int) -> list[Answered]:
+def _answered(here: Stage, p: RewardValidation, judge: Judge) -> list[Answered]:
     """Fresh responses of the SFT model to prompts with held-out phrasings, people, combinations and names."""
-    from realign.evaluate.scorers import with_answer
-    from realign.models import build
-    from stages.srf import judge, pairs
-
-    sft, sft_tokenizer, _ = build.load(str(paths.checkpoint("srf", "sft")))
-    chats = source.prompts(data, "test")[:p.prompts]
-    found = pairs.sample(sft, sft_tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
-    named = judge.scorer()
-    return [Answered(chat, texts, named([chat] * len(texts), texts),
-                     _rewards(model, tokenizer, pad, [with_answer(chat, t) for t in texts]))
-            for chat, texts in zip(chats, found, strict=True)]
+    sft, tokenizer, _ = build.load(str(here.of("sft").checkpoint))
+    chats, scorer = data.prompts(here, "test")[:p.prompts], data.scorer(here)
+    found = responses.several(sft, tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
+    return [Answered(row, texts, scorer([row] * len(texts), texts), judge.rewards([with_answer(row, t) for t in texts]))
+            for row, texts in zip(chats, found, strict=True)]
 
 
-def _probes(answered: Sequence[Answered], model, tokenizer, pad: int, seed: int) -> dict:
+def _probes(answered: Sequence[Answered], judge: Judge, seed: int) -> dict[str, Metric]:
     """Out-of-distribution and adversarial accuracy, and consistency, on fresh responses."""
-    from realign.evaluate import preferences
-
-    better, worse, near, far = [], [], [], []
+    better, near, far = [], [], []
     for a in answered:
         for i, j in combinations(range(len(a.texts)), 2):
             gap, distance = a.scores[i].value - a.scores[j].value, float(a.rewards[i] - a.rewards[j])
             if gap == 0 and a.scores[i].parts == a.scores[j].parts and a.scores[i].value > 0:
                 near.append(abs(distance))  # two wordings of one answer: right in the same parts
-            elif abs(gap) >= 0.15:
+            elif abs(gap) >= FAR:
                 far.append(abs(distance))
                 better.append(distance if gap > 0 else -distance)
-                worse.append(0.0)
-    attacks = _adversarial(answered, seed)
-    honest = _rewards(model, tokenizer, pad, [h for h, _ in attacks])
-    forged = _rewards(model, tokenizer, pad, [f for _, f in attacks])
-    return {"ood_accuracy": preferences.ranking_accuracy(better, worse),
+    attacks = _attacks(answered, seed)
+    honest, forged = (judge.rewards([attack[side] for attack in attacks]) for side in (0, 1))
+    return {"ood_accuracy": preferences.ranking_accuracy(better, np.zeros(len(better))),
             "adversarial_accuracy": preferences.ranking_accuracy(honest, forged),
             "consistency": preferences.consistency(near, far, seed)}
 
 
-def _adversarial(answered: Sequence[Answered], seed: int) -> list[tuple[list[dict], list[dict]]]:
+def _attacks(answered: Sequence[Answered], seed: int) -> list[tuple[list[dict], list[dict]]]:
     """The plainest right response of each prompt against its best-dressed right response made wrong."""
-    from realign.evaluate.scorers import with_answer
-    from realign.verify.corrupt import corrupt
-    from realign.verify.reference import Reference
-
     found = []
     for a in answered:
         right = sorted((s.value, t) for s, t in zip(a.scores, a.texts, strict=True) if s.value > 0)
@@ -156,24 +141,15 @@ def _adversarial(answered: Sequence[Answered], seed: int) -> list[tuple[list[dic
     return found
 
 
-def _probes_of_labels(rows: Sequence[dict], model, tokenizer, pad: int) -> dict:
+def _probes_of_labels(rows: Sequence[dict], judge: Judge) -> dict[str, Metric]:
     """The same for labelled pairs: long dialogues as the far distribution, padding as the attack, and wordings."""
-    from realign.evaluate import preferences
-    from realign.evaluate.paraphrase import paraphrase
-    from realign.evaluate.scorers import with_answer
-
-    sides = {s: _rewards(model, tokenizer, pad, [with_answer(r, r[s]) for r in rows]) for s in ("chosen", "rejected")}
-    wordings = _rewards(model, tokenizer, pad, [with_answer(r, paraphrase(r["chosen"])) for r in rows])
-    padded = _rewards(model, tokenizer, pad, [
+    chosen, rejected = (judge.rewards([with_answer(r, r[side]) for r in rows]) for side in ("chosen", "rejected"))
+    wordings = judge.rewards([with_answer(r, paraphrase(r["chosen"])) for r in rows])
+    padded = judge.rewards([
         with_answer(r, f"Certainly! I am glad that you asked. {r['rejected']} I hope that this helps!") for r in rows])
     turns = np.array([len(r["messages"]) for r in rows])
     longest = turns > np.median(turns)
     far = longest if longest.any() else np.ones(len(rows), bool)
-    return {"ood_accuracy": preferences.ranking_accuracy(sides["chosen"][far], sides["rejected"][far]),
-            "adversarial_accuracy": preferences.ranking_accuracy(sides["chosen"], padded),
-            "consistency": preferences.consistency(np.abs(sides["chosen"] - wordings),
-                                                   np.abs(sides["chosen"] - sides["rejected"]))}
-
-
-if __name__ == "__main__":
-    stage.main("srf", "reward_validation", run)
+    return {"ood_accuracy": preferences.ranking_accuracy(chosen[far], rejected[far]),
+            "adversarial_accuracy": preferences.ranking_accuracy(chosen, padded),
+            "consistency": preferences.consistency(np.abs(chosen - wordings), np.abs(chosen - rejected))}

@@ -1,122 +1,118 @@
-"""Stage 5 of SRF: optimise the policy against the frozen reward model, close to the SFT model."""
+"""Stage 5: optimise the policy against the frozen reward model, close to the SFT model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
-from realign import params, paths, stage
+import numpy as np
+
+from realign import paths
 from realign.errors import UserError
-from stages.srf import source
+from realign.evaluate import policy, responses
+from realign.evaluate.policy import Measured, Reward
+from realign.lake.atomic import atomic_directory
+from realign.metrics import mean
+from realign.models import build, heads
+from realign.objectives.policy import WITH_CRITIC
+from realign.params import Positive
+from realign.stage import Stage
+from realign.train import remedies
+from realign.train.optimise import Outcome, Run, Task, Watch, optimise
+from realign.train.settings import Limits, Policy
+from stages.common import data
 
 
 @dataclass(frozen=True)
-class Rl:
-    """`srf.rl` in params.yaml: flat, so that `-S srf.rl.kl_penalty=…` sets what it names.
+class Rl(Policy, Limits):
+    """How the policy is trained on the reward."""
 
-    Repeats the fields of realign.train.policy.PolicySettings, whose module imports MLX: the backend comes first.
-    """
-
-    seed: int
-    algorithm: Literal["ppo", "a2c"]
-    rollouts: int
-    prompts_per_rollout: int
-    minibatch: int
-    epochs: int
-    learning_rate: float
-    warmup: float
-    kl_penalty: float
-    entropy_bonus: float
-    reward_scale: float
-    value_weight: float
-    clip: float
-    discount: float
-    gae_lambda: float
-    max_tokens: int
-    kl_limit: float
-    entropy_low: float
-    entropy_high: float
-    length_factor: float
-    verify_every: int
-    verify_prompts: int
-    gaming_fall: float
-    attempts: int
-    heldout_prompts: int
+    verify_every: Positive
+    """Rollouts after which the scorer judges samples for held-out prompts, beside the reward (Gao 2023)."""
+    verify_prompts: Positive
+    """Held-out prompts for that, after the first `heldout_prompts`."""
+    heldout_prompts: Positive
+    """Prompts on which the policy is measured."""
 
 
-def knobs(p: Rl):
-    """The knobs and limits of the run, from the parameters."""
-    from dataclasses import fields
+@dataclass(frozen=True)
+class Learnt:
+    """A trained policy with its figures: what came of the training, and the rewards of what it samples."""
 
-    from realign.train.policy import PolicySettings
-    from stages.srf.policies import Knobs, Limits
-
-    settings = PolicySettings(**{f.name: getattr(p, f.name) for f in fields(PolicySettings)})
-    return (Knobs(p.learning_rate, p.warmup, settings),
-            Limits(p.kl_limit, p.entropy_low, p.entropy_high, p.length_factor, p.gaming_fall, p.attempts))
+    outcome: Outcome
+    rewards: np.ndarray
 
 
-def verifier(p: Rl, data: source.Data):
+def run(here: Stage) -> str:
+    p, sft = here.params(Rl), here.of("sft").checkpoint
+    held_out, reward_model = data.prompts(here, "validation")[:p.heldout_prompts], here.of("reward_model").checkpoint
+    before, rewards_before = measured(here, sft, reward_model, held_out, p)
+    learnt = learn(here, sft, reward_model, held_out, p, p.seed, here.scratch / "checkpoint")
+    with atomic_directory(here.checkpoint) as folder:
+        build.save(learnt.outcome.policy, build.load(str(sft))[2], sft, folder)
+    after, attempts = learnt.outcome.measured, learnt.outcome.attempts
+    metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
+               "reward_before": mean(rewards_before), "reward_after": mean(learnt.rewards),
+               "reward_gain": mean(learnt.rewards - rewards_before), **remedies.tried(attempts)}
+    if data.settings(here).demo:
+        scorer = data.scorer(here)
+        pairs = zip(scorer(held_out, after.texts), scorer(held_out, before.texts), strict=True)
+        metrics["score_gain"] = mean([new.value - old.value for new, old in pairs])
+    here.report(metrics, learnt.outcome.history, remedies.settled(attempts))
+    return (f"reward {metrics['reward_before'].value:.2f} to {metrics['reward_after'].value:.2f}, "
+            f"KL {after.kl.value:.3f}")
+
+
+def measured(here: Stage, model: Path, reward_model: Path, chats: Sequence[dict],
+             p: Rl) -> tuple[Measured, np.ndarray]:
+    """The policy of a directory on held-out prompts, against the SFT model, and the rewards of what it samples."""
+    reference, tokenizer, _ = build.load(str(here.of("sft").checkpoint))
+    found = policy.measure(build.load(str(model))[0], reference, tokenizer, chats, p.max_tokens, p.seed)
+    return found, rewarder(reward_model, tokenizer, chats)(found.rows)
+
+
+def rewarder(reward_model: Path, tokenizer, chats: Sequence[dict]) -> Reward:
+    """Rewards of rows sampled for the chats, by the reward model of a directory."""
+    model, own_tokenizer = heads.load_scalar(reward_model)
+    return policy.rewarder(model, own_tokenizer, tokenizer, chats)
+
+
+def learn(here: Stage, start: Path, reward_model: Path, held_out: Sequence[dict], p: Rl, seed: int,
+          scratch: Path) -> Learnt:
+    """Train the policy of a directory on the reward model of another, close to the SFT model; `seed` is that of what
+    it is measured on."""
+    reference, tokenizer, _ = build.load(str(here.of("sft").checkpoint))
+    model, own_tokenizer = heads.load_scalar(reward_model)
+
+    def reward(chats: Sequence[dict]) -> Reward:
+        return policy.rewarder(model, own_tokenizer, tokenizer, chats)
+
+    prompts = data.prompts(here, "prompts")
+    task = Task(WITH_CRITIC, lambda: build.load(str(start))[0], reference, tokenizer, prompts, reward(prompts),
+                lambda tuned: policy.measure(tuned, reference, tokenizer, held_out, p.max_tokens, seed),
+                watch(here, p, tokenizer, reward))
+    origin = build.fingerprint(str(start)) + build.fingerprint(str(reward_model))
+    outcome = optimise(task, p, p, Run(scratch, origin))
+    return Learnt(outcome, reward(held_out)(outcome.measured.rows))
+
+
+def watch(here: Stage, p: Rl, tokenizer, reward) -> Watch | None:
     """What watches for gaming, on held-out prompts that the stage's own figures do not use; None where nothing
     can."""
-    from stages.srf import judge
-    from stages.srf.policies import Verifier
-
-    named = judge.verifier(data)
-    if named is None:
+    scorer = data.independent_scorer(here)
+    if scorer is None:
         return None
-    chats = source.prompts(data, "validation")[p.heldout_prompts:][:p.verify_prompts]
+    chats = data.prompts(here, "validation")[p.heldout_prompts:][:p.verify_prompts]
     if len(chats) < p.verify_prompts or not chats:
         raise UserError(f"{len(chats)} held-out prompts are left beside the first {p.heldout_prompts}",
-                        where="srf.rl.verify_prompts", expected=f"{max(p.verify_prompts, 1)}, and at least 1",
-                        fix="lower it or srf.rl.heldout_prompts, or bring more held-out prompts")
-    return Verifier(params.load("srf.scorer", str), named, chats, p.verify_every)
+                        where=f"{paths.PARAMS}: {here.workflow}.rl.verify_prompts",
+                        expected=f"{max(p.verify_prompts, 1)}, and at least 1",
+                        fix="lower it or heldout_prompts, or bring more held-out prompts")
+    rewards, sampling = reward(chats), responses.at_temperature(tokenizer, p.max_tokens)
 
+    def figures(tuned) -> dict[str, float]:
+        rows = responses.rows(tuned, tokenizer, chats, sampling, p.seed)
+        scores = [s.value for s in scorer(chats, responses.texts(tokenizer, rows))]
+        return {"verifier": float(np.mean(scores)), "reward": float(rewards(rows).mean())}
 
-def load_models(reward_model):
-    """The SFT model as reference, and the reward model of a directory."""
-    from realign.models import build, chat, heads
-    from stages.srf.measure import Models
-
-    reference, tokenizer, config = build.load(str(paths.checkpoint("srf", "sft")))
-    scored, reward_tokenizer = heads.load_scalar(reward_model)
-    own = None if chat.alike(tokenizer, reward_tokenizer) else reward_tokenizer
-    return Models(tokenizer, reference, scored, own, build.pad_token(tokenizer)), config
-
-
-def run() -> str:
-    from realign.lake.atomic import atomic_directory
-    from realign.metrics import mean
-    from realign.models import build
-    from stages.srf import judge, policies
-    from stages.srf.measure import Measured, measure
-
-    p, data = params.load("srf.rl", Rl), source.settings()
-    sft, reward_folder = paths.checkpoint("srf", "sft"), paths.checkpoint("srf", "reward_model")
-    models, config = load_models(reward_folder)
-    held_out = source.prompts(data, "validation")[:p.heldout_prompts]
-    watch = verifier(p, data)
-
-    def judged(policy) -> Measured:
-        return measure(policy, models, held_out, p.max_tokens, p.seed)
-
-    before = judged(models.reference)
-    policy, after, history, attempts = policies.optimise(
-        lambda: build.load(str(sft))[0], models, source.prompts(data, "prompts"), *knobs(p), judged,
-        max_tokens=p.max_tokens,
-        seed=p.seed, scratch=paths.run_log("srf", "rl") / "checkpoint",
-        origin=build.fingerprint(str(sft)) + build.fingerprint(str(reward_folder)),
-        verifier=watch)
-    with atomic_directory(paths.checkpoint("srf", "rl")) as folder:
-        build.save(policy, config, sft, folder)
-    metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
-               "reward_before": mean(before.rewards), "reward_after": mean(after.rewards),
-               "reward_gain": mean(after.rewards - before.rewards), **policies.tried(attempts)}
-    if source.is_world(data):
-        named = judge.scorer()
-        gains = [a.value - b.value for a, b in zip(named(held_out, after.texts), named(held_out, before.texts))]
-        metrics["score_gain"] = mean(gains)
-    stage.write_metrics("srf", "rl", metrics, history)
-    return f"reward {metrics['reward_before'].value:.2f} to {metrics['reward_after'].value:.2f}, KL {after.kl.value:.3f}"
-
-
-if __name__ == "__main__":
-    stage.main("srf", "rl", run)
+    identity = [here.params(data.Scorer, "scorer").name, p.verify_every, [chat["row_id"] for chat in chats]]
+    return Watch(figures, p.verify_every, identity)

@@ -26,7 +26,7 @@ def test_a_broken_json_file_is_located(content, says, tmp_path):
 
 
 @pytest.mark.parametrize(("content", "says"), [
-    (b"a: 1\nb: [1\nc: 2\n", "line 3, column 1"), (b"a: \xff", "not UTF-8 at byte 3"), (b"- 1\n", "found '[1]' (list)"),
+    (b"a: 1\nb: [1\nc: 2\n", "line 3, column 2"), (b"a: \xff", "not UTF-8 at byte 3"), (b"- 1\n", "found '[1]' (list)"),
     (b"", "found nothing (null)"),
 ])
 def test_a_broken_yaml_file_is_located(content, says, tmp_path):

@@ -1,14 +1,27 @@
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from realign.errors import UserError
-from realign.params import check_all, load
+from realign.params import (
+    Count,
+    NonNegative,
+    OpenShare,
+    PartShare,
+    Positive,
+    PositiveShare,
+    Rate,
+    Share,
+    Temperature,
+    load,
+    words,
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path):
     ("kl_penalty: .nan", "srf.rl.kl_penalty", "a finite number"),
     ("kl_penalty: 1e999", "srf.rl.kl_penalty", "a finite number"),
     ("compile: 1", "srf.rl.compile", "true or false"),
-    ("judge: 3", "srf.rl.judge", "text"),
+    ("judge: 3", "srf.rl.judge", "text or null"),
     ("temperatures: 1.0", "srf.rl.temperatures", "a list, each item a finite number"),
     ("temperatures: [1.0, hot]", "srf.rl.temperatures[1]", "a finite number"),
     ("weights: {facts: high}", "srf.rl.weights.facts", "a finite number"),
@@ -94,7 +107,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path):
     ("schedule: {kind: linear}", "srf.rl.schedule.kind", "one of cosine, constant"),
 ])
 def test_a_value_of_another_type_is_named(tmp_path, line, key, expected):
-    given_keys = dict([("steps", "10"), ("kl_penalty", "0.1"), (line.split(":")[0], None)])
+    given_keys = {"steps": "10", "kl_penalty": "0.1", line.split(":")[0]: None}
     others = "".join(f"    {k}: {v}\n" for k, v in given_keys.items() if v is not None)
     message = refusal(tmp_path, f"srf:\n  rl:\n{others}    {line}\n")
     assert message.startswith(f"{tmp_path / 'params.yaml'}: {key}: found ")
@@ -144,7 +157,7 @@ def test_a_file_without_sections(tmp_path, text):
 
 
 def test_a_missing_file_and_one_that_is_not_utf8(tmp_path):
-    with pytest.raises(UserError, match="none.yaml: no such file"):
+    with pytest.raises(UserError, match=r"none\.yaml: no such file"):
         load("srf.rl", Rl, tmp_path / "none.yaml")
     (tmp_path / "params.yaml").write_bytes(b"srf: \xff\n")
     with pytest.raises(UserError, match="not UTF-8 at byte 5"):
@@ -159,20 +172,130 @@ def test_a_field_of_a_type_that_yaml_has_not_is_the_programmers_error(tmp_path):
         load("x", Wrong, write(tmp_path, "x: {where: data}\n"))
 
 
-def test_check_all_loads_every_section(tmp_path):
-    path = write(tmp_path, "seed: 1\n" + RL + "  data: {seed: 7}\n")
-    assert check_all(path, {"seed": int, "srf.rl": Rl, "srf.data": Seeded}) == {
-        "seed": 1, "srf.rl": Rl(10, 0.1), "srf.data": Seeded(7)}
-
-
-@pytest.mark.parametrize(("text", "key", "meant"), [
-    ("sead: 1\n" + RL, "sead", "seed"),
-    ("seed: 1\n" + RL + "  r1: {}\n", "srf.r1", "rl"),
+@pytest.mark.parametrize(("kind", "good", "bad", "says"), [
+    (Positive, [1, 2**70], [0, -1, 1.0, True, "1", None], "a whole number, at least 1"),
+    (Count, [0, 5], [-1, 0.0, False], "a whole number, at least 0"),
+    (Share, [0, 1, 0.5], [-0.1, 1.1, True, "0.5"], "a number from 0 to 1"),
+    (PositiveShare, [1e-9, 1], [0, 1.1], "a number above 0, at most 1"),
+    (PartShare, [0, 0.999], [1, -0.1], "a number from 0 to below 1"),
+    (OpenShare, [1e-9, 0.999], [0, 1], "a number above 0 and below 1"),
+    (Rate, [1e-5, 3], [0, -1e-5, True, "1e-5", None], "a number above 0"),
+    (NonNegative, [0, 1e9], [-1e-9], "a number, at least 0"),
+    (Temperature, [0, 1.5], [-0.1], "a number, at least 0"),
+    (float, [-1, 0.5], [True, "1"], "a finite number"),
+    (Annotated[int, Field(gt=1, lt=5)], [2, 4], [1, 5], "a whole number above 1 and below 5"),
+    (Annotated[int, Field(le=8)], [8, -9], [9], "a whole number, at most 8"),
+    (Annotated[float, Field(lt=0.5)], [0.4], [0.5], "a number below 0.5"),
+    (Annotated[str, Field(min_length=1)], ["a"], ["", 1], "text, at least 1 long"),
+    (Annotated[tuple[Rate, ...], Field(min_length=1)], [], [[], 1],
+     "a list, at least 1 long, each item a number above 0"),
+    (Positive | None, [1, None], [0, "1"], "a whole number, at least 1, or null"),
+    (Positive | Literal["auto"], [1, "auto"], [0, "all", True, None], "a whole number, at least 1, or one of auto"),
+    (Literal[2, 4] | None, [2, None], [3, 2.0, "2"], "one of 2, 4, or null"),
+    (Literal[1, 2], [1], [True, 1.0], "one of 1, 2"),
+    (list[Positive], [[1, 2], []], [1, "12"], "a list, each item a whole number, at least 1"),
+    (dict[str, Share], [{"a": 1.0}, {}], [[], 1], "a section, each value a number from 0 to 1"),
 ])
-def test_check_all_names_a_section_that_nobody_reads(tmp_path, text, key, meant):
-    with pytest.raises(UserError, match=f"{key}: unknown key") as error:
-        check_all(write(tmp_path, text), {"seed": int, "srf.rl": Rl})
-    assert f"did you mean '{meant}'?" in str(error.value)
+def test_a_range_stands_in_the_type(tmp_path, kind, good, bad, says):
+    """Every value at the edge, a hair beyond it, and of every type that must not pass for another."""
+    assert words(kind) == says
+    for value in good:
+        assert load("knob", kind, write(tmp_path, f"knob: {json.dumps(value)}\n")) == value
+    for value in bad:
+        message = refusal(tmp_path, f"knob: {json.dumps(value)}\n", "knob", kind)
+        assert message.startswith(f"{tmp_path / 'params.yaml'}: knob: found ") and f"expected: {says}\n" in message
+
+
+@pytest.mark.parametrize("kind", [Share, Rate, NonNegative, Temperature, float])
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "1e999", "1" + "0" * 400])
+def test_a_number_is_finite(tmp_path, kind, value):
+    assert "expected: a" in refusal(tmp_path, f"knob: {value}\n", "knob", kind)
+
+
+def test_a_whole_number_where_a_fraction_may_stand_becomes_a_float(tmp_path):
+    assert type(load("knob", Rate, write(tmp_path, "knob: 3\n"))) is float
+
+
+@pytest.mark.parametrize("kind", [Annotated[int, Field(multiple_of=8)], Annotated[dict[str, int], Field(min_length=1)],
+                                  Annotated[int | None, Field(ge=1)], dict[int, int], set[int]])
+def test_a_type_that_messages_have_no_words_for_is_the_programmers_error(tmp_path, kind):
+    with pytest.raises(TypeError, match="a parameter cannot be"):
+        load("knob", kind, write(tmp_path, "knob: x\n"))
+
+
+@dataclass(frozen=True)
+class Checked:
+    low: float
+    high: float
+
+    def __post_init__(self):
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        if self.low == self.high:
+            raise UserError("low is high", where="as the class says it")
+
+
+def test_what_the_dataclass_itself_refuses(tmp_path):
+    assert f"{tmp_path / 'params.yaml'}: a.b: low is above high" in refusal(
+        tmp_path, "a: {b: {low: 2, high: 1}}", "a.b", Checked)
+    assert refusal(tmp_path, "a: {b: {low: 1, high: 1}}", "a.b", Checked) == "as the class says it: low is high"
+
+
+@dataclass(frozen=True)
+class Method:
+    rank: Positive = 8
+    kind: Literal["full", "lora"] = "full"
+
+
+@dataclass(frozen=True)
+class Sft:
+    seed: Count
+    rate: Rate
+    shares: dict[str, Share]
+    method: Method | None
+    layers: tuple[Positive, ...] = ()
+
+
+COMMON = "common: {sft: {seed: 1, rate: 0.5, shares: {a: 1}, method: {rank: 4}, layers: [1, 2]}}\n"
+
+
+@pytest.mark.parametrize(("own", "differs"), [
+    ("{}", {}), ("{rate: 2}", {"rate": 2.0}), ("{layers: []}", {"layers": ()}),
+    ("{method: {kind: lora}}", {"method": Method(4, "lora")}),  # within a record only what differs, too
+    ("{method: null}", {"method": None}),
+    ("{shares: {b: 0.5}}", {"shares": {"b": 0.5}}),  # a mapping that is one value is replaced as a whole
+])
+def test_a_section_over_another_holds_only_what_differs(tmp_path, own, differs):
+    path = write(tmp_path, f"{COMMON}dpo: {{sft: {own}}}\n")
+    common = Sft(1, 0.5, {"a": 1.0}, Method(4), (1, 2))
+    assert load("dpo.sft", Sft, path, over="common.sft") == replace(common, **differs)
+    assert load("common.sft", Sft, path) == common
+
+
+@pytest.mark.parametrize(("common", "own", "message"), [
+    ("rate: 0.5", "{rates: 2}", "dpo.sft.rates: unknown key\n.*\n.*did you mean 'rate'"),
+    ("rates: 0.5", "{}", "common.sft.rates: unknown key\n.*\n.*did you mean 'rate'"),
+    ("rate: 0.5", "{rate: 0}", r"dpo.sft.rate: found '0' \(int\)\n.*a number above 0"),
+    ("rate: 0", "{}", r"common.sft.rate: found '0' \(int\)\n.*a number above 0"),
+    ("rate: 0.5", "{layers: [1, 0]}", r"dpo.sft.layers\[1\]: found"),
+    ("layers: [1, 0]", "{rate: 1}", r"common.sft.layers\[1\]: found"),
+    ("rate: 0.5, method: {ranks: 1}", "{method: {kind: lora}}", "common.sft.method.ranks: unknown key"),
+    ("rate: 0.5, method: {rank: 1}", "{method: {kind: lore}}", "dpo.sft.method.kind: found 'lore'"),
+    ("seed: 3", "{}", "dpo.sft.rate: missing key"),
+    ("rate: 0.5", "null", r"dpo.sft: found nothing \(null\)\n.*{} where nothing differs from common.sft"),
+])
+def test_a_mistake_is_named_in_the_section_where_it_stands(tmp_path, common, own, message):
+    keys = {"seed": "1", "shares": "{}", "method": "{}"}
+    given_keys = {k: v for k, v in keys.items() if k not in common}
+    text = ", ".join([f"{k}: {v}" for k, v in given_keys.items()] + [common])
+    path = write(tmp_path, f"common: {{sft: {{{text}}}}}\ndpo: {{sft: {own}}}\n")
+    with pytest.raises(UserError, match=message):
+        load("dpo.sft", Sft, path, over="common.sft")
+
+
+def test_a_section_that_others_stand_over_must_be_there(tmp_path):
+    with pytest.raises(UserError, match=r"common\.stf: missing key.*\n.*where 'sft' stands"):
+        load("common.sft", Sft, write(tmp_path, COMMON), over="common.stf")
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -3,8 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
-HEAVY = ("mlx", "numpy", "pandas", "polars", "pyarrow", "duckdb", "great_expectations", "dvc",
+HEAVY = ("mlx", "dvc", "ruamel", "numpy", "pandas", "polars", "pyarrow", "duckdb", "great_expectations",
          "transformers", "yaml")
 
 
@@ -13,17 +15,20 @@ def realign(folder, *args):
                           capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-def test_what_the_user_can_put_right_is_one_message_and_exit_2(tmp_path):
-    done = realign(tmp_path, "status")
+@pytest.mark.parametrize("args", [("status",), ("report",), ("compare", "HEAD"), ("trace",)])
+def test_what_the_user_can_put_right_is_one_message_and_exit_2(tmp_path, args):
+    done = realign(tmp_path, *args)
     assert done.returncode == 2
-    assert done.stderr == "metrics/srf/gates: no gate of srf has run\n  to do: dvc repro\n"
+    assert done.stderr == ("stages: no workflow\n  expected: stages/<workflow>/dvc.yaml with its gates\n"
+                           "  to do: run in the root of the project\n")
     assert done.stdout == ""
 
 
 def test_help_lists_the_commands(tmp_path):
     done = realign(tmp_path, "--help")
     assert done.returncode == 0
-    assert all(f"  {name}  " in done.stdout for name in ("status", "report", "compare", "doctor"))
+    assert all(f"  {name}  " in done.stdout for name in (
+        "status", "report", "compare", "trace", "doctor", "check", "deps", "launch"))
 
 
 def test_doctor_says_what_computes(tmp_path):

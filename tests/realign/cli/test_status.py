@@ -7,21 +7,41 @@ from realign.cli.app import app
 from realign.cli.status import deciding
 from realign.report.sources import load
 
-STAGES = ("sft", "preference_data", "reward_model", "reward_validation", "rl", "iterate", "evaluate")
+STAGES = ("look", "pairs", "polish", "evaluate")
+DECLARED = """\
+stages:
+  look: {desc: A look. Shows the start., meta: {workflow: Tidying up, role: start}}
+  pairs: {desc: Pairs. Makes pairs.}
+  polish: {desc: Polishing. Makes the model better., meta: {role: offered}}
+  evaluate: {desc: Evaluation. Compares.}
+  gate: {foreach: {look: x, pairs: x, polish: x, evaluate: x}, do: {cmd: x}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def declared(tmp_path):
+    (tmp_path / "stages" / "made").mkdir(parents=True)
+    (tmp_path / "stages" / "made" / "dvc.yaml").write_text(DECLARED)
 
 
 def check(metric, observed, threshold, *, half=0.02, severity="critical", passed=True):
     return {"metric": metric, "observed": observed, "low": observed - half, "high": observed + half, "n": 400,
-            "expectation": "expect_column_values_to_be_between", "threshold": threshold, "severity": severity,
-            "passed": passed}
+            "expectation": "expect_column_values_to_be_between", "threshold": threshold, **bounds(threshold),
+            "severity": severity, "passed": passed, "evidence": metric.endswith(".n")}
+
+
+def bounds(threshold):
+    """"≥ 0.5 and ≤ 2" as a verdict's numbers."""
+    ends = {"max" if part[0] in "≤<" else "min": float(part[2:]) for part in threshold.split(" and ")}
+    return {"min": None, "max": None} | ends
 
 
 def gate(root, stage, *checks, tier="HIGH", remedy=""):
-    home = root / "metrics" / "srf"
+    home = root / "metrics" / "made"
     (home / "gates").mkdir(parents=True, exist_ok=True)
     (home / f"{stage}.json").write_text('{"kl": {"value": 0.05, "n": 400, "low": 0.04, "high": 0.06}}')
     (home / "gates" / f"{stage}.json").write_text(json.dumps(
-        {"workflow": "srf", "stage": stage, "tier": tier, "checks": list(checks), "remedy": remedy}))
+        {"workflow": "made", "stage": stage, "tier": tier, "checks": list(checks), "remedy": remedy}))
 
 
 def status(root, monkeypatch, *args):
@@ -37,76 +57,79 @@ def test_all_gates_passed(tmp_path, monkeypatch):
     for stage in STAGES:
         gate(tmp_path, stage, check("kl", 0.2345, "≤ 0.3"))
     (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "srf.html").write_text("<html>")
+    (tmp_path / "report" / "made.html").write_text("<html>")
     result = status(tmp_path, monkeypatch)
     assert result.exit_code == 0
-    assert row(result.output, "rl")[:7] == ["rl", "HIGH", "kl", "0.2345", "0.2145", "to", "0.2545"]
-    assert row(result.output, "rl")[-1] == "0.3"
+    assert row(result.output, "polish")[:7] == ["polish", "HIGH", "kl", "0.2345", "0.2145", "to", "0.2545"]
+    assert row(result.output, "polish")[-1] == "0.3"
     assert [s for s in STAGES if row(result.output, s)] == list(STAGES)
-    assert "report: report/srf.html\n" in result.output
+    assert "report: report/made.html\n" in result.output
     assert "released model" not in result.output
 
 
 def test_a_rejection_names_figure_and_remedy_and_hides_what_an_earlier_run_left(tmp_path, monkeypatch):
-    gate(tmp_path, "sft", check("heldout_loss_drop.low", 0.5, "> 0"))
-    gate(tmp_path, "preference_data", check("preference_gap", 0.1234, "≥ 0.15", passed=False), tier="REJECT",
+    gate(tmp_path, "look", check("heldout_loss_drop.low", 0.5, "> 0"))
+    gate(tmp_path, "pairs", check("preference_gap", 0.1234, "≥ 0.15", passed=False), tier="REJECT",
          remedy="higher temperature")
-    gate(tmp_path, "reward_model", check("train_accuracy", 0.9, "≥ 0.7"))
+    gate(tmp_path, "polish", check("kl", 0.05, "≤ 0.1"))
     result = status(tmp_path, monkeypatch)
     assert result.exit_code == 1
-    assert row(result.output, "preference_data")[1:4] == ["REJECT", "preference_gap", "0.1234"]
-    assert "preference_data REJECT, to do: higher temperature" in result.output
-    assert row(result.output, "reward_model") == ["reward_model", "not", "reached"]
+    assert row(result.output, "pairs")[1:4] == ["REJECT", "preference_gap", "0.1234"]
+    assert "pairs REJECT, to do: higher temperature" in result.output
+    assert row(result.output, "polish") == ["polish", "not", "reached"]
 
 
 def test_a_stage_that_has_not_run_is_no_rejection(tmp_path, monkeypatch):
-    gate(tmp_path, "sft", check("heldout_loss_drop.low", 0.5, "> 0"))
+    gate(tmp_path, "look", check("heldout_loss_drop.low", 0.5, "> 0"))
     result = status(tmp_path, monkeypatch)
     assert result.exit_code == 0
-    assert row(result.output, "preference_data") == ["preference_data", "not", "run"]
+    assert row(result.output, "pairs") == ["pairs", "not", "run"]
 
 
 def test_the_report_and_the_released_model_are_pointed_at(tmp_path, monkeypatch):
-    gate(tmp_path, "sft", check("heldout_loss_drop.low", 0.5, "> 0"))
-    (tmp_path / "released" / "srf").mkdir(parents=True)
-    (tmp_path / "released" / "srf" / "pointer.json").write_text('{"model": {"path": "released/srf/model"}}')
-    assert "released model: released/srf/model\n" in status(tmp_path, monkeypatch).output
+    gate(tmp_path, "look", check("heldout_loss_drop.low", 0.5, "> 0"))
+    (tmp_path / "released" / "made").mkdir(parents=True)
+    (tmp_path / "released" / "made" / "pointer.json").write_text('{"model": {"path": "released/made/model"}}')
+    assert "released model: released/made/model\n" in status(tmp_path, monkeypatch).output
 
 
 def test_a_blocked_release_says_why_and_that_the_older_model_stays(tmp_path, monkeypatch):
     for stage in STAGES:
         gate(tmp_path, stage, check("kl", 0.05, "≤ 0.1"))
-    (tmp_path / "metrics" / "srf" / "release.json").write_text(json.dumps(
-        {"decision": "blocked", "reasons": ["facts is 9% down"], "remedy": "lower the learning rate"}))
-    (tmp_path / "released" / "srf").mkdir(parents=True)
-    pointer = tmp_path / "released" / "srf" / "pointer.json"
-    pointer.write_text('{"model": {"path": "released/srf/model/1"}}')
+    (tmp_path / "released" / "made").mkdir(parents=True)
+    (tmp_path / "released" / "made" / "decision.json").write_text(json.dumps(
+        {"decision": "blocked", "warnings": ["format lost 7% against the base model"],
+         "reasons": ["facts lost 9% against the start"], "remedy": "lower the learning rate"}))
+    pointer = tmp_path / "released" / "made" / "pointer.json"
+    pointer.write_text('{"model": {"path": "released/made/model/1"}}')
     result = status(tmp_path, monkeypatch)
     assert result.exit_code == 1
-    assert "release blocked: facts is 9% down, to do: lower the learning rate" in result.output
-    assert "released model: released/srf/model/1\n" in result.output
+    assert result.output.splitlines()[:2] == [
+        "format lost 7% against the base model",
+        "release blocked: facts lost 9% against the start, to do: lower the learning rate"]
+    assert "released model: released/made/model/1\n" in result.output
     pointer.write_text("{}")
     assert "released model" not in status(tmp_path, monkeypatch).output
 
 
 def test_the_narrowest_figure_decides_where_none_failed(tmp_path):
-    gate(tmp_path, "rl", check("entropy", 1.2, "≥ 0.5 and ≤ 2", half=0.1),
+    gate(tmp_path, "polish", check("entropy", 1.2, "≥ 0.5 and ≤ 2", half=0.1),
          check("kl", 0.09, "≤ 0.1", half=0.01),
          check("kl.n", 101, "≥ 100", half=0.01), check("reward_gain.low", 0.4, "> 0", half=0.1))
-    for stage in STAGES[:4]:
+    for stage in STAGES[:2]:
         gate(tmp_path, stage, check("kl", 0.2345, "≤ 0.3"))
-    assert [d.metric for d in deciding(load(tmp_path, "srf").stage("rl"))] == ["kl"]
+    assert [d.metric for d in deciding(load(tmp_path).stages[2])] == ["kl"]
 
 
 def test_every_failed_figure_decides_and_the_gravest_stands_first(tmp_path):
-    gate(tmp_path, "sft", check("heldout_loss_drop.low", 0.5, "> 0"),
+    gate(tmp_path, "look", check("heldout_loss_drop.low", 0.5, "> 0"),
          check("data_quality", 0.75, "≥ 0.8", severity="warning", passed=False),
          check("preference_gap", 0.05, "≥ 0.1", passed=False), tier="REJECT")
-    decided = [(d.metric, d.failed) for d in deciding(load(tmp_path, "srf").stage("sft"))]
+    decided = [(d.metric, d.failed) for d in deciding(load(tmp_path).stages[0])]
     assert decided == [("preference_gap", "critical"), ("data_quality", "warning")]
 
 
-@pytest.mark.parametrize(("args", "message"), [((), "no gate of srf has run"),
-                                               (("--workflow", "sfr"), "did you mean srf?")])
+@pytest.mark.parametrize(("args", "message"), [((), "no gate of made has run"),
+                                               (("--workflow", "maed"), "did you mean made?")])
 def test_nothing_to_show(tmp_path, monkeypatch, args, message):
     assert message in str(status(tmp_path, monkeypatch, *args).exception)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from realign.evaluate.capabilities import accuracy, decode, greedy, records, stop_tokens
+from realign.evaluate.capabilities import accuracy, measure, records
 from realign.lake.schemas import RECORDS, row_fault
 from realign.metrics import proportion
+from realign.models import build
 
 
 def chat(name: str, capability: str, reference: str) -> dict:
@@ -35,12 +36,10 @@ def test_accuracy_is_by_capability():
     assert accuracy([]) == {}
 
 
-def test_greedy_answers_end_before_the_end_of_the_turn(tiny_folder):
-    from realign.models import build
-
+def test_greedy_answers_are_measured_whatever_the_order(tiny_folder):
     model, tokenizer, _ = build.load(str(tiny_folder))
-    found = greedy(model, tokenizer, CHATS, max_tokens=6)
-    assert len(found) == 3 and found == greedy(model, tokenizer, CHATS, max_tokens=6)
-    assert found[::-1] == greedy(model, tokenizer, CHATS[::-1], max_tokens=6)
-    stops = stop_tokens(tokenizer)
-    assert stops and decode(tokenizer, [*tokenizer.encode(" Lima"), *stops], stops) == "Lima"
+    found = measure(model, tokenizer, CHATS, max_tokens=6)
+    assert [row["example_id"] for row in found] == ["a", "b", "c"]
+    assert found == measure(model, tokenizer, CHATS, max_tokens=6)
+    assert found[::-1] == measure(model, tokenizer, CHATS[::-1], max_tokens=6)
+    assert found == records(CHATS, [row["output"] for row in found]) and all(row["output"] for row in found)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from realign.evaluate.paraphrase import CONTRACTIONS, paraphrase
 
-pieces = st.sampled_from(["it is", "It's", "I do not", "you're", "don’t", "won't", "it is not", "cannot", "know", "Lima",
-                          "I would", "I'd", "been", "better", "?", ".", "...", "!", "\n", "That is", "IT IS", "can't"])
+pieces = st.sampled_from(["it is", "It's", "I do not", "you're", "don’t", "won't", "it is not", "cannot", "know",
+                          "Lima", "I would", "I'd", "been", "better", "?", ".", "...", "!", "\n", "That is", "IT IS",
+                          "can't"])
 
 
 def written_out(text: str) -> list[str]:
@@ -22,7 +23,8 @@ def written_out(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("text", "expected"), [
     ("I do not know.", "I don't know"), ("I don’t know", "I do not know."), ("It is Lima!", "It's Lima!."),
-    ("Don't ask me.", "Do not ask me"), ("It's been long.", "It's been long"), ("I know what it is.", "I know what it is"),
+    ("Don't ask me.", "Do not ask me"), ("It's been long.", "It's been long"),
+    ("I know what it is.", "I know what it is"),
     ("Shall we?", "Shall we??"), ("Shall we??", "Shall we?"), ("", "."), (".", ""), ("disk is not", "disk is not.")])
 def test_worked_examples(text, expected):
     assert paraphrase(text) == expected

@@ -13,8 +13,8 @@ from realign.evaluate.preferences import (
     consistency,
     length_bias,
     rank_correlation,
-    ranks,
     ranking_accuracy,
+    ranks,
     win_rate,
 )
 

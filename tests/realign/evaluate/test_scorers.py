@@ -2,11 +2,14 @@
 
 import math
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
 from realign.errors import UserError
-from realign.evaluate.scorers import by_reference, scorer, with_answer
+from realign.evaluate.scorers import by_reference, scorer
+from realign.models import chat, heads
+from realign.models.chat import with_answer
 
 CHATS = [{"messages": [{"role": "user", "content": "What is the capital of Peru?"}], "reference": '{"answer": "Lima"}'},
          {"messages": [{"role": "user", "content": "Ada has 3"}], "reference": '{"number": 3}'}]
@@ -14,17 +17,18 @@ CHATS = [{"messages": [{"role": "user", "content": "What is the capital of Peru?
 
 @pytest.mark.parametrize("name", ["", "refrence", "reward", "Reference", "judge:x"])
 def test_an_unknown_name_is_the_users_to_put_right(name):
-    with pytest.raises(UserError, match="srf.scorer"):
-        scorer(name)
+    with pytest.raises(UserError, match=r"srf\.scorer(.|\n)*reference, or reward:") as caught:
+        scorer(name, "params.yaml: srf.scorer")
+    assert repr(name) in str(caught.value)
 
 
 def test_a_folder_that_is_no_reward_model_is_too(tmp_path):
     with pytest.raises(UserError, match="reward model"):
-        scorer(f"reward:{tmp_path}")
+        scorer(f"reward:{tmp_path}", "srf.scorer")
 
 
 def test_the_reference_of_each_chat_scores_its_own_text():
-    found = scorer("reference")(CHATS, ["Lima.", "3"])
+    found = scorer("reference", "srf.scorer")(CHATS, ["Lima.", "3"])
     assert [s.value for s in found] == [0.8, 0.8]
     assert [s.value for s in by_reference(CHATS, ["3", "Lima."])] == [0.0, 0.0]
 
@@ -39,28 +43,18 @@ def test_labelled_data_has_no_reference_to_score_by():
         by_reference([CHATS[0] | {"reference": "{}"}], ["anything"])
 
 
-def test_with_answer_leaves_the_chat_as_it_was():
-    assert with_answer(CHATS[1], "3")[-1] == {"role": "assistant", "content": "3"}
-    assert len(CHATS[1]["messages"]) == 1
-
-
 def test_a_reward_model_scores_each_text_in_its_place(tiny, tiny_config, tokenizer_folder, tmp_path):
     """Texts of many lengths, so that sorting by length inside would show; rewards recomputed one text at a time."""
-    import mlx.core as mx
-
-    from realign.models import chat, heads
-    from realign.train.reward import rewards
-
     model = heads.ScalarModel(tiny(3, vocab_size=340))
     model.head.weight = mx.random.normal(model.head.weight.shape, key=mx.random.key(1))
     heads.save_scalar(model, tiny_config(vocab_size=340), tokenizer_folder, tmp_path)
     texts = [" ".join(["Peru Lima gold"] * (7 * i % 11 + 1)) for i in range(90)]
     chats = [CHATS[i % 2] for i in range(90)]
-    found = [s.value for s in scorer(f"reward:{tmp_path}")(chats, texts)]
+    found = [s.value for s in scorer(f"reward:{tmp_path}", "srf.scorer")(chats, texts)]
     _, tokenizer = heads.load_scalar(tmp_path)
     for value, one, text in list(zip(found, chats, texts, strict=True))[::8]:
         [row] = chat.encode(tokenizer, [with_answer(one, text)])
         batch = {"tokens": mx.array([row.tokens]), "last": mx.array([len(row.tokens) - 1])}
-        reward = float(rewards(model, batch)[0])
+        reward = float(heads.rewards(model, batch)[0])
         assert value == pytest.approx(1 / (1 + math.exp(-reward)), abs=1e-4)
     assert np.ptp(found) > 0.01

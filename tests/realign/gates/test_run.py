@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from realign.gates import __main__ as command
 from realign.gates import run
-from realign.gates.__main__ import main
+from tests.workflows.clean import EXPECTATIONS
 
-STAGES = ("sft", "preference_data", "reward_model", "reward_validation", "rl", "iterate", "evaluate")
+STAGES = sorted(path.stem for path in (EXPECTATIONS / "srf").glob("*.json"))
+
+
+def main(arguments: list[str], root: Path) -> int:
+    """The exit status of the command."""
+    try:
+        return command.main(arguments, root)
+    except SystemExit as end:
+        return end.code
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def test_accepted(project, capsys):
     assert (verdict["workflow"], verdict["stage"], verdict["tier"]) == ("srf", "rl", "HIGH")
     assert project.accepted_file("rl").read_text() == "accepted\n"
     shown = capsys.readouterr()
-    assert "srf/rl: HIGH" in shown.out and "≤ 0.1" in shown.out and "0.04" in shown.out
+    assert "srf/rl: HIGH" in shown.out and "≤ 0.1" in shown.out and "0.05" in shown.out
     assert shown.err == ""
     new = files(project.root) - before
     assert {f for f in new if not f.startswith(".realign/gates/")} == {"metrics/srf/gates/rl.json",
@@ -92,8 +101,7 @@ def break_suite(project):
 def rename_metric(project):
     suite = project.suite("preference_data")
     suite["expectations"][0]["kwargs"]["column"] = "preference_gip"
-    suite["meta"]["counted"].append("preference_gip")
-    suite["expectations"].append(suite["expectations"][0] | {"kwargs": {"column": "preference_gap"}})
+    suite["meta"]["remedy"]["preference_gip"] = "mend it"
     project.write_suite("preference_data", suite)
 
 
@@ -111,6 +119,11 @@ def test_nothing_to_judge_is_an_error_and_no_acceptance(project, capsys, break_i
     assert BROKEN[break_it] in capsys.readouterr().err
     assert not project.accepted_file("preference_data").exists()
     assert not project.verdict_file("preference_data").exists()
+
+
+def test_another_number_of_arguments_is_told_how(project, capsys):
+    assert main(["srf"], project.root) == 2
+    assert "WORKFLOW STAGE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("workflow", "stage", "words"), [("srf", "reward", "did you mean 'reward_model'"),
@@ -154,14 +167,14 @@ def change_threshold(project):
     suite = project.suite("preference_data")
     for expectation in suite["expectations"]:
         if expectation["kwargs"] == {"column": "preference_gap", "min_value": 0.15}:
-            expectation["kwargs"]["min_value"] = 0.35
+            expectation["kwargs"]["min_value"] = 0.6
     project.write_suite("preference_data", suite)
 
 
 def change_metric(project):
     path = project.root / "metrics" / "srf" / "preference_data.json"
     metrics = json.loads(path.read_text())
-    metrics["preference_gap"] |= {"value": 0.149}
+    metrics["preference_gap"] |= {"value": 0.149, "low": 0.12}
     path.write_text(json.dumps(metrics))
 
 

@@ -2,15 +2,14 @@
 
 import io
 
-import pytest
 from rich.console import Console
 
-from realign.gates.show import interval, number, show
+from realign.gates.show import show
 
 
 def check(**changes) -> dict:
     return {"metric": "kl", "observed": 0.04, "low": 0.02, "high": 0.06, "n": 400, "expectation": "x",
-            "threshold": "≤ 0.1", "severity": "critical", "passed": True} | changes
+            "threshold": "≤ 0.1", "severity": "critical", "passed": True, "evidence": False} | changes
 
 
 def shown(*checks: dict) -> list[str]:
@@ -25,18 +24,14 @@ def test_every_check_stands_with_figure_interval_evidence_threshold_and_outcome(
                             check(severity="info", passed=False))
     assert title.strip() == "srf/rl: REJECT"
     assert [row.split() for row in rows] == [
-        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "ok"],
+        ["kl", "0.0400", "0.0200", "to", "0.0600", "400", "≤", "0.1", "ok"],
         ["pairs[a,", "b]", "–", "400", "≤", "0.1", "REJECT"],
-        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "warning"],
-        ["kl", "0.04", "0.02", "to", "0.06", "400", "≤", "0.1", "note"]]
+        ["kl", "0.0400", "0.0200", "to", "0.0600", "400", "≤", "0.1", "warning"],
+        ["kl", "0.0400", "0.0200", "to", "0.0600", "400", "≤", "0.1", "note"]]
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0, "0"), (1200.0, "1200"), (0.15, "0.15"),
-                                             (-0.00001234, "-1.234e-05"),
-                                             (-0.3, "-0.3"), (10.0, "10")])
-def test_number(value, text):
-    assert number(value) == text
-
-
-def test_a_count_has_no_interval():
-    assert interval(check(low=3, high=3)) == ""
+def test_evidence_is_counted_where_it_passed_and_told_where_it_did_not():
+    lines = shown(check(), check(metric="kl.n", evidence=True), check(metric="kl.high", evidence=True),
+                  check(metric="entropy.n", evidence=True, passed=False))
+    assert [line.split()[0] for line in lines[2:]] == ["kl", "entropy.n", "and"]
+    assert lines[-1].startswith("and 2 checks of the evidence passed")

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realign.gates.verdict import judge, remedy, threshold, tier
+from realign.gates.remedies import told
+from realign.gates.verdict import judge, remedy_said, threshold, tier
 
 ORDER = {"REJECT": 0, "MEDIUM": 1, "HIGH": 2}
 BETWEEN = "expect_column_values_to_be_between"
-FIELDS = {"metric", "observed", "low", "high", "n", "expectation", "threshold", "severity", "passed"}
+TABLES = {"tables": {"pairs": "data/pairs.parquet"}}
 
 
 def band(column: str, severity: str, **kwargs) -> dict:
@@ -32,35 +33,84 @@ def frame(**columns: float) -> dict:
 
 def test_shape_of_a_verdict():
     verdict = judge("srf", "preference_data", GAP, frame(gap=0.123456789))
+    common = {"metric": "gap", "observed": 0.123457, "low": 0.123457, "high": 0.123457, "n": 200,
+              "expectation": BETWEEN, "max": None, "strict_min": False, "strict_max": None, "evidence": False}
     assert verdict == {
         "workflow": "srf", "stage": "preference_data", "tier": "MEDIUM", "remedy": "warning gap",
-        "checks": [{"metric": "gap", "observed": 0.123457, "low": 0.123457, "high": 0.123457, "n": 200,
-                    "expectation": BETWEEN, "threshold": "≥ 0.1", "severity": "critical", "passed": True},
-                   {"metric": "gap", "observed": 0.123457, "low": 0.123457, "high": 0.123457, "n": 200,
-                    "expectation": BETWEEN, "threshold": "≥ 0.15", "severity": "warning", "passed": False}]}
+        "checks": [common | {"threshold": "≥ 0.1", "min": 0.10, "severity": "critical", "passed": True},
+                   common | {"threshold": "≥ 0.15", "min": 0.15, "severity": "warning", "passed": False}]}
     assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
-    assert all(set(check) == FIELDS for check in verdict["checks"])
+
+
+@pytest.mark.parametrize(("kwargs", "numbers"), [
+    ({"min_value": 0, "strict_min": True}, (0, None, True, None)),
+    ({"max_value": 0.1, "strict_max": True}, (None, 0.1, None, True)),
+    ({"min_value": 0.5, "max_value": 2}, (0.5, 2, False, False)),
+])
+def test_a_check_carries_its_bounds_as_numbers(kwargs, numbers):
+    suite = {"name": "t", "expectations": [band("kl", "critical", **kwargs)]}
+    check = judge("srf", "x", suite, frame(kl=1.0))["checks"][0]
+    assert tuple(check[k] for k in ("min", "max", "strict_min", "strict_max")) == numbers
 
 
 def test_a_check_of_evidence_shows_the_count_alone():
     suite = {"name": "t", "expectations": [band("gap.n", "critical", min_value=300)]}
     check = judge("srf", "x", suite, frame(gap=0.2))["checks"][0]
     assert (check["metric"], check["observed"], check["low"], check["n"]) == ("gap.n", 200, None, 200)
-    assert isinstance(check["observed"], int) and not check["passed"]
+    assert isinstance(check["observed"], int) and not check["passed"] and check["evidence"]
 
 
 def test_a_check_of_rows_shows_the_share_that_passes():
-    rows = {"meta": {"table": "pairs", "remedy": "mend"}, "severity": "critical"}
-    suite = {"name": "t", "expectations": [
-        rows | {"type": "expect_column_pair_values_a_to_be_greater_than_b",
-                "kwargs": {"column_A": "a", "column_B": "b", "mostly": 0.9}},
-        rows | {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 3}},
-        rows | {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "a", "max_value": 3}}]}
+    def rows(kind, **kwargs):
+        return {"type": kind, "kwargs": kwargs, "meta": {"table": "pairs", "remedy": "mend"}, "severity": "critical"}
+
+    suite = {"name": "t", "meta": TABLES, "expectations": [
+        rows("expect_column_pair_values_a_to_be_greater_than_b", column_A="a", column_B="b", mostly=0.9),
+        rows(BETWEEN, column="a", min_value=1, max_value=3), rows("expect_table_row_count_to_be_between", min_value=3),
+        rows("expect_column_mean_to_be_between", column="a", max_value=3)]}
     pairs = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.0, 0.0, 0.0, 9.0]})
     checks = judge("srf", "x", suite, frame(kl=0.0) | {"pairs": pairs})["checks"]
-    assert [(c["metric"], c["observed"], c["n"], c["threshold"], c["passed"]) for c in checks] == [
-        ("pairs[a, b]", 0.75, 4, "a > b on ≥ 0.9 of rows", False),
-        ("pairs[rows]", 4, 4, "≥ 3", True), ("pairs[a]", 2.5, 4, "≤ 3", True)]
+    told = [(c["metric"], c["observed"], c["n"], c["threshold"], c["min"], c["max"], c["passed"]) for c in checks]
+    assert told == [  # the share of rows that keep a bound is not held to that bound
+        ("pairs[a, b]", 0.75, 4, "a > b on ≥ 0.9 of rows", None, None, False),
+        ("pairs[a]", 0.75, 4, "≥ 1 and ≤ 3 on all rows", None, None, False),
+        ("pairs[rows]", 4, 4, "≥ 3", 3, None, True), ("pairs[a]", 2.5, 4, "≤ 3", None, 3, True)]
+
+
+RETENTION = pd.DataFrame({"name": ["facts", "format"], "value": [0.9, 0.99], "n": [300.0, 80.0],
+                          "low": [0.8, 0.97], "high": [1.0, 1.0]})
+
+
+def of_group(kind: str, severity: str = "critical", **kwargs) -> dict:
+    return {"type": kind, "kwargs": kwargs, "severity": severity,
+            "meta": {"table": "retention", "remedy": "{name} was lost"}}
+
+
+def test_a_group_makes_one_check_a_member_and_names_the_one_that_failed():
+    suite = {"name": "t", "expectations": [of_group(BETWEEN, column="value", min_value=0.95),
+                                           of_group(BETWEEN, column="n", min_value=100),
+                                           of_group(BETWEEN, column="low", min_value=0.7)]}
+    verdict = judge("srf", "evaluate", suite, {"retention": RETENTION})
+    assert [(c["metric"], c["observed"], c["low"], c["high"], c["n"], c["passed"]) for c in verdict["checks"]] == [
+        ("retention.facts", 0.9, 0.8, 1.0, 300, False), ("retention.format", 0.99, 0.97, 1.0, 80, True),
+        ("retention.facts.n", 300, None, None, 300, True), ("retention.format.n", 80, None, None, 80, False),
+        ("retention.facts.low", 0.8, 0.8, 1.0, 300, True), ("retention.format.low", 0.97, 0.97, 1.0, 80, True)]
+    assert verdict["remedy"] == "facts was lost; format was lost"
+
+
+def test_members_that_are_not_there_are_named():
+    suite = {"name": "t", "expectations": [of_group(
+        "expect_column_distinct_values_to_contain_set", column="name", value_set=["facts", "refusal", "grounded"])]}
+    verdict = judge("srf", "evaluate", suite, {"retention": RETENTION})
+    assert (verdict["checks"][0]["metric"], verdict["checks"][0]["n"]) == ("retention[name]", 2)
+    assert verdict["remedy"] == "grounded, refusal was lost"
+
+
+@pytest.mark.parametrize(("seen", "words"), [(0.3, "too low"), (2.5, "too high"), (0.5, "too low"), (2, "too high"),
+                                             (-9, "too low"), (1e9, "too high")])
+def test_the_remedy_is_that_of_the_side_that_failed(seen, words):
+    check = {"observed": seen, "min": 0.5, "max": 2}
+    assert told({"low": "too low", "high": "too high"}, check) == words
 
 
 def test_an_info_check_weighs_nothing():
@@ -97,8 +147,7 @@ def test_one_more_failure_never_gives_a_better_tier(checks, data):
 
 @given(CHECKS)
 def test_tier_and_remedy_agree(checks):
-    expectations = [{"meta": {"remedy": f"{c['severity']} {i}"}} for i, c in enumerate(checks)]
-    said = remedy(expectations, checks)
+    said = remedy_said(checks, [f"{c['severity']} {i}" for i, c in enumerate(checks)])
     lost = [i for i, c in enumerate(checks) if not c["passed"] and c["severity"] != "info"]
     assert (said == "") == (tier(checks) == "HIGH") == (not lost)
     if tier(checks) == "REJECT":
@@ -107,7 +156,7 @@ def test_tier_and_remedy_agree(checks):
 
 def test_a_remedy_is_said_once():
     checks = [{"severity": "critical", "passed": False}] * 2
-    assert remedy([{"meta": {"remedy": "mend"}}] * 2, checks) == "mend"
+    assert remedy_said(checks, ["mend", "mend"]) == "mend"
 
 
 @pytest.mark.parametrize(("kind", "kwargs", "text"), [
@@ -134,4 +183,4 @@ def test_threshold_in_words(kind, kwargs, text):
     ("expect_column_mean_to_be_between", {"min_value": 1}, "≥ 1"),
 ])
 def test_threshold_of_rows_in_words(kind, kwargs, text):
-    assert threshold({"type": kind, "kwargs": {"column": "x"} | kwargs, "meta": {"table": "pairs"}}) == text
+    assert threshold({"type": kind, "kwargs": {"column": "x"} | kwargs}, rows=True) == text

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from realign.models import backend
 
@@ -26,9 +27,12 @@ from realign import params  # noqa: E402
 from realign.errors import UserError  # noqa: E402
 from realign.models import adapters, build  # noqa: E402
 from realign.models.adapters import Method  # noqa: E402
+from realign.models.batches import batch_of  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
-from realign.train import loop, reward, sft  # noqa: E402
+from realign.objectives import reward, sft  # noqa: E402
+from realign.train import loop  # noqa: E402
+from realign.train.batches import RowBatches  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {
@@ -68,10 +72,7 @@ def moved(model):
 @pytest.mark.parametrize("changes, says", [
     ({"kind": "full", "bits": 4}, "kind is full.*\n.*null for bits"),
     ({"kind": "full", "layers": 1, "targets": ("lm_head",)}, "null for layers and targets"),
-    ({"rank": 0}, "rank is 0"), ({"scale": 0.0}, "scale is 0.0"), ({"dropout": 1.0}, "dropout is 1.0"),
-    ({"dropout": -0.1}, "dropout is -0.1"), ({"layers": 0}, "layers is 0"),
     ({"layers": 3}, "layers is 3\n.*at most 2"),
-    ({"bits": 7}, "bits is 7"), ({"bits": 4, "group": 48}, "group is 48"),
     ({"bits": 4, "group": 128}, "is 64 wide\n.*a multiple of the group, 128"),
     ({"targets": ("mlp.up_proj", "mlp.upproj")},
      "'mlp.upproj', which the model has not\n.*mlp.up_proj, .*model.embed_tokens"),
@@ -108,6 +109,20 @@ def test_a_method_is_a_section_of_the_parameters(tmp_path):
     file.write_text("a:\n  kind: dora\n  targets: [mlp.up_proj]\n  layers: null\n  bits: 4\nb: {}\n")
     assert params.load("a", Method, file) == Method("dora", targets=("mlp.up_proj",), bits=4)
     assert params.load("b", Method, file) == Method("full")
+
+
+@pytest.mark.parametrize("knob, expected", [
+    ("rank: 0", "a whole number, at least 1"), ("scale: 0.0", "a number above 0"),
+    ("dropout: 1.0", "a number from 0 to below 1"), ("dropout: -0.1", "a number from 0 to below 1"),
+    ("layers: 0", "a whole number, at least 1, or null"), ("bits: 7", "one of 2, 3, 4, 5, 6, 8, or null"),
+    ("bits: 1.0", "one of 2, 3, 4, 5, 6, 8, or null"), ("group: 48", "one of 32, 64, 128"),
+    ("kind: qlora", "one of full, lora, dora"),
+])
+def test_a_setting_out_of_its_range_is_named(knob, expected, tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(f"srf: {{sft: {{method: {{{knob}}}}}}}\n")
+    with pytest.raises(UserError, match=rf"srf\.sft\.method\.{knob.split(':')[0]}: found.*\n  expected: {expected}\n"):
+        params.load("srf.sft.method", Method, file)
 
 
 @pytest.mark.parametrize("method", [Method("lora", rank=4), Method("dora", rank=4), RESUMED["qdora"]],
@@ -172,10 +187,10 @@ def test_a_microscaled_base_can_be_adapted_and_fused(kind):
     np.testing.assert_allclose(after, before, atol=adapters.TIE_16 * before.std())  # unpacked to sixteen bits
 
 
-@pytest.mark.parametrize("bits", adapters.BITS)
+@pytest.mark.parametrize("bits", get_args(adapters.Bits))
 def test_gradients_through_a_quantised_base_are_those_of_its_weights(bits):
     """MLX's product with packed weights has its own gradient on each back end."""
-    found, batch = [], sft.batch_of(rows(4), 0)
+    found, batch = [], batch_of(rows(4))
     for whole in (False, True):
         model, config = quantize_model(model_of(), CONFIG, 32, bits)
         if whole:
@@ -193,9 +208,9 @@ def test_a_reward_model_trains_its_head_and_the_adapters_of_its_trunk(tmp_path):
     model = ScalarModel(model_of())
     adapters.prepare(model.trunk, CONFIG, Method("lora", rank=4), 0)
     before = {name: np.array(value) for name, value in tree_flatten(model.parameters())}
-    pairs = list(zip(rows(seed=1, last=41), rows(seed=2, last=42), strict=True))
-    state = loop.train(model, reward.loss, reward.PairBatches.of(pairs, 8, 4, 0, 0),
-                       loop.Settings(1e-2, log_every=1), scratch=tmp_path / "run", mark="m")
+    pairs = [(c, r, 0.0) for c, r in zip(rows(seed=1, last=41), rows(seed=2, last=42), strict=True)]
+    state = loop.train(model, reward.loss, RowBatches.of(pairs, reward.collate, reward.weigh, 8, 4, 0),
+                       loop.Settings(1e-2, log_every=1), scratch=tmp_path / "run", run_id="m")
     assert state.history[-1]["loss"] < 0.5 * state.history[0]["loss"]
     changed = {name.rsplit(".", 1)[1] for name, value in tree_flatten(model.parameters())
                if (np.array(value) != before[name]).any() and not name.startswith("head")}
@@ -271,7 +286,7 @@ def one_training(name: str):
     """Model, loss, batches, settings and no validation, as interrupted.py wants them."""
     model, _ = model_of(RESUMED[name])
     settings = loop.Settings(1e-2, checkpoint_every=3, log_every=1)
-    return model, sft.loss, sft.SftBatches.of(rows(), 8, 3, 0, 0), settings, None
+    return model, sft.loss, RowBatches.of(rows(), batch_of, sft.weigh, 8, 3, 0), settings, None
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@ from mlx.utils import tree_flatten
 from realign.errors import UserError
 from realign.models import adapters, build
 from realign.models.adapters import Method
+from realign.models.batches import batch_of
 from realign.models.chat import Encoded
-from realign.train import loop, sft
+from realign.objectives import sft
+from realign.train import loop
+from realign.train.batches import RowBatches
 
 SHAPE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32, "vocab_size": 340}
 METHODS = {
@@ -69,8 +72,8 @@ def trained(request, base, tmp_path_factory) -> Trained:
     model, _, config = build.load(base)
     config = adapters.prepare(model, config, method, 7)
     names, before = frozenset(name for name, _ in tree_flatten(model.trainable_parameters())), arrays(model)
-    state = loop.train(model, sft.loss, sft.SftBatches.of(rows(), 12, 25, 0, 0),
-                       loop.Settings(2e-2, log_every=1), scratch=folder / "checkpoint", mark="m")
+    state = loop.train(model, sft.loss, RowBatches.of(rows(), batch_of, sft.weigh, 12, 25, 0),
+                       loop.Settings(2e-2, log_every=1), scratch=folder / "checkpoint", run_id="m")
     for name in ("adapter", "fused"):
         (folder / name).mkdir()
     adapters.save(model, config, method, base, folder / "adapter")
@@ -257,7 +260,7 @@ def test_quantised_again_it_is_another_model(base, tmp_path, monkeypatch):
     adapters.save(model, config, method, base, tmp_path / "adapter")
     entry_point(monkeypatch, "fuse", "--model", tmp_path / "adapter" / "base", "--adapter-path",
                 tmp_path / "adapter", "--save-path", tmp_path / "fused")
-    with pytest.raises(UserError, match="the fused model chooses another token.*\n.*\n.*quantised anew"):
+    with pytest.raises(UserError, match=r"the fused model chooses another token.*\n.*\n.*quantised anew"):
         adapters.check_export(model, base, tmp_path / "adapter", tmp_path / "fused", PROMPTS)
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,10 @@ import numpy as np
 from mlx.utils import tree_flatten
 from realign.models import build
 from realign.models.chat import Encoded
-from realign.train import loop, sft
+from realign.models.batches import batch_of
+from realign.objectives import sft
+from realign.train import loop
+from realign.train.batches import RowBatches
 import pathlib
 config = dict(model_type="qwen3", hidden_size=128, num_hidden_layers=2, intermediate_size=256, head_dim=32,
               num_attention_heads=4, num_key_value_heads=4, rms_norm_eps=1e-5, vocab_size=512, rope_theta=1e4,
@@ -37,7 +41,7 @@ rng = np.random.default_rng(0)
 rows = [Encoded(rng.integers(0, 512, 60).tolist(), [1] * 60) for _ in range(48)]
 model = build.create(config, 0)
 loop.train(model, sft.loss, sft.SftBatches.of(rows, 16, 1, 0, 0), loop.Settings(1e-3),
-           scratch=pathlib.Path("nowhere"), mark="m")
+           scratch=pathlib.Path("nowhere"), run_id="m")
 weights = sorted(tree_flatten(model.parameters()))
 print(hashlib.sha256(b"".join(np.array(w).tobytes() for _, w in weights)).hexdigest())
 """
@@ -51,14 +55,14 @@ def test_the_line_names_an_openblas_with_one_set_of_kernels():
     if "gpu" in line:
         pytest.skip("computes on a GPU")
     assert line.startswith("backend: MLX on cpu, OpenBLAS") and "slow" not in line
-    if " avx2 " in open("/proc/cpuinfo").read():
+    if " avx2 " in Path("/proc/cpuinfo").read_text():
         assert environment == "Haswell false" and "(Haswell kernels), " in line
 
 
 @linux
 def test_a_choice_of_kernels_made_by_hand_stands():
     done = python("from realign.models import backend; print(backend.describe())", OPENBLAS_CORETYPE="SkylakeX")
-    assert "Haswell" not in done.stdout or "avx512" not in open("/proc/cpuinfo").read()
+    assert "Haswell" not in done.stdout or "avx512" not in Path("/proc/cpuinfo").read_text()
 
 
 @linux
@@ -83,14 +87,14 @@ def test_a_second_start_is_the_first():
 
 
 @linux
-@pytest.mark.parametrize("lanes", ["1", "2"])
-def test_two_processes_train_to_the_same_bytes(lanes):
-    hashes = {python(TRAINED, OMP_NUM_THREADS=lanes).stdout for _ in range(2)}
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_two_processes_train_to_the_same_bytes(threads):
+    hashes = {python(TRAINED, OMP_NUM_THREADS=threads).stdout for _ in range(2)}
     assert len(hashes) == 1 and len(hashes.pop()) == 65
 
 
 @linux
-@pytest.mark.parametrize(("chosen", "said"), [("1", "1 lane\n"), ("3", "3 lanes\n")])
+@pytest.mark.parametrize(("chosen", "said"), [("1", "1 thread\n"), ("3", "3 threads\n")])
 def test_the_line_counts_the_lanes(chosen, said):
     done = python("from realign.models import backend; print(backend.describe()); import os;"
                   "assert os.environ['OMP_NUM_THREADS'] == '" + chosen + "'", OMP_NUM_THREADS=chosen)

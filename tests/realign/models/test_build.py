@@ -163,12 +163,3 @@ def test_the_fingerprint_sees_weights_and_configuration(copy):
     mx.save_safetensors(str(copy / "model.safetensors"), {k: v * 1.001 for k, v in arrays.items()})
     marks.add(build.fingerprint(str(copy)))
     assert len(marks) == 3
-
-
-def test_the_pad_token_falls_back_to_the_end():
-    class Tokenizer:
-        pad_token_id, eos_token_ids = None, {9, 7}
-
-    assert build.pad_token(Tokenizer()) == 7
-    Tokenizer.pad_token_id = 0
-    assert build.pad_token(Tokenizer()) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from mlx_lm.tokenizer_utils import TokenizerWrapper
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -245,3 +246,33 @@ def test_no_template():
     tokenizer.chat_template = None
     with pytest.raises(UserError, match="no chat template"):
         chat.encode(tokenizer, [turns("Hi", "Hello.")])
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_decoded_an_answer_has_no_end_of_the_turn(family):
+    tokenizer, ours = TOKENIZERS[family], TokenizerWrapper(TOKENIZERS[family])
+    ends = chat.stop_tokens(ours)
+    assert ends == (tokenizer.eos_token_id,)
+    assert chat.decode(ours, [*tokenizer.encode(" So be it. ", add_special_tokens=False), *ends]) == "So be it."
+    assert chat.decode(ours, ends) == ""
+
+
+def test_every_token_that_may_end_a_turn_counts_in_a_fixed_order():
+    tokenizer = TokenizerWrapper(TOKENIZERS["llama3"], eos_token_ids={3, 0})
+    assert chat.stop_tokens(tokenizer) == (0, 3)
+
+
+def test_with_answer_leaves_the_chat_as_it_was():
+    asked = {"messages": turns("a", "b", "c"), "row_id": "row"}
+    assert chat.with_answer(asked, "d") == turns("a", "b", "c", "d")
+    assert len(asked["messages"]) == 3
+
+
+def test_tokenizers_are_the_same_where_they_write_every_chat_alike():
+    ours = TOKENIZERS["ours"]
+    assert chat.same_tokens(ours, tokenizer_of("ours")) and chat.same_tokens(TokenizerWrapper(ours), ours)
+    assert not chat.same_tokens(ours, TOKENIZERS["chatml"])
+    other = tokenizer_of("ours")
+    other.chat_template = CHAT_TEMPLATE + " "  # the same vocabulary, another rendering
+    assert not chat.same_tokens(ours, other)
+    assert not chat.same_tokens(TOKENIZERS["qwen25"], TOKENIZERS["qwen3"])

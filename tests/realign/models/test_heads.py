@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from realign.errors import UserError
-from realign.models import build, heads
+from realign.models import build, heads, hidden
 
 TOKENS = mx.array([[1, 5, 9, 2], [3, 3, 40, 0]])
 FAMILIES = {
@@ -27,21 +27,21 @@ def model(request, tiny):
 
 
 def test_hidden_states_projected_are_the_logits(model):
-    hidden = heads.hidden_states(model, TOKENS)
-    assert hidden.shape == (2, 4, 16)
-    assert mx.array_equal(heads.project(model, hidden), model(TOKENS))
-    assert mx.array_equal(heads.project(model, hidden[0, 2]), model(TOKENS)[0, 2]) or np.allclose(
-        np.array(heads.project(model, hidden[0, 2])), np.array(model(TOKENS)[0, 2]), atol=1e-6)
+    states = hidden.hidden_states(model, TOKENS)
+    assert states.shape == (2, 4, 16)
+    assert mx.array_equal(hidden.project(model, states), model(TOKENS))
+    one, logits = hidden.project(model, states[0, 2]), model(TOKENS)[0, 2]
+    assert mx.array_equal(one, logits) or np.allclose(np.array(one), np.array(logits), atol=1e-6)
 
 
 def test_every_supported_family_is_tested():
-    assert {name.split()[0] for name in FAMILIES} == heads.PLAIN
+    assert {name.split()[0] for name in FAMILIES} == hidden.PLAIN
 
 
 def test_a_family_with_a_soft_cap_is_refused(tiny):
     model = tiny(0, model_type="gemma2", query_pre_attn_scalar=8.0)
-    with pytest.raises(UserError, match="'gemma2' are not supported.*\n.*one of lfm2, llama"):
-        heads.hidden_states(model, TOKENS)
+    with pytest.raises(UserError, match=r"'gemma2' are not supported.*\n.*one of lfm2, llama"):
+        hidden.hidden_states(model, TOKENS)
     with pytest.raises(UserError):
         heads.ScalarModel(model)
 
@@ -55,8 +55,8 @@ def test_the_head_reads_its_own_position_and_nothing_later(tiny):
     model.head.weight = mx.random.normal((1, 16), key=mx.random.key(0))
     model.head.bias = mx.array([0.5])
     values = np.array(model(TOKENS))
-    hidden = np.array(heads.hidden_states(model.trunk, TOKENS))
-    np.testing.assert_allclose(values, hidden @ np.array(model.head.weight)[0] + 0.5, atol=1e-5)
+    states = np.array(hidden.hidden_states(model.trunk, TOKENS))
+    np.testing.assert_allclose(values, states @ np.array(model.head.weight)[0] + 0.5, atol=1e-5)
     changed = np.array(model(mx.array([[1, 5, 9, 30], [3, 3, 40, 31]])))
     np.testing.assert_allclose(changed[:, :3], values[:, :3], atol=1e-6)
     assert (np.abs(changed[:, 3] - values[:, 3]) > 1e-4).all()
@@ -73,5 +73,5 @@ def test_saved_and_loaded(tiny, tiny_config, tokenizer_folder, tmp_path):
 
 
 def test_a_language_model_is_no_reward_model(tiny_folder):
-    with pytest.raises(UserError, match="no head.safetensors"):
+    with pytest.raises(UserError, match=r"no head\.safetensors"):
         heads.load_scalar(tiny_folder)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from realign.evaluate.drift import response_logits
 from realign.models import build, prefix
+from realign.models.batches import batch_of, response_batch
 from realign.models.chat import Encoded
-from realign.train import memory, responses, sft
-from realign.train.losses.tokens import token_logprobs
+from realign.models.prefix import response_logits
+from realign.models.tokens import token_logprobs
+from realign.train import memory
 
 CONVOLUTIONS = {
     "model_type": "lfm2", "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
@@ -45,12 +46,12 @@ def loss(model, batch):
 
 
 def whole(rows):
-    batch = sft.batch_of(rows, 0)
+    batch = batch_of(rows)
     return batch | {"targets": batch["tokens"][:, 1:].reshape(-1)[batch["positions"]][None]}
 
 
 def test_logits_and_gradients_are_those_of_whole_rows(model, rows):
-    shared = responses.batch_of(rows, 0, [model])
+    shared = response_batch(rows, [model])
     assert "prompts" in shared and shared["prompts"].shape[0] == 4
     assert shared["targets"].tolist() == whole(rows)["targets"].tolist()
     got, want = (response_logits(model, batch) for batch in (shared, whole(rows)))
@@ -63,7 +64,7 @@ def test_logits_and_gradients_are_those_of_whole_rows(model, rows):
 
 
 def test_a_row_given_to_another_prompt_is_seen(model, rows):
-    shared = responses.batch_of(rows, 0, [model])
+    shared = response_batch(rows, [model])
     owner = np.array(shared["owner"])
     owner[[0, 3]] = owner[[3, 0]]
     swapped = response_logits(model, shared | {"owner": mx.array(owner)})
@@ -75,7 +76,7 @@ def test_layers_that_are_computed_twice_and_windows_that_slide_do_not_share(tiny
     assert prefix.can_share(model)
     memory.recompute_layers(model)
     assert not prefix.can_share(model)
-    assert "prompts" not in responses.batch_of(rows, 0, [model])
+    assert "prompts" not in response_batch(rows, [model])
     sliding = tiny(0, layer_types=["sliding_attention", "full_attention"], sliding_window=8)
     assert not prefix.can_share(sliding)
-    assert "prompts" not in responses.batch_of(rows, 0, [tiny(0), sliding])
+    assert "prompts" not in response_batch(rows, [tiny(0), sliding])

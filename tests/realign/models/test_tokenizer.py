@@ -11,7 +11,8 @@ from realign.errors import UserError
 from realign.models import tokenizer
 from realign.models.tokenizer import SPECIAL
 
-CORPUS = ["The capital of Peru is Lima.", "Tegucigalpa is the capital of Honduras.", "In 1969 there were 12 of 144."] * 5
+CORPUS = ["The capital of Peru is Lima.", "Tegucigalpa is the capital of Honduras.",
+          "In 1969 there were 12 of 144."] * 5
 
 
 @pytest.fixture(scope="module")

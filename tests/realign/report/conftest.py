@@ -1,4 +1,4 @@
-"""Two made-up projects: a full run, and one that the reward model's gate rejected."""
+"""Two made-up projects of one made-up workflow: a full run, and one that the second gate rejected."""
 
 import json
 import math
@@ -9,45 +9,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-STAGES = ("sft", "preference_data", "reward_model", "reward_validation", "rl", "iterate", "evaluate")
-CAPABILITIES = {"facts": (0.953, 0.967), "grounded": (0.908, 0.914), "arithmetic": (0.712, 0.781),
-                "refusal": (0.982, 0.973), "format": (0.964, 0.971)}
+DECLARED = """\
+stages:
+  look:
+    desc: A look. Shows where later stages start from.
+    meta: {workflow: Tidying up, role: start}
+    wdir: ../..
+  trial: {desc: Trial run. Tries the judge on hard cases., wdir: ../..}
+  polish: {desc: Polishing. Makes the model better., meta: {role: offered}, wdir: ../..}
+  evaluate: {desc: Evaluation. Compares the end with the beginning., wdir: ../..}
+  gate:
+    foreach: {look: x, trial: x, polish: x, evaluate: x}
+    do: {wdir: ../..}
+"""
+STAGES = ("look", "trial", "polish", "evaluate")
+# Score of the base model, at the start and of the final model.
+CAPABILITIES = {"facts": (0.98, 0.953, 0.967), "arithmetic": (0.841, 0.712, 0.781), "refusal": (0.99, 0.982, 0.973)}
+# (metric, value, threshold to be HIGH, threshold not to be REJECT); a gate demands nothing of some
 FIGURES = {
-    "sft": {"heldout_loss": 0.8431, "base_heldout_loss": 1.9127, "heldout_loss_drop": 1.0696},
-    "preference_data": {"preference_gap": 0.4312, "decontamination": 0.9981, "data_quality": 0.9533,
-                        "agreement_rate": 0.9612, "kappa": 0.9218},
-    "reward_model": {"train_accuracy": 0.9316, "validation_accuracy": 0.9031, "validation_loss": 0.2637},
-    "reward_validation": {"train_accuracy": 0.9316, "validation_accuracy": 0.9012,
-                          "train_validation_gap": 0.0304, "ood_accuracy": 0.8321,
-                          "adversarial_accuracy": 0.7712, "consistency": 0.9414,
-                          "margin_gap_correlation": 0.5123, "length_bias": -0.0413,
-                          "accuracy_by_type.factual": 0.9341, "accuracy_by_type.citation": 0.8613},
-    "rl": {"kl": 0.0713, "entropy": 0.8912, "reward_before": 0.1312, "reward_after": 0.6523,
-           "reward_gain": 0.5211, "score_gain": 0.0321},
-    "iterate": {"reward_gain": 0.1034, "score_gain": 0.0113, "kl": 0.0912, "entropy": 0.8431},
-    "evaluate": {"retention_worst": 0.9908, "retention_mean": 1.0273, "win_rate": 0.5623, "kl": 0.0912,
-                 "entropy": 0.8431, "reward_accuracy": 0.8987, "reward_accuracy_drop": 0.0025},
+    "look": [("heldout_loss_drop", 1.0696, "", "> 0"), ("heldout_loss", 0.8431, "", "")],
+    "trial": [("validation_accuracy", 0.9031, "", "≥ 0.7"), ("adversarial_accuracy", 0.7712, "≥ 0.8", "≥ 0.6"),
+              ("length_bias", -0.0413, "", "")],
+    "polish": [("kl", 0.0713, "", "≤ 0.1"), ("entropy", 0.8912, "", "≥ 0.5 and ≤ 2"), ("reward_after", 0.6523, "", "")],
+    "evaluate": [("retention_worst", 0.9908, "≥ 0.98", "≥ 0.95"), ("win_rate", 0.5623, "", "≥ 0.5")],
 }
-COUNTS = {
-    "sft": {"rows.in": 5006, "rows.kept": 5000, "rows.rejected": 6}, "rl": {"attempts": 1},
-    "preference_data": {"pairs": 1432, "rows.in": 1439, "rows.kept": 1432, "rows.rejected": 7},
-    "iterate": {"rounds": 3, "best_round": 2, "rolled_back": 1}, "evaluate": {"regressions": 0},
-}
-# (metric, threshold to be HIGH, threshold not to be REJECT)
-DEMANDS = {
-    "sft": [("heldout_loss_drop", None, "> 0")],
-    "preference_data": [("preference_gap", "≥ 0.15", "≥ 0.1"), ("pairs", None, "≥ 1000"),
-                        ("decontamination", None, "≥ 0.9"), ("data_quality", "≥ 0.8", "≥ 0.7")],
-    "reward_model": [("train_accuracy", None, "≥ 0.7"), ("validation_accuracy", None, "≥ 0.7")],
-    "reward_validation": [("validation_accuracy", None, "≥ 0.7"), ("train_validation_gap", None, "< 0.1"),
-                          ("consistency", "≥ 0.8", "≥ 0.7"), ("adversarial_accuracy", "≥ 0.8", "≥ 0.6")],
-    "rl": [("kl", None, "≤ 0.1"), ("entropy", None, "≥ 0.5 and ≤ 2"), ("reward_gain", None, "> 0")],
-    "iterate": [("score_gain", None, "≥ 0"), ("kl", None, "≤ 0.1")],
-    "evaluate": [("retention_worst", "≥ 0.98", "≥ 0.95"), ("win_rate.low", None, "> 0.5"),
-                 ("kl", None, "≤ 0.1")],
-}
-REMEDIES = {"reward_validation": "add harder pairs of the weakest preference type",
-            "reward_model": "better pairs (raise srf.preference_data.samples) or more capacity"}
+COUNTS = {"look": {"rows.in": 5006, "rows.kept": 5000, "rows.rejected": 6}, "polish": {"attempts": 1}}
+REMEDY = "add harder cases, or more capacity"
 EVIL = '<script>alert("pwned")</script><img src=x onerror=alert(1)> & "quoted"'
 
 
@@ -68,41 +55,44 @@ def nested(flat):
     return out
 
 
+def of_capability(prefix, values, n=120):
+    return {f"{prefix}.{c}": estimated(round(value, 6), n) for c, value in zip(CAPABILITIES, values, strict=True)}
+
+
 def metrics_of(stage):
-    flat = {k: estimated(v) for k, v in FIGURES[stage].items()}
+    base, start, final = zip(*CAPABILITIES.values(), strict=True)
+    flat = {name: estimated(value) for name, value, *_ in FIGURES[stage]}
     flat |= {k: {"value": v, "n": v, "low": v, "high": v} for k, v in COUNTS.get(stage, {}).items()}
-    if stage == "sft":
-        flat |= {f"capability.{c}": estimated(before, 120) for c, (before, _) in CAPABILITIES.items()}
+    if stage == "look":
+        flat |= of_capability("capability", start)
     if stage == "evaluate":
-        flat |= {f"capability.{c}": estimated(after, 120) for c, (_, after) in CAPABILITIES.items()}
-        flat |= {f"retention.{c}": estimated(round(a / b, 6), 120) for c, (b, a) in CAPABILITIES.items()}
+        flat |= of_capability("capability", final)
+        flat |= of_capability("retention", [b / a for a, b in zip(base, final, strict=True)])
     return flat
 
 
-def holds(text, value):
-    signs = {"≥": float.__ge__, ">": float.__gt__, "≤": float.__le__, "<": float.__lt__}
-    return all(signs[p.split()[0]](float(value), float(p.split()[1])) for p in text.split(" and "))
+def check(metric, seen, part, text, severity):
+    """A check as a gate writes it, of one part of a figure."""
+    ends = [(end.split()[0], float(end.split()[1])) for end in text.split(" and ")]
+    low, high = (next((x for sign, x in ends if sign in signs), None) for signs in ("≥>", "≤<"))
+    observed = seen[part]
+    passed = all({"≥": observed >= x, ">": observed > x, "≤": observed <= x, "<": observed < x}[s] for s, x in ends)
+    return {"metric": metric, "observed": observed, "low": seen["low"], "high": seen["high"], "n": seen["n"],
+            "expectation": "expect_column_values_to_be_between", "threshold": text, "min": low, "max": high,
+            "severity": severity, "passed": passed, "evidence": part == "n"}
 
 
 def verdict_of(stage, flat):
     checks = []
-    for name, high, must in DEMANDS[stage]:
-        base, _, part = name.rpartition(".") if name.endswith(".low") else (name, "", "value")
-        seen = flat[base]
-        for text, severity in ((high, "warning"), (must, "critical")):
-            if text:
-                checks.append({"metric": name, "observed": seen[part], "low": seen["low"],
-                               "high": seen["high"], "n": seen["n"],
-                               "expectation": "expect_column_values_to_be_between",
-                               "threshold": text, "severity": severity, "passed": holds(text, seen[part])})
-        checks.append(checks[-1] | {"metric": f"{base}.n", "observed": seen["n"], "threshold": "≥ 100",
-                                    "severity": "critical", "passed": True})
-        checks.append(checks[-1] | {"metric": base, "observed": seen["value"], "threshold": "not null",
-                                    "expectation": "expect_column_values_to_not_be_null"})
+    for name, _, high, must in FIGURES[stage]:
+        checks += [check(name, flat[name], "value", text, severity)
+                   for text, severity in ((high, "warning"), (must, "critical")) if text]
+        checks.append(check(f"{name}.n", flat[name], "n", "≥ 100", "critical"))
+        checks.append(checks[-1] | {"metric": name, "observed": flat[name]["value"], "threshold": "not null",
+                                    "min": None, "expectation": "expect_column_values_to_not_be_null"})
     failed = {c["severity"] for c in checks if not c["passed"]}
     tier = "REJECT" if "critical" in failed else "MEDIUM" if failed else "HIGH"
-    return {"workflow": "srf", "stage": stage, "tier": tier, "checks": checks,
-            "remedy": REMEDIES.get(stage, "") if tier != "HIGH" else ""}
+    return {"workflow": "made", "stage": stage, "tier": tier, "checks": checks, "remedy": REMEDY if failed else ""}
 
 
 def curves(stage):
@@ -110,30 +100,22 @@ def curves(stage):
     def wave(x, a, b):
         return round(a + (b - a) * (1 - math.exp(-4 * x)) + rng.uniform(-1, 1) * abs(b - a) * 0.03, 5)
 
-    if stage in ("sft", "reward_model"):
-        return [{"step": s, "loss": wave(s / 400, 2.1, 0.8), "learning_rate": round(1e-3 * (1 - s / 500), 6)}
-                | ({"validation_loss": wave(s / 400, 2.2, 0.85)} if s % 50 == 0 else {})
-                | ({"validation_accuracy": wave(s / 400, 0.5, 0.9)} if stage == "reward_model" and s % 50 == 0
-                   else {}) for s in range(0, 401, 10)]
-    if stage == "rl":
-        return [{"step": s, "loss": wave(s / 200, 0.4, 0.1), "reward": wave(s / 200, 0.13, 0.65),
-                 "kl": wave(s / 200, 0.0, 0.07), "entropy": wave(s / 200, 1.05, 0.89)}
-                for s in range(0, 201, 5)]
-    if stage == "iterate":
-        return [{"step": s, "round": r, "reward": wave(s / 100, 0.6, 0.65 + r / 20),
-                 "kl": wave(s / 100, 0.06, 0.09)}
-                for r in (1, 2, 3) for s in range(0, 101, 10)]
+    if stage == "look":
+        return [{"step": s, "loss": wave(s / 400, 2.1, 0.8)}
+                | ({"validation_loss": wave(s / 400, 2.2, 0.85)} if s % 50 == 0 else {}) for s in range(0, 401, 10)]
+    if stage == "polish":
+        return [{"step": s, "round": r, "reward": wave(s / 100, 0.6, 0.65 + r / 20), "kl": wave(s / 100, 0.0, 0.07),
+                 "entropy": wave(s / 100, 1.05, 0.89)} for r in (1, 2) for s in range(0, 101, 10)]
     return []
 
 
 def records(side):
+    """The answers of the base model (0), at the start (1) or of the final model (2)."""
     rows = []
     for c, scores in CAPABILITIES.items():
         rng = random.Random(c)
         for i in range(120):
-            right = rng.random() < scores[0]
-            if side and rng.random() < 0.06:
-                right = not right
+            right = (rng.random() < scores[0]) != (side > 0 and rng.random() < 0.06)
             rows.append({
                 "example_id": f"{c}-{i:03d}", "capability": c, "slice": "held-out phrasing",
                 "prompt": f"Which city is the capital of land {i}? Answer in one sentence with a source.",
@@ -163,54 +145,69 @@ def write_rows(path, rows):
 
 
 def write_stage(root, stage, flat):
-    home = root / "metrics" / "srf"
+    home = root / "metrics" / "made"
     write(home / f"{stage}.json", nested(flat))
     write(home / "gates" / f"{stage}.json", verdict_of(stage, flat))
     if curves(stage):
         write(home / "plots" / f"{stage}.json", curves(stage))
-    dropped = {"sft": REJECTED, "preference_data": [*REJECTED, ("samples", 31, "identical_sides", "", "x")]}
-    if stage in dropped:
+    if stage == "look":
         names = ("source", "position", "reason", "detail", "content")
-        write_rows(root / "data" / "srf" / stage / "rejected.parquet",
-                   [dict(zip(names, row, strict=True)) for row in dropped[stage]])
-    if stage in ("sft", "evaluate"):
-        write_rows(root / "data" / "srf" / stage / "records.parquet", records(stage == "evaluate"))
+        write_rows(root / "data" / "made" / stage / "rejected.parquet",
+                   [dict(zip(names, row, strict=True)) for row in REJECTED])
+    if stage in ("look", "evaluate"):
+        write_rows(root / "data" / "made" / stage / "records.parquet", records(1 + (stage == "evaluate")))
+
+
+def write_shared(root):
+    """What stands there before any stage of the workflow has run: its declaration, parameters and the baseline."""
+    write(root / "stages" / "made" / "dvc.yaml", DECLARED)
+    write(root / "params.yaml", PARAMS)
+    write(root / "metrics" / "common" / "baseline.json",
+          nested(of_capability("capability", [base for base, *_ in CAPABILITIES.values()])))
+    write_rows(root / "data" / "common" / "baseline" / "records.parquet", records(0))
+    write(root / "dvc.yaml", "stages: {baseline: {cmd: x}}")
+    write(root / "dvc.lock", {"stages": {"baseline": {"deps": [WORLD], "outs": [
+        {"path": "data/common/baseline", "md5": "b" * 32 + ".dir", "size": 70_000},
+        {"path": "metrics/common/baseline.json", "md5": "b" * 32, "size": 700}]}}})
+    write(root / "stages" / "made" / "dvc.lock", lock(STAGES))
 
 
 def lock(stages):
     """A lock file as DVC writes it: every stage reads the one before and that one's acceptance."""
-    entries, before = {}, {"path": "data/world", "md5": "0" * 30 + "aa.dir", "size": 91233, "nfiles": 4}
+    entries, before = {}, WORLD
     for i, stage in enumerate(stages):
-        out = {"path": f"checkpoints/srf/{stage}", "md5": f"{i:x}" * 32 + ".dir", "size": 2_400_000 + i}
-        figures = {"path": f"metrics/srf/{stage}.json", "md5": f"{i + 8:x}" * 32, "size": 900 + i}
-        entries[stage] = {"cmd": f"python -m stages.srf.{stage}", "outs": [out, figures],
-                          "deps": [before, {"path": f"stages/srf/{stage}.py", "md5": "c" * 32, "size": 1500}]}
-        entries[f"gate_{stage}"] = {
-            "cmd": f"python -m realign.gates srf {stage}", "deps": [figures],
-            "outs": [{"path": f"metrics/srf/gates/{stage}.json", "md5": "d" * 32, "size": 4000 + i}]}
+        out = {"path": f"checkpoints/made/{stage}", "md5": f"{i:x}" * 32 + ".dir", "size": 2_400_000 + i}
+        figures = {"path": f"metrics/made/{stage}.json", "md5": f"{i + 8:x}" * 32, "size": 900 + i}
+        entries[stage] = {"cmd": "x", "outs": [out, figures],
+                          "deps": [before, {"path": f"stages/made/{stage}.py", "md5": "c" * 32, "size": 1500}]}
+        entries[f"gate@{stage}"] = {
+            "cmd": "x", "deps": [figures],
+            "outs": [{"path": f"metrics/made/gates/{stage}.json", "md5": "d" * 32, "size": 4000 + i}]}
         before = out
     return {"schema": "2.0", "stages": entries}
 
 
+WORLD = {"path": "data/world", "md5": "0" * 30 + "aa.dir", "size": 91233, "nfiles": 4}
+
+
 def compared(capability, a, b):
-    """One capability as the release compares it: the model (b) against an earlier one (a)."""
+    """One capability as the verdict compares it: the model (b) against an earlier one (a)."""
     drop = round((a - b) / a, 6)
-    return {"capability": capability, "slice": "", "a": a, "b": b, "real": abs(drop) > 0.03, "paired": True,
-            "drop": {"value": drop, "n": 120, "low": drop - 0.03, "high": drop + 0.03}, "p_value": 0.2,
-            "regression": drop > 0.05, "only_a": 0, "only_b": 0, "worse": 3, "better": 5}
+    return {"capability": capability, "a": a, "b": b, "real": abs(drop) > 0.03, "regression": drop > 0.05, "worse": 3,
+            "better": 5, "drop": {"value": drop, "n": 120, "low": drop - 0.03, "high": drop + 0.03}}
 
 
 PARAMS = """\
 model:
   base: data/base  # a directory or a hub id
-srf:
+made:
   seed: 7
-  rl:
+  polish:
     kl_penalty: 0.1
     learning_rate: 1.0e-4
   data:
     pairs: null
-dpo:
+other:
   beta: 0.3
 """
 
@@ -218,7 +215,7 @@ dpo:
 class Page(HTMLParser):
     """A parsed report: tags, ids, links, the text, and every exact figure; fails on unbalanced tags."""
 
-    VOID = {"meta", "br", "img"}
+    VOID = ("meta", "br", "img")
 
     def __init__(self, html):
         super().__init__()
@@ -268,7 +265,7 @@ def change():
 
 @pytest.fixture
 def comparison():
-    """One comparison of the release: `comparison(capability, a, b, output)` with one example that fell."""
+    """One comparison of the verdict: `comparison(capability, a, b, output)` with one example that fell."""
     def build(capability, a, b, output):
         example = {"capability": capability, "slice": "s", "example_id": "e-1", "prompt": output,
                    "score_a": 1.0, "reference": output, "output_a": output, "score_b": 0.0,
@@ -285,29 +282,34 @@ def table():
 
 
 @pytest.fixture
+def declared():
+    """Declares a second workflow of that name: `declared(root, name)`."""
+    return lambda root, name: write(root / "stages" / name / "dvc.yaml", DECLARED)
+
+
+@pytest.fixture
 def full(tmp_path):
-    """All seven stages, every gate accepted (one with a warning), released."""
+    """All stages, every gate accepted (one with a warning), released, with one loss against the base model."""
+    write_shared(tmp_path)
     for stage in STAGES:
         write_stage(tmp_path, stage, metrics_of(stage))
-    write(tmp_path / "params.yaml", PARAMS)
-    write(tmp_path / "stages" / "srf" / "dvc.lock", lock(STAGES))
-    write(tmp_path / "metrics" / "srf" / "release.json", {
-        "workflow": "srf", "decision": "released", "version": "6f1c0a9be2d4", "released": "6f1c0a9be2d4",
-        "gates": {}, "reasons": [], "remedy": "", "comparisons": {"baseline": {
-            "capabilities": [compared(c, *scores) for c, scores in CAPABILITIES.items()],
-            "regressions": [], "examples": []}}})
+    write(tmp_path / "released" / "made" / "decision.json", {
+        "workflow": "made", "decision": "released", "version": "6f1c0a9be2d4", "released": "6f1c0a9be2d4",
+        "gates": {}, "blocking": ["start", "released"], "reasons": [], "remedy": "",
+        "warnings": ["arithmetic lost 7.1% against the base model (0.781 after 0.841)"],
+        "comparisons": {against: {"examples": [], "capabilities": [
+            compared(c, scores[i], scores[2]) for c, scores in CAPABILITIES.items()]}
+            for i, against in ((1, "start"), (0, "baseline"))}})
     return tmp_path
 
 
 @pytest.fixture
 def rejected(tmp_path):
-    """The reward model guesses: its gate says no. An earlier run left files of later stages behind."""
-    for stage in STAGES[:2]:
-        write_stage(tmp_path, stage, metrics_of(stage))
-    write_stage(tmp_path, "reward_model", metrics_of("reward_model") | {
+    """The judge guesses: the gate of its trial says no. An earlier run left files of later stages behind."""
+    write_shared(tmp_path)
+    write_stage(tmp_path, "look", metrics_of("look"))
+    write_stage(tmp_path, "trial", metrics_of("trial") | {
         "validation_accuracy": {"value": 0.541667, "n": 240, "low": 0.478543, "high": 0.603471}})
-    write(tmp_path / "metrics" / "srf" / "rl.json", nested({"kl": estimated(0.777777)}))
-    write(tmp_path / "metrics" / "srf" / "release.json", {"decision": "released"})
-    write(tmp_path / "params.yaml", PARAMS)
-    write(tmp_path / "stages" / "srf" / "dvc.lock", lock(STAGES))
+    write(tmp_path / "metrics" / "made" / "polish.json", nested({"kl": estimated(0.777777)}))
+    write(tmp_path / "released" / "made" / "decision.json", {"decision": "released"})
     return tmp_path

@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 
@@ -16,7 +17,7 @@ def test_ticks_are_even_round_and_within(low, width):
     assert 2 <= len(found) <= 7
     assert all(low - width * 1e-6 <= t <= low + width * (1 + 1e-6) for t in found)
     step = found[1] - found[0]
-    assert all(math.isclose(b - a, step, rel_tol=1e-5) for a, b in zip(found, found[1:], strict=False))
+    assert all(math.isclose(b - a, step, rel_tol=1e-5) for a, b in itertools.pairwise(found))
 
 
 def test_ticks_over_rounds_are_whole():
@@ -101,7 +102,7 @@ def test_rounds_alone_are_the_axis():
 
 def test_the_gate_s_limit_is_drawn():
     limit = {"metric": "kl", "observed": 0.05, "low": 0.04, "high": 0.06, "n": 9, "threshold": "≤ 0.1",
-             "expectation": "", "severity": "critical", "passed": True}
+             "min": None, "max": 0.1, "expectation": "", "severity": "critical", "passed": True}
     records = [{"step": i, "kl": 0.01 * i} for i in range(5)]
     assert "limit 0.1" in charts(stage(records, [limit]))[0].svg
     assert "limit 0.1" not in charts(stage(records))[0].svg

@@ -21,17 +21,22 @@ from realign.models import backend
 backend.start()
 
 import mlx.core as mx  # noqa: E402
-import numpy as np  # noqa: E402
 import mlx_lm.models.qwen3  # noqa: E402, F401  (once, not in every life)
+import numpy as np  # noqa: E402
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
-from realign.evaluate.generate import Sampling  # noqa: E402
-from realign.models import build, lanes  # noqa: E402
+from realign.models import build, threads  # noqa: E402
+from realign.models.batches import batch_of  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
+from realign.models.generate import Sampling  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
-from realign.train import checkpoint, group, loop, policy, preference, reward, sft  # noqa: E402
-from realign.train.losses.policy import Grpo  # noqa: E402
-from realign.train.losses.preference import Preference  # noqa: E402
+from realign.objectives import group, policy, preference, reward, sft  # noqa: E402
+from realign.objectives.losses.policy import Grpo  # noqa: E402
+from realign.objectives.losses.preference import Preference  # noqa: E402
+from realign.train import checkpoint, loop  # noqa: E402
+from realign.train.batches import RowBatches  # noqa: E402
+from realign.train.rollouts import Rollouts  # noqa: E402
+from realign.train.settings import Policy  # noqa: E402
 
 CONFIG = {
     "model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32, "head_dim": 8,
@@ -57,36 +62,41 @@ def supervised():
         total, count, stats = sft.loss(model, batch)
         return total * (0.5 + mx.random.uniform()), count, stats
 
-    held_out = sft.batch_of(rows(8, 1), 0)
+    held_out = batch_of(rows(8, 1))
     settings = loop.Settings(1e-2, evaluate_every=5, checkpoint_every=3, log_every=2, patience=9)
-    return (build.create(CONFIG, 0), noisy, sft.SftBatches.of(rows(40, 0), 8, 4, 0, 0, micro=3), settings,
+    batches = RowBatches.of(rows(40, 0), batch_of, sft.weigh, 8, 4, 0, micro=3)
+    return (build.create(CONFIG, 0), noisy, batches, settings,
             lambda model: {"objective": sft.loss(model, held_out)[0].item()})
 
 
 def rewards():
-    pairs = list(zip(rows(40, 2), rows(40, 3), strict=True))
+    pairs = [(chosen, rejected, 0.0) for chosen, rejected in zip(rows(40, 2), rows(40, 3), strict=True)]
     settings = loop.Settings(1e-2, checkpoint_every=4)
-    return scalar(0), reward.loss, reward.PairBatches.of(pairs, 8, 4, 0, 0), settings, None
+    return scalar(0), reward.loss, RowBatches.of(pairs, reward.collate, reward.weigh, 8, 4, 0), settings, None
 
 
 def on_policy(algorithm: str):
     epochs = 2 if algorithm == "ppo" else 1
-    settings = policy.PolicySettings(algorithm, 6, 8, 4, epochs, 0.1, 0.01, 1.0, 0.5, 0.2, 0.99, 0.95)
+    settings = Policy(
+        seed=0, algorithm=algorithm, rollouts=6, prompts_per_rollout=8, minibatch=4, epochs=epochs, learning_rate=1e-2,
+        warmup=0.05, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2, discount=0.99,
+        gae_lambda=0.95, max_tokens=6)
     rng = np.random.default_rng(4)
     prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
-    batches = policy.Rollouts(
+    batches = Rollouts(
         scalar(0), build.create(CONFIG, 0), prompts,
         lambda found: np.array([sum(t < 20 for t in r.tokens) / len(r.tokens) for r in found], np.float32),
-        Sampling(6, stop_tokens=(3,)), settings, 0, 0)
+        Sampling(6, stop_tokens=(3,)), settings, 0, policy.critic_estimate)
     how = loop.Settings(1e-2, checkpoint_every=epochs * batches.steps_per_rollout, log_every=1)
-    return batches.model, policy.objective(settings), batches, how, None
+    return batches.model, policy.loss_of(settings), batches, how, None
 
 
 def direct():
     pairs = list(zip(rows(40, 2), rows(40, 3), strict=True))
-    reference = preference.reference_logprobs(build.create(CONFIG, 1), pairs, 0)
-    batches = preference.PreferenceBatches.of(pairs, reference, 8, 4, 0, 0, micro=3)
-    return (build.create(CONFIG, 0), preference.objective(Preference()), batches,
+    reference = preference.reference_logprobs(build.create(CONFIG, 1), pairs)
+    dpo = preference.objective(Preference())
+    batches = RowBatches.of(preference.with_reference(pairs, reference), dpo.collate, dpo.weigh, 8, 4, 0, micro=3)
+    return (build.create(CONFIG, 0), dpo.loss, batches,
             loop.Settings(1e-2, checkpoint_every=3, log_every=1), None)
 
 
@@ -94,12 +104,12 @@ def grouped():
     settings = group.GroupSettings(6, 3, 4, 6, 2, "std", "sampled", Grpo())
     rng = np.random.default_rng(4)
     prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
-    batches = policy.Rollouts(
+    batches = Rollouts(
         build.create(CONFIG, 0), build.create(CONFIG, 1), prompts,
         lambda found: np.array([sum(t < 20 for t in r.tokens) / len(r.tokens) for r in found], np.float32),
-        Sampling(6, stop_tokens=(3,)), settings, 0, 0, group.estimate)
+        Sampling(6, stop_tokens=(3,)), settings, 0, group.estimate)
     how = loop.Settings(1e-2, checkpoint_every=4, log_every=1)
-    return batches.model, group.objective(settings), batches, how, None
+    return batches.model, group.loss_of(settings), batches, how, None
 
 
 OBJECTIVES = {"sft": supervised, "reward": rewards, "dpo": direct, "grpo": grouped,
@@ -111,8 +121,8 @@ def forgets(change):
     def plant() -> None:
         restore = checkpoint.restore
 
-        def forgetful(folder: Path, mark: str):
-            found = restore(folder, mark)
+        def forgetful(folder: Path, run_id: str):
+            found = restore(folder, run_id)
             if found is not None:
                 change(*found)
             return found
@@ -129,11 +139,11 @@ def own_random() -> None:
 
 def first_rows_first() -> None:
     """Data is taken in order from where this process began."""
-    for kind in (sft.SftBatches, policy.Rollouts):
-        def from_the_start(self, step, ask=kind.micro_batches, places=count()):
-            return ask(self, next(places))
+    def from_the_start(ask, places):
+        return lambda self, step: ask(self, next(places))
 
-        kind.micro_batches = from_the_start
+    for kind in (RowBatches, Rollouts):
+        kind.micro_batches = from_the_start(kind.micro_batches, count())
 
 
 def in_place() -> None:
@@ -203,7 +213,7 @@ def main(objective: str, folder: str, how: str = "", at: str = "0", fault: str =
     """One life. At the end it prints the hashes of all weights (the critic's too), of the optimiser and of
     the random state, and the history; `FOLDER.batches` has the hash of every batch, those of rollouts too."""
     if backend.start().device == "cpu":
-        lanes.use(2)  # here, since the threads of a stream do not come along with a fork
+        threads.use(2)  # here, since the threads of a stream do not come along with a fork
     if fault:
         FAULTS[fault]()
     if how == "save":
@@ -217,7 +227,7 @@ def main(objective: str, folder: str, how: str = "", at: str = "0", fault: str =
             die()
 
     state = loop.train(model, loss, Noted(batches, f"{folder}.batches"), settings, scratch=Path(folder),
-                       mark=objective, validate=validate, progress_bar=bar)
+                       run_id=objective, validate=validate, progress_bar=bar)
     print(json.dumps({"weights": digest(model.parameters()), "optimizer": digest(optimizers[-1].state),
                       "random": digest(mx.random.state), "history": state.history,
                       "best_step": state.best_step}))

@@ -1,12 +1,15 @@
-"""Every row once an epoch, in an order that is a function of the seed; padding that can be told from content."""
+"""Every row once an epoch, in an order that is a function of the seed; steps come as micro-batches of their rows."""
+
+from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from realign.models.batches import batch_of
 from realign.models.chat import Encoded
-from realign.train import reward, sft
-from realign.train.batches import PAD_TO, pad, plan
+from realign.objectives import reward, sft
+from realign.train.batches import RowBatches, plan
 
 lengths = st.lists(st.integers(1, 60), min_size=1, max_size=50)
 
@@ -41,7 +44,7 @@ def test_epochs_and_seeds_differ():
 @given(lengths, st.integers(1, 12), st.integers(0, 100))
 def test_rows_of_like_length_share_a_batch(lengths, size, seed):
     spans = sorted((min(lengths[i] for i in b), max(lengths[i] for i in b)) for b in plan(lengths, size, 1, seed))
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
 
 
 def test_batches_do_not_come_by_length():
@@ -49,32 +52,9 @@ def test_batches_do_not_come_by_length():
     assert firsts != sorted(firsts) and firsts != sorted(firsts, reverse=True)
 
 
-@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=20), min_size=1, max_size=6), st.booleans(),
-       st.integers(0, 1))
-def test_padding(rows, left, over):
-    padded = pad(rows, 0, left, over)
-    assert padded.dtype == np.int32 and padded.shape[1] % PAD_TO == over
-    assert padded.shape[1] - max(map(len, rows)) < PAD_TO + (max(map(len, rows)) <= over)
-    for row, line in zip(rows, padded.tolist(), strict=True):
-        empty = [0] * (len(line) - len(row))
-        assert line == (empty + row if left else row + empty)
-
-
-encoded = st.lists(st.tuples(st.integers(1, 99), st.integers(0, 1)), min_size=1, max_size=20).map(
-    lambda pairs: Encoded([t for t, _ in pairs], [m for _, m in pairs]))
-
-
-@given(st.lists(encoded, min_size=1, max_size=6))
-@settings(max_examples=50)
-def test_the_targets_of_a_batch_are_the_masked_tokens_in_order(rows):
-    batch = sft.batch_of(rows, 0)
-    found = np.array(batch["tokens"])[:, 1:].reshape(-1)[np.array(batch["positions"])]
-    assert found.tolist() == [t for r in rows for t, m in zip(r.tokens[1:], r.mask[1:], strict=True) if m]
-
-
 def test_micro_batches_are_the_batch():
     rows = [Encoded([i + 1] * (1 + i % 7), [1] * (1 + i % 7)) for i in range(23)]
-    batches = sft.SftBatches.of(rows, 8, 2, 0, 0, micro=3)
+    batches = RowBatches.of(rows, batch_of, sft.weigh, 8, 2, 0, micro=3)
     assert len(batches) == 6
     for step in range(len(batches)):
         sizes = [b["tokens"].shape[0] for b in batches.micro_batches(step)]
@@ -84,8 +64,8 @@ def test_micro_batches_are_the_batch():
 
 
 def test_pairs_lie_in_two_halves_and_are_read_at_their_last_token():
-    pairs = [(Encoded([i, 50], [0, 1]), Encoded([i, 60, 61], [0, 1, 1])) for i in range(1, 8)]
-    batches = reward.PairBatches.of(pairs, 3, 1, 0, 0)
+    pairs = [(Encoded([i, 50], [0, 1]), Encoded([i, 60, 61], [0, 1, 1]), i / 16) for i in range(1, 8)]
+    batches = RowBatches.of(pairs, reward.collate, reward.weigh, 3, 1, 0)
     seen = []
     for step in range(len(batches)):
         batch, = batches.micro_batches(step)
@@ -93,5 +73,6 @@ def test_pairs_lie_in_two_halves_and_are_read_at_their_last_token():
         half = len(tokens) // 2
         assert (tokens[:half, 0] == tokens[half:, 0]).all()
         assert (tokens[np.arange(2 * half), last] == [50] * half + [61] * half).all()
+        assert batch["doubts"].tolist() == [i / 16 for i in tokens[:half, 0].tolist()]
         seen += tokens[:half, 0].tolist()
     assert sorted(seen) == list(range(1, 8))

@@ -23,8 +23,9 @@ def train(folder: Path, processes: int, *names: str) -> dict[str, list[tuple[dic
     folder.mkdir()
     env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     assert launch.local(["python", str(PROGRAM), str(folder), *names], processes, env) == 0
-    return {name: [(dict(np.load(folder / f"{name}.{rank}.npz")), json.loads((folder / f"{name}.{rank}.json").read_text()))
-                   for rank in range(processes)] for name in names}
+    left = {name: [folder / f"{name}.{rank}" for rank in range(processes)] for name in names}
+    return {name: [(dict(np.load(f"{path}.npz")), json.loads(Path(f"{path}.json").read_text())) for path in paths]
+            for name, paths in left.items()}
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +101,11 @@ def test_only_the_first_writes_checkpoints_and_all_go_on_from_its(two):
         assert saw["history"] == whole["history"] and saw["shares"] == [0.6, 0.4]
 
 
-def test_all_stop_at_a_wire_that_one_has_touched(two):
+def test_all_stop_at_a_condition_that_holds_for_one(two):
     for _, saw in two["broken_row"]:
         assert saw["error"] == "Stopped" and saw["says"] == "loss inf, limit: a finite number at step 3 of 5"
         assert saw["steps"] == [1, 2]
-    assert [saw["says"] for _, saw in two["own_wire"]] == ["enough at step 4 of 5"] * 2
+    assert [saw["says"] for _, saw in two["own_condition"]] == ["enough at step 4 of 5"] * 2
     first, second = (weights for weights, _ in two["broken_row"])
     assert all((first[key] == second[key]).all() for key in first)  # both back at the last checkpoint
 

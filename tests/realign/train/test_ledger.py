@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realign.errors import UserError
+from realign.models.batches import batch_of
 from realign.models.chat import Encoded
-from realign.train import sft
+from realign.objectives import sft
+from realign.train.batches import RowBatches
 from realign.train.ledger import NAMES, settle
 
 ROWS = [
@@ -67,7 +69,7 @@ def test_everything_adds_up_and_nothing_kept_is_long_or_silent(rows, window, on_
 @given(st.lists(row, max_size=12), st.integers(2, 10), st.integers(1, 5), st.integers(0, 99))
 def test_every_epoch_trains_exactly_the_targets_of_the_ledger(rows, window, size, seed):
     kept, ledger = settle([*rows, Encoded([1, 2], [0, 1])], window, "truncate")
-    batches = sft.SftBatches.of(kept, size, 2, seed, 0, micro=2)
+    batches = RowBatches.of(kept, batch_of, sft.weigh, size, 2, seed, micro=2)
     epoch = len(batches) // 2
     for first in (0, epoch):
         held = [batch for step in range(first, first + epoch) for batch in batches.micro_batches(step)]
@@ -77,7 +79,7 @@ def test_every_epoch_trains_exactly_the_targets_of_the_ledger(rows, window, size
 
 
 def test_nothing_left_is_an_error_that_counts_the_reasons():
-    with pytest.raises(UserError, match="none of the 7 rows.*\n.*\n.*4 no_target, 3 too_long"):
+    with pytest.raises(UserError, match=r"none of the 7 rows.*\n.*\n.*4 no_target, 3 too_long"):
         settle(ROWS, 3, "drop")
     with pytest.raises(UserError, match="none of the 0 rows"):
         settle([], 3, "truncate")

@@ -11,8 +11,11 @@ import pytest
 from mlx.utils import tree_flatten
 
 from realign.errors import UserError
+from realign.models.batches import batch_of
 from realign.models.chat import Encoded
-from realign.train import checkpoint, loop, sft
+from realign.objectives import sft
+from realign.train import checkpoint, loop
+from realign.train.batches import RowBatches
 from realign.train.loop import Settings, Stopped, train
 
 
@@ -49,9 +52,9 @@ class Targets:
 SETTINGS = Settings(0.1, warmup=0.0, final=1.0, weight_decay=0.0, log_every=1, checkpoint_every=4)
 
 
-def run(tmp_path, targets, settings=SETTINGS, mark="a", **rest):
+def run(tmp_path, targets, settings=SETTINGS, run_id="a", **rest):
     model = Point()
-    return model, train(model, distance, targets, settings, scratch=tmp_path / "run", mark=mark, **rest)
+    return model, train(model, distance, targets, settings, scratch=tmp_path / "run", run_id=run_id, **rest)
 
 
 class Watch:
@@ -112,7 +115,7 @@ def test_a_loss_that_is_not_a_number_stops_and_restores_the_best(tmp_path):
     settings = Settings(0.1, warmup=0.0, evaluate_every=2, patience=9)
     model = Point()
     with pytest.raises(Stopped, match="loss nan, limit: a finite number at step 8 of 20") as caught:
-        train(model, distance, Targets([1.0] * 7 + [math.nan] * 13), settings, scratch=tmp_path / "run", mark="a",
+        train(model, distance, Targets([1.0] * 7 + [math.nan] * 13), settings, scratch=tmp_path / "run", run_id="a",
               validate=watch)
     assert model.at.item() == watch.seen[-1] and len(watch.seen) == 3
     assert caught.value.progress.step == 8 and not model.training
@@ -122,21 +125,22 @@ def test_a_loss_that_is_not_a_number_stops_and_restores_the_best(tmp_path):
 def test_without_validation_it_returns_to_the_last_checkpoint(fault, kept, tmp_path):
     good, _ = run(tmp_path / "short", Targets([1.0] * kept)) if kept else (Point(), None)
     model = Point()
+    targets = Targets([1.0] * (fault - 1) + [math.inf] * 9)
     with pytest.raises(Stopped):
-        train(model, distance, Targets([1.0] * (fault - 1) + [math.inf] * 9), SETTINGS, scratch=tmp_path / "run", mark="a")
+        train(model, distance, targets, SETTINGS, scratch=tmp_path / "run", run_id="a")
     assert model.at.item() == good.at.item()
 
 
-def test_a_tripwire_of_ones_own(tmp_path):
+def test_a_stop_condition_of_ones_own(tmp_path):
     with pytest.raises(Stopped, match="too near at step"):
-        run(tmp_path, Targets([1.0] * 60), wire=lambda history: "too near" if history[-1]["loss"] < 0.25 else None)
+        run(tmp_path, Targets([1.0] * 60), stop_when=lambda h: "too near" if h[-1]["loss"] < 0.25 else None)
 
 
-def test_a_tripwire_sees_the_history_and_the_present_step_after_a_resume_too(tmp_path):
+def test_a_stop_condition_sees_the_history_and_the_present_step_after_a_resume_too(tmp_path):
     def watched(seen, **rest):
-        def wire(history):
+        def stop_when(history):
             seen.append([record["step"] for record in history])
-        run(tmp_path, Targets([1.0] * 8), Settings(0.1, log_every=3, checkpoint_every=4), wire=wire, **rest)
+        run(tmp_path, Targets([1.0] * 8), Settings(0.1, log_every=3, checkpoint_every=4), stop_when=stop_when, **rest)
 
     with pytest.raises(Killed):
         watched([], progress_bar=dying(7))
@@ -167,11 +171,11 @@ def test_it_goes_on_from_its_checkpoint(tmp_path):
 
 
 def test_the_checkpoint_of_another_run_is_not_resumed(tmp_path):
-    whole, _ = run(tmp_path / "whole", Targets([1.0] * 12), mark="b")
+    whole, _ = run(tmp_path / "whole", Targets([1.0] * 12), run_id="b")
     with pytest.raises(Killed):
-        run(tmp_path, Targets([-5.0] * 12), mark="a", progress_bar=dying(7))
+        run(tmp_path, Targets([-5.0] * 12), run_id="a", progress_bar=dying(7))
     targets = Targets([1.0] * 12)
-    model, _ = run(tmp_path, targets, mark="b")
+    model, _ = run(tmp_path, targets, run_id="b")
     assert targets.asked == list(range(12)) and model.at.item() == whole.at.item()
 
 
@@ -197,14 +201,14 @@ def test_a_finished_run_leaves_a_checkpoint_to_return_to(tmp_path):
     assert targets.asked == [8, 9] and again.at.item() == first.at.item()
 
 
-def test_random_numbers_are_a_function_of_mark_and_step(tmp_path):
+def test_random_numbers_are_a_function_of_run_and_step(tmp_path):
     def noisy(model, batch):
         return (model.at * mx.random.normal((1,))).sum(), mx.array(1.0), {}
 
-    def trained(mark, before):
+    def trained(run_id, before):
         mx.random.seed(before)
         model = Point()
-        train(model, noisy, Targets([0.0] * 6), SETTINGS, scratch=tmp_path / f"{mark}{before}", mark=mark)
+        train(model, noisy, Targets([0.0] * 6), SETTINGS, scratch=tmp_path / f"{run_id}{before}", run_id=run_id)
         return model.at.item()
 
     assert trained("a", 0) == trained("a", 1) != trained("b", 0)
@@ -212,14 +216,14 @@ def test_random_numbers_are_a_function_of_mark_and_step(tmp_path):
 
 def rows(n=13, seed=0):
     rng = np.random.default_rng(seed)
-    return [Encoded(rng.integers(1, 48, k).tolist(), [0] + rng.integers(0, 2, k - 1).tolist())
+    return [Encoded(rng.integers(1, 48, k).tolist(), [0, *rng.integers(0, 2, k - 1).tolist()])
             for k in rng.integers(3, 20, n)]
 
 
 class Recorder:
     """In the optimiser's place: keeps the gradients."""
 
-    state: dict = {}
+    state = None
 
     def update(self, model, gradients):
         self.gradients = dict(tree_flatten(gradients))
@@ -234,8 +238,8 @@ def gradients_of(model, micro_batches, clip=1e9):
 @pytest.mark.parametrize("micro", [1, 4, 5])
 def test_micro_batches_add_up_to_the_whole_batch(micro, tiny):
     model, data = tiny(1), rows()
-    whole = sft.SftBatches.of(data, 13, 1, 0, 0).micro_batches(0)
-    parts = sft.SftBatches.of(data, 13, 1, 0, 0, micro=micro).micro_batches(0)
+    whole = RowBatches.of(data, batch_of, sft.weigh, 13, 1, 0).micro_batches(0)
+    parts = RowBatches.of(data, batch_of, sft.weigh, 13, 1, 0, micro=micro).micro_batches(0)
     assert (len(whole), len(parts)) == (1, -(-13 // micro))
     (figures, expected), (figures_of_parts, got) = gradients_of(model, whole), gradients_of(model, parts)
     assert figures_of_parts == pytest.approx(figures, rel=1e-5)
@@ -244,7 +248,7 @@ def test_micro_batches_add_up_to_the_whole_batch(micro, tiny):
 
 
 def test_gradients_are_clipped_by_their_norm(tiny):
-    batch = sft.SftBatches.of(rows(), 13, 1, 0, 0).micro_batches(0)
+    batch = RowBatches.of(rows(), batch_of, sft.weigh, 13, 1, 0).micro_batches(0)
     figures, clipped = gradients_of(tiny(1), batch, clip=0.01)
     assert figures["grad_norm"] > 0.01  # the norm before
     assert math.sqrt(sum(float((g * g).sum()) for g in clipped.values())) == pytest.approx(0.01, rel=1e-3)
@@ -252,14 +256,14 @@ def test_gradients_are_clipped_by_their_norm(tiny):
 
 def test_a_batch_without_a_target_is_finite_and_teaches_nothing(tiny):
     silent = [Encoded([1, 2, 3], [0, 0, 0]), Encoded([4, 5], [1, 0])]  # a first token is nobody's next
-    figures, gradients = gradients_of(tiny(1), [sft.batch_of(silent, 0)])
+    figures, gradients = gradients_of(tiny(1), [batch_of(silent)])
     assert figures["loss"] == 0 and figures["targets"] == 0
     assert all((np.array(g) == 0).all() for g in gradients.values())
 
 
 def test_the_loss_is_the_cross_entropy_of_the_targets_in_numpy(tiny):
     model, data = tiny(1), rows()
-    total, count, stats = sft.loss(model, sft.batch_of(data, 0))
+    total, count, stats = sft.loss(model, batch_of(data))
     expected, right, targets = 0.0, 0, 0
     for row in data:
         logits = np.array(model(mx.array([row.tokens])), np.float64)[0]
@@ -273,10 +277,10 @@ def test_the_loss_is_the_cross_entropy_of_the_targets_in_numpy(tiny):
     assert total.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_padding_teaches_nothing(tiny):
+def test_padding_teaches_nothing(tiny, refilled):
     model, data = tiny(1), rows(2)
-    alone = [gradients_of(model, [sft.batch_of([row], 0)])[0] for row in data]
-    for pad in (0, 47):
-        together, _ = gradients_of(model, [sft.batch_of(data, pad)])
+    alone = [gradients_of(model, [batch_of([row])])[0] for row in data]
+    for batch in (batch_of(data), refilled(batch_of(data), 47)):
+        together, _ = gradients_of(model, [batch])
         weighted = sum(f["loss"] * f["targets"] for f in alone) / sum(f["targets"] for f in alone)
         assert together["loss"] == pytest.approx(weighted, rel=1e-5)

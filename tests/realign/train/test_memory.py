@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
 from realign.errors import UserError
-from realign.evaluate.generate import Sampling
+from realign.models.batches import batch_of
 from realign.models.chat import Encoded
+from realign.models.generate import Sampling
 from realign.models.heads import ScalarModel
-from realign.train import group, loop, memory, policy, preference, reward, sft
-from realign.train.losses.policy import Grpo
-from realign.train.losses.preference import Preference
+from realign.objectives import group, policy, preference, reward, sft
+from realign.objectives.losses.policy import Grpo
+from realign.objectives.losses.preference import Preference
+from realign.train import loop, memory
+from realign.train.batches import RowBatches
+from realign.train.rollouts import Rollouts
+from realign.train.settings import Policy
 
 WIDE = {"hidden_size": 64, "num_hidden_layers": 8, "intermediate_size": 128, "head_dim": 32, "vocab_size": 512}
 
@@ -62,7 +67,7 @@ def rows(n=24, longest=96, seed=0):
 
 
 def heaviest_of(data, batch_size=16):
-    return sft.SftBatches.of(data, batch_size, 1, 0, 0).heaviest
+    return RowBatches.of(data, batch_of, sft.weigh, batch_size, 1, 0).heaviest
 
 
 def digest(model):
@@ -72,7 +77,7 @@ def digest(model):
 @pytest.mark.parametrize("share, batch_size", [(0.4, 16), (2.0, 8)])
 def test_the_run_takes_what_was_predicted(share, batch_size, tiny, tmp_path):
     model, data = tiny(1, **WIDE), rows()
-    heaviest = sft.SftBatches.of(data, batch_size, 2, 0, 0).heaviest
+    heaviest = RowBatches.of(data, batch_of, sft.weigh, batch_size, 2, 0).heaviest
     before, held = digest(model), mx.get_active_memory()
     whole = memory.fit(model, sft.loss, heaviest, batch_size, limit=2**40, validates=False)
     assert whole.micro == batch_size and not whole.recomputed
@@ -81,10 +86,10 @@ def test_the_run_takes_what_was_predicted(share, batch_size, tiny, tmp_path):
     assert (fitted.micro < batch_size) == (share < 1) and fitted.micro > 1
     assert digest(model) == before and mx.get_active_memory() == pytest.approx(held, rel=0.01)
 
-    batches = sft.SftBatches.of(data, batch_size, 2, 0, 0, micro=fitted.micro)
+    batches = RowBatches.of(data, batch_of, sft.weigh, batch_size, 2, 0, micro=fitted.micro)
     mx.clear_cache()
     mx.reset_peak_memory()
-    loop.train(model, sft.loss, batches, loop.Settings(1e-3, checkpoint_every=2), scratch=tmp_path / "run", mark="a")
+    loop.train(model, sft.loss, batches, loop.Settings(1e-3, checkpoint_every=2), scratch=tmp_path / "run", run_id="a")
     assert fitted.predicted == pytest.approx(mx.get_peak_memory(), rel=0.1)
 
 
@@ -98,12 +103,15 @@ def prompts_of(n, longest=24):
 
 
 def direct(tiny, micro=None):
-    batches = preference.PreferenceBatches.of(pairs_of(), np.zeros((12, 2), np.float32), 6, 3, 0, 0, micro)
-    return tiny(1, **WIDE), preference.objective(Preference()), batches
+    dpo = preference.objective(Preference())
+    paired = preference.with_reference(pairs_of(), np.zeros((12, 2), np.float32))
+    return tiny(1, **WIDE), dpo.loss, RowBatches.of(paired, dpo.collate, dpo.weigh, 6, 3, 0, micro)
 
 
 def rewarded(tiny, micro=None):
-    return ScalarModel(tiny(1, **WIDE)), reward.loss, reward.PairBatches.of(pairs_of(), 6, 3, 0, 0, [0.1] * 12, micro)
+    doubted = [(chosen, rejected, 0.1) for chosen, rejected in pairs_of()]
+    batches = RowBatches.of(doubted, reward.collate, reward.weigh, 6, 3, 0, micro)
+    return ScalarModel(tiny(1, **WIDE)), reward.loss, batches
 
 
 def earned(found):
@@ -112,19 +120,21 @@ def earned(found):
 
 def criticised(tiny, micro=0):
     """Two rollouts of eight responses that never stop, the reference's logits beside them."""
-    settings = policy.PolicySettings("ppo", 2, 8, 8, 2, 0.1, 0.01, 1.0, 0.5, 0.2, 1.0, 0.95)
+    settings = Policy(
+        seed=0, algorithm="ppo", rollouts=2, prompts_per_rollout=8, minibatch=8, epochs=2, learning_rate=1e-3,
+        warmup=0.0, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2, discount=1.0,
+        gae_lambda=0.95, max_tokens=16)
     shape = WIDE | {"num_hidden_layers": 2, "vocab_size": 2048}
-    pair = ScalarModel(tiny(1, **shape))
-    made = policy.Rollouts(pair, tiny(1, **shape), prompts_of(8), earned, Sampling(16), settings, 0, 0, micro=micro)
-    return pair, policy.objective(settings), made
+    pair, reference = ScalarModel(tiny(1, **shape)), tiny(1, **shape)
+    made = Rollouts(pair, reference, prompts_of(8), earned, Sampling(16), settings, 0, policy.critic_estimate, micro)
+    return pair, policy.loss_of(settings), made
 
 
 def grouped(tiny, micro=0):
     settings = group.GroupSettings(2, 4, 3, 12, 2, "std", "sampled", Grpo())
     model = tiny(1, **WIDE)
-    made = policy.Rollouts(model, tiny(1, **WIDE), prompts_of(4), earned, Sampling(16), settings, 0, 0,
-                           group.estimate, micro)
-    return model, group.objective(settings), made
+    made = Rollouts(model, tiny(1, **WIDE), prompts_of(4), earned, Sampling(16), settings, 0, group.estimate, micro)
+    return model, group.loss_of(settings), made
 
 
 # Each with the rows of its steps.
@@ -136,7 +146,7 @@ def run_peak(make, tiny, micro, folder):
     mx.clear_cache()
     mx.reset_peak_memory()
     settings = loop.Settings(1e-3, checkpoint_every=100)
-    loop.train(model, loss, batches, settings, scratch=folder / "run", mark="a")
+    loop.train(model, loss, batches, settings, scratch=folder / "run", run_id="a")
     return mx.get_peak_memory()
 
 
@@ -197,7 +207,7 @@ def gradients(model, batch):
 
 
 def test_recomputed_layers_take_less_memory_and_give_the_same_gradients(tiny):
-    model, other, batch = tiny(1, **WIDE), tiny(2, **WIDE), sft.batch_of(rows(6), 0)
+    model, other, batch = tiny(1, **WIDE), tiny(2, **WIDE), batch_of(rows(6))
     model.train()
     plain, peak = gradients(model, batch)
     kind = type(model.layers[0])
@@ -237,7 +247,7 @@ def test_a_row_that_fits_no_other_way_is_recomputed_and_one_that_fits_in_no_way_
     fitted = memory.fit(plain, sft.loss, heaviest, 1, limit=(least + most) // 2, validates=False)
     assert (fitted.micro, fitted.recomputed) == (1, True)
     assert fitted.predicted == pytest.approx(least, rel=0.1)
-    with pytest.raises(UserError, match="one row needs .* GiB of memory in training") as caught:
+    with pytest.raises(UserError, match=r"one row needs .* GiB of memory in training") as caught:
         memory.fit(plain, sft.loss, heaviest, 1, limit=least // 2, validates=False)
     assert "shorten the window" in str(caught.value)
 
@@ -272,7 +282,7 @@ def row(length, targets):
 
 def test_the_heaviest_micro_batches_are_those_of_the_plan():
     data = [row(3, 1)] * 4 + [row(5, 4)] * 4 + [row(6, 1)] * 3 + [row(11, 1)]  # 3 3 3 3, 5 5 5 5, 6 6 6 11
-    batches = sft.SftBatches.of(data, 4, 3, 0, 0)
+    batches = RowBatches.of(data, batch_of, sft.weigh, 4, 3, 0)
 
     def held(count):
         return [sorted(r for r in b["tokens"][:, 0].tolist()) for b in batches.heaviest(count)]
@@ -287,7 +297,7 @@ def test_the_heaviest_micro_batches_are_those_of_the_plan():
        st.integers(1, 9))
 def test_no_micro_batch_of_the_run_is_heavier(shapes, batch_size, micro):
     data = [row(length, min(targets, length - 1)) for length, targets in shapes]
-    batches = sft.SftBatches.of(data, batch_size, 2, 0, 0, micro=micro)
+    batches = RowBatches.of(data, batch_of, sft.weigh, batch_size, 2, 0, micro=micro)
 
     def most(found):
         return [max(b["tokens"].size for b in found), max(b["positions"].size for b in found),
@@ -303,8 +313,10 @@ def test_no_micro_batch_of_the_run_is_heavier(shapes, batch_size, micro):
        st.integers(1, 6))
 def test_no_micro_batch_of_pairs_is_heavier(shapes, batch_size, micro):
     data = [(row(a, a - 1), row(b, 1)) for a, b in shapes]
-    for batches in (preference.PreferenceBatches.of(data, None, batch_size, 1, 0, 0, micro),
-                    reward.PairBatches.of(data, batch_size, 1, 0, 0, micro=micro)):
+    dpo, doubted = preference.objective(Preference("simpo")), [(chosen, rejected, 0.0) for chosen, rejected in data]
+    paired = preference.with_reference(data, None)
+    for batches in (RowBatches.of(paired, dpo.collate, dpo.weigh, batch_size, 1, 0, micro),
+                    RowBatches.of(doubted, reward.collate, reward.weigh, batch_size, 1, 0, micro)):
         run = [b for step in range(len(batches)) for b in batches.micro_batches(step)]
         heavy = batches.heaviest(micro)
         for weight in (lambda b: b["tokens"].size, lambda b: b["tokens"].shape[0] * b["tokens"].shape[1] ** 2,

@@ -19,8 +19,9 @@ KILLS = 20
 @pytest.fixture(scope="module")
 def live():
     """`live(folder, objective, how, at, fault)`: the exit status of one life of interrupted.py."""
-    with subprocess.Popen([sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}) as lives:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          cwd=ROOT, env=env) as lives:
         def once(folder: Path, objective: str, how: str = "", at: int = 0, fault: str = "") -> int:
             print(json.dumps([objective, str(folder), how, str(at), fault]), file=lives.stdin, flush=True)
             return int(lives.stdout.readline())

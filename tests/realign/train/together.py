@@ -19,13 +19,17 @@ import numpy as np  # noqa: E402
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
 from realign.errors import UserError  # noqa: E402
-from realign.evaluate.generate import Sampling  # noqa: E402
 from realign.models import build  # noqa: E402
+from realign.models.batches import batch_of  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
+from realign.models.generate import Sampling  # noqa: E402
 from realign.models.heads import ScalarModel  # noqa: E402
-from realign.train import distributed, group, loop, policy, preference, reward, sft  # noqa: E402
-from realign.train.losses.policy import Grpo  # noqa: E402
-from realign.train.losses.preference import Preference  # noqa: E402
+from realign.objectives import group, policy, preference, reward, sft  # noqa: E402
+from realign.objectives.losses.policy import Grpo  # noqa: E402
+from realign.objectives.losses.preference import Preference  # noqa: E402
+from realign.train import distributed, loop, rollouts  # noqa: E402
+from realign.train.batches import RowBatches  # noqa: E402
+from realign.train.settings import Policy  # noqa: E402
 
 CONFIG = {
     "model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32, "head_dim": 8,
@@ -51,12 +55,12 @@ class Killed(Exception):
 def rows(n: int, seed: int) -> list[Encoded]:
     """Rows with few or many targets, so that means over rows, ranks and tokens all differ."""
     rng = np.random.default_rng(seed)
-    return [Encoded(rng.integers(1, 48, k).tolist(), [0] + [1] + rng.integers(0, 2, k - 2).tolist())
+    return [Encoded(rng.integers(1, 48, k).tolist(), [0, 1, *rng.integers(0, 2, k - 2).tolist()])
             for k in rng.integers(3, 24, n)]
 
 
 def supervised(steps: int = 5, batch: int = 8):
-    batches = sft.SftBatches.of(rows(steps * batch, 0), batch, 1, 0, 0, micro=3)
+    batches = RowBatches.of(rows(steps * batch, 0), batch_of, sft.weigh, batch, 1, 0, micro=3)
     return build.create(CONFIG, 0), sft.loss, batches, SETTINGS, {}
 
 
@@ -73,46 +77,49 @@ def one_row():
 def rewards():
     model = ScalarModel(build.create(CONFIG, 0))
     model.head.weight = mx.random.normal((1, 16), key=mx.random.key(0)) * 0.1
-    pairs = list(zip(rows(11, 2), rows(11, 3), strict=True))
-    return model, reward.loss, reward.PairBatches.of(pairs, 5, 1, 0, 0), SETTINGS, {}
+    pairs = [(chosen, rejected, 0.0) for chosen, rejected in zip(rows(11, 2), rows(11, 3), strict=True)]
+    return model, reward.loss, RowBatches.of(pairs, reward.collate, reward.weigh, 5, 1, 0), SETTINGS, {}
 
 
 def direct():
     pairs = list(zip(rows(11, 2), rows(11, 3), strict=True))
-    reference = preference.reference_logprobs(build.create(CONFIG, 1), pairs, 0)
-    batches = preference.PreferenceBatches.of(pairs, reference, 5, 1, 0, 0, micro=2)
-    return build.create(CONFIG, 0), preference.objective(Preference()), batches, SETTINGS, {}
+    reference = preference.reference_logprobs(build.create(CONFIG, 1), pairs)
+    dpo = preference.objective(Preference())
+    batches = RowBatches.of(preference.with_reference(pairs, reference), dpo.collate, dpo.weigh, 5, 1, 0, micro=2)
+    return build.create(CONFIG, 0), dpo.loss, batches, SETTINGS, {}
 
 
 def earned(found: list[Encoded]) -> np.ndarray:
     return np.array([sum(t < 20 for t in row.tokens) / len(row.tokens) for row in found], np.float32)
 
 
-def rolled_out(model, how, objective, **more):
+def rolled_out(model, how, objective):
     """Three rollouts of five prompts, two passes each, that stop at one of several tokens."""
     rng = np.random.default_rng(4)
     prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
-    made = policy.Rollouts(model, build.create(CONFIG, 1), prompts, earned, Sampling(6, stop_tokens=(3, 4, 5, 6)),
-                           how, 0, 0, **more)
-    return model, objective(how), made, replace(SETTINGS, checkpoint_every=made.steps_per_rollout), {}
+    made = rollouts.Rollouts(model, build.create(CONFIG, 1), prompts, earned, Sampling(6, stop_tokens=(3, 4, 5, 6)),
+                             how, 0, objective.estimate)
+    return model, objective.loss(how), made, replace(SETTINGS, checkpoint_every=made.steps_per_rollout), {}
 
 
 def criticised():
     model = ScalarModel(build.create(CONFIG, 0))
     model.head.weight = mx.random.normal((1, 16), key=mx.random.key(0)) * 0.1
-    return rolled_out(model, policy.PolicySettings("ppo", 3, 5, 2, 2, 0.1, 0.01, 1.0, 0.5, 0.2, 1.0, 0.95),
-                      policy.objective)
+    how = Policy(seed=0, algorithm="ppo", rollouts=3, prompts_per_rollout=5, minibatch=2, epochs=2, learning_rate=1e-3,
+                 warmup=0.0, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2,
+                 discount=1.0, gae_lambda=0.95, max_tokens=6)
+    return rolled_out(model, how, policy.WITH_CRITIC)
 
 
 def grouped():
     return rolled_out(build.create(CONFIG, 0), group.GroupSettings(3, 5, 3, 6, 2, "std", "sampled", Grpo()),
-                      group.objective, estimate=group.estimate)
+                      group.BY_GROUP)
 
 
 def forgotten_place():
     """The planted fault: each process samples as if its prompts were the first."""
-    generate = policy.generate
-    policy.generate = lambda *args, first, **more: generate(*args, first=0, **more)
+    generate = rollouts.generate
+    rollouts.generate = lambda *args, first, **more: generate(*args, first=0, **more)
     return grouped()
 
 
@@ -150,9 +157,9 @@ def replace_first(row: Encoded, token: int) -> Encoded:
     return Encoded([token, *row.tokens[1:]], row.mask)
 
 
-def own_wire():
-    """A tripwire that looks at the whole batch's figures."""
-    return *supervised()[:4], {"wire": lambda history: "enough" if len(history) == 4 else None}
+def own_condition():
+    """A stop condition that looks at the whole batch's figures."""
+    return *supervised()[:4], {"stop_when": lambda history: "enough" if len(history) == 4 else None}
 
 
 def validated():
@@ -164,10 +171,10 @@ def validated():
 
 def other_data():
     rest = supervised()
-    return *rest[:4], {"mark": f"data {distributed.current().rank}"}
+    return *rest[:4], {"run_id": f"data {distributed.current().rank}"}
 
 
-def rollouts():
+def undivided():
     class Rollouts:
         def __len__(self):
             return 3
@@ -187,8 +194,8 @@ SCENARIOS = {
     "none_for_one": (supervised, "0,1"), "measured": (supervised, ""),
     "own_optimizer": (own_optimizer, "65.5,34.5"),
     "other_start": (other_start, "65.5,34.5"), "broken_row": (broken_row, "65.5,34.5"),
-    "own_wire": (own_wire, "65.5,34.5"), "validated": (validated, "65.5,34.5"),
-    "other_data": (other_data, "65.5,34.5"), "rollouts": (rollouts, "65.5,34.5"),
+    "own_condition": (own_condition, "65.5,34.5"), "validated": (validated, "65.5,34.5"),
+    "other_data": (other_data, "65.5,34.5"), "rollouts": (undivided, "65.5,34.5"),
     "unbroken": (lambda: supervised(steps=6), "60,40"), "interrupted": (interrupted, "60,40"),
     "wrong_shares": (supervised, "65.5,34.5,1"),
     "forgotten_place": (forgotten_place, "34.5,65.5"),  # the last two: they stay broken
@@ -210,7 +217,7 @@ def run(name: str, scratch: Path) -> tuple[dict, dict]:
             raise Killed
 
     def attempt() -> dict:
-        found = loop.train(model, loss, batches, settings, scratch=scratch, progress_bar=bar, **{"mark": name} | rest)
+        found = loop.train(model, loss, batches, settings, scratch=scratch, progress_bar=bar, **{"run_id": name} | rest)
         return {"history": found.history, "best_step": found.best_step, "shares": found.extra.get("shares")}
 
     try:

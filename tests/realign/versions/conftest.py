@@ -42,17 +42,28 @@ Path(f"metrics/srf/{{stage}}.json").write_text(json.dumps(dict(capability=dict(f
 
 STAGE = """
   {name}:
+    desc: "{name}. Made up."
+    meta: {{workflow: Made up, role: {role}}}
     wdir: ../..
     cmd: "{python} make.py {name}"
     deps: [make.py, {deps}]
     params: [{params}]
     outs: [data/srf/{name}, checkpoints/srf/{name}, {{metrics/srf/{name}.json: {{cache: false}}}}]
 """
-PIPELINE = "stages:" + "".join(STAGE.format(name=name, deps=deps, params=params, python=sys.executable)
-                               for name, deps, params in (
-    ("sft", "data/source.jsonl", ""),
-    ("pairs", "data/srf/sft, checkpoints/srf/sft", ""),
-    ("evaluate", "data/srf/pairs, checkpoints/srf/sft", "wrong")))
+GATES = """
+  gate:
+    foreach: {sft: "0", pairs: "1", evaluate: "2"}
+    do:
+      wdir: ../..
+      cmd: cp ${item} metrics/srf/${key}.accepted
+      deps: ["${item}", "metrics/srf/${key}.json"]
+      outs: ["metrics/srf/${key}.accepted": {cache: false}]
+"""
+PIPELINE = "stages:" + "".join(STAGE.format(name=name, role=role, deps=deps, params=params, python=sys.executable)
+                               for name, role, deps, params in (
+    ("sft", "start", "data/source.jsonl", ""),
+    ("pairs", "other", "data/srf/sft, checkpoints/srf/sft, metrics/srf/sft.accepted", ""),
+    ("evaluate", "offered", "data/srf/pairs, checkpoints/srf/sft, metrics/srf/pairs.accepted", "wrong"))) + GATES
 
 
 def run(root: Path, *command: str) -> str:
@@ -92,6 +103,8 @@ def built(tmp_path_factory) -> Path:
     (root / "stages" / "srf").mkdir(parents=True)
     (root / "stages" / "srf" / "dvc.yaml").write_text(PIPELINE)
     (root / "metrics" / "srf").mkdir(parents=True)
+    for number in "012":
+        (root / number).write_text("accepted")
     (root / "params.yaml").write_text("wrong: 0\n")
     commit(root, "start", "empty")
     dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
@@ -101,6 +114,15 @@ def built(tmp_path_factory) -> Path:
     dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
     commit(root, "bad", "bad")
     return root
+
+
+@pytest.fixture
+def declared():
+    """Declares the workflow in another folder: `declared(root)`."""
+    def write(root: Path) -> None:
+        (root / "stages" / "srf").mkdir(parents=True)
+        (root / "stages" / "srf" / "dvc.yaml").write_text(PIPELINE)
+    return write
 
 
 @pytest.fixture

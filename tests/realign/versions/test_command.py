@@ -1,3 +1,4 @@
+import io
 import json
 
 import pytest
@@ -69,7 +70,7 @@ def test_markdown_shows_model_text_as_text(built):
 def test_brackets_in_model_text_are_not_markup(built):
     from dataclasses import replace
     result = compare(load("good", built), load("bad", built))
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))
+    console = Console(width=200, record=True, file=io.StringIO())
     nasty = replace(result.changed[0], output_b="[red]x[/blue]")
     console.print(render.table(replace(result, changed=(nasty,))))
     assert "[red]x[/blue]" in console.export_text()

@@ -16,8 +16,8 @@ def version(name: str, scores: dict[str, list[float] | dict[str, float]], metric
     rows = []
     for capability, found in scores.items():
         named = found if isinstance(found, dict) else {f"e{i:04}": s for i, s in enumerate(found)}
-        rows += [dict(example_id=i, capability=capability, slice=i[-1], prompt=f"ask {i}", score=float(s),
-                      output=f"{name} says {i}", reference="ref") for i, s in named.items()]
+        rows += [{"example_id": i, "capability": capability, "slice": i[-1], "prompt": f"ask {i}", "score": float(s),
+                      "output": f"{name} says {i}", "reference": "ref"} for i, s in named.items()]
     return Version(name, "", pa.Table.from_pylist(rows, RECORDS), metrics or {})
 
 

@@ -31,6 +31,12 @@ def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
     assert state(built) == before
 
 
+def test_the_base_model_s_records_are_those_that_all_workflows_share(project):
+    rows = [record(), record(example_id="2", score=0.0)]
+    write_table(rows, project / "data/common/baseline/records.parquet", RECORDS)
+    assert wrong(load("workspace:baseline", project)) == 1
+
+
 def test_the_work_tree_counts_as_it_is_now(project):
     rows = load("bad", project).records.to_pylist()
     path = project / "data/srf/evaluate/records.parquet"
@@ -84,8 +90,8 @@ def test_nothing_released_yet(built):
 
 
 def record(**changed) -> dict:
-    row = dict(example_id="1", capability="facts", slice="", prompt="p", output="o", score=1.0, reference="r")
-    return row | changed
+    return {"example_id": "1", "capability": "facts", "slice": "", "prompt": "p", "output": "o", "score": 1.0,
+            "reference": "r"} | changed
 
 
 @pytest.mark.parametrize(("rows", "message"), [
@@ -106,5 +112,5 @@ def test_one_example_id_may_recur_in_another_capability(tmp_path):
 
 
 def test_a_broken_metrics_file_is_named():
-    with pytest.raises(UserError, match="metrics/srf/rl.json: broken JSON"):
+    with pytest.raises(UserError, match=r"metrics/srf/rl.json: broken JSON"):
         collect({"rl": lambda: b"{"}, "metrics/srf")

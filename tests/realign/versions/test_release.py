@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,20 @@ from realign.versions.load import load
 from realign.versions.release import Candidate, confirm, release, tree_md5
 
 STAGES = ("sft", "rl", "evaluate")
-FOLDER, DECISION = Path("released/srf"), Path("metrics/srf/release.json")
+FOLDER, DECISION = Path("released/srf"), Path("released/srf/decision.json")
 
 
 def records(path: str, wrong: int, n: int = 200) -> None:
     rows = []
     for capability, misses in (("facts", wrong), ("format", 0)):
-        rows += [dict(example_id=f"e{i:03}", capability=capability, slice="s", prompt=f"{capability} {i}?",
-                      reference="yes", output="no" if i < misses else "yes", score=float(i >= misses))
+        rows += [{"example_id": f"e{i:03}", "capability": capability, "slice": "s", "prompt": f"{capability} {i}?",
+                      "reference": "yes", "output": "no" if i < misses else "yes", "score": float(i >= misses)}
                  for i in range(n)]
     write_table(rows, path, RECORDS)
 
 
 def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 200) -> Candidate:
-    """A candidate whose model answers `wrong` of 200 facts wrong, where the baseline answered 10 wrong."""
+    """A candidate whose model answers `wrong` of 200 facts wrong, where the start answered 10 wrong, the base 2."""
     model = Path("checkpoints/srf/iterate")
     shutil.rmtree(model, ignore_errors=True)
     (model / "sub").mkdir(parents=True)
@@ -33,6 +34,7 @@ def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 2
     (model / "sub" / "tokenizer.json").write_text("{}")
     records("data/srf/evaluate/records.parquet", wrong, n)
     records("data/srf/sft/records.parquet", 10)
+    records("data/common/baseline/records.parquet", 2)
     gates = {s: Path(f"metrics/srf/gates/{s}.json") for s in STAGES}
     for (stage, path), tier in zip(gates.items(), tiers, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,16 +42,18 @@ def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 2
     metrics = Path("metrics/srf/evaluate.json")
     metrics.write_text(json.dumps({"kl": {"value": wrong / 1000, "n": 9, "low": 0.0, "high": 1.0}}))
     return Candidate("srf", model, Path("data/srf/evaluate/records.parquet"),
-                     Path("data/srf/sft/records.parquet"), metrics, gates)
+                     Path("data/common/baseline/records.parquet"), Path("data/srf/sft/records.parquet"), metrics, gates)
 
 
-def state(folder: Path = FOLDER) -> dict[str, bytes]:
-    return {p.as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+def state() -> dict[str, bytes]:
+    """What is released; the decision beside it is made anew each time."""
+    return {p.as_posix(): p.read_bytes() for p in sorted(FOLDER.rglob("*")) if p.is_file() and p != DECISION}
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, declared):
     monkeypatch.chdir(tmp_path)
+    declared(tmp_path)
 
 
 def test_a_good_model_is_released_whole():
@@ -89,28 +93,49 @@ def test_a_better_model_replaces_a_good_one():
     assert len(list((FOLDER / "model").iterdir())) == 1
 
 
-def test_a_regression_against_the_baseline_is_blocked_and_says_which_rows():
+def test_a_regression_against_the_start_is_blocked_and_says_which_rows():
     release(offer("one", 8), FOLDER, DECISION)
     before = state()
     said = release(offer("bad", 30), FOLDER, DECISION)
     assert said["decision"] == "blocked" and state() == before
     assert said["released"] == json.loads(before["released/srf/pointer.json"])["version"] != said["version"]
-    assert [r.split(" below ")[0] for r in said["reasons"]] == ["facts is 10.5%", "facts is 11.5%"]
+    assert [r.split(" (")[0] for r in said["reasons"]] == [
+        "facts lost 10.5% against the model that later stages started from",
+        "facts lost 11.5% against the model released before"]
     assert "e010" in said["reasons"][0] and "real" in said["reasons"][0]
-    baseline = said["comparisons"]["baseline"]
-    assert baseline["regressions"] == ["facts"] and len(baseline["examples"]) == 20
-    assert (baseline["examples"][0]["output_a"], baseline["examples"][0]["output_b"]) == ("yes", "no")
+    start = said["comparisons"]["start"]
+    assert start["regressions"] == ["facts"] and len(start["examples"]) == 20
+    assert (start["examples"][0]["output_a"], start["examples"][0]["output_b"]) == ("yes", "no")
     assert "facts" in said["remedy"]
-    with pytest.raises(UserError, match="release blocked; version .* stays released"):
+    with pytest.raises(UserError, match=r"release blocked; version .* stays released"):
         confirm(DECISION)
+
+
+def test_a_loss_against_the_base_model_is_decided_by_one_constant(monkeypatch):
+    said = release(offer("one", 15), FOLDER, DECISION)  # 6.6% below the base model, 2.6% below the start
+    assert (said["decision"], said["blocking"], said["reasons"]) == ("released", ["start", "released"], [])
+    assert [w.split(" (")[0] for w in said["warnings"]] == ["facts lost 6.6% against the base model"]
+    assert said["comparisons"]["baseline"]["regressions"] == ["facts"]
+    monkeypatch.setattr("realign.versions.release.BLOCKING", ("baseline", "start", "released"))
+    said = release(offer("two", 15), FOLDER, DECISION)
+    assert (said["decision"], said["warnings"]) == ("blocked", [])
+    assert said["reasons"][0].startswith("facts lost 6.6% against the base model (")
+    assert "give facts a larger share" in said["remedy"]
+
+
+def test_without_records_of_the_start_the_base_model_and_the_last_release_are_left():
+    said = release(replace(offer("one", 30), start=None), FOLDER, DECISION)
+    assert said["decision"] == "released" and list(said["comparisons"]) == ["baseline"]
+    said = release(replace(offer("two", 50), start=None), FOLDER, DECISION)
+    assert said["decision"] == "blocked" and list(said["comparisons"]) == ["baseline", "released"]
 
 
 def test_a_regression_against_the_last_release_alone_is_blocked():
     release(offer("one", 0), FOLDER, DECISION)
     before = state()
-    said = release(offer("two", 15), FOLDER, DECISION)  # 7.5% below the release, 2.6% below the baseline
+    said = release(offer("two", 15), FOLDER, DECISION)  # 7.5% below the release, 2.6% below the start
     assert said["decision"] == "blocked" and state() == before
-    assert said["comparisons"]["baseline"]["regressions"] == []
+    assert said["comparisons"]["start"]["regressions"] == []
     assert said["comparisons"]["released"]["regressions"] == ["facts"]
 
 
@@ -119,7 +144,7 @@ def test_five_percent_is_the_line(wrong, decision):
     assert release(offer("one", wrong), FOLDER, DECISION)["decision"] == decision
 
 
-def test_slow_decay_over_releases_is_held_by_the_baseline():
+def test_slow_decay_over_releases_is_held_by_the_start():
     said = [release(offer(f"w{wrong}", wrong), FOLDER, DECISION)["decision"] for wrong in (10, 16, 19, 25)]
     assert said == ["released", "released", "released", "blocked"]
 
@@ -147,11 +172,13 @@ def test_a_tier_nobody_knows_does_not_pass():
 
 def test_examples_left_out_of_the_evaluation_block():
     said = release(offer("one", 8, n=190), FOLDER, DECISION)
-    assert said["decision"] == "blocked" and "10 examples of facts" in said["reasons"][0]
+    assert said["decision"] == "blocked"
+    assert "10 examples of facts were evaluated for the base model" in said["reasons"][0]
 
 
 @pytest.mark.parametrize("missing", ["metrics/srf/gates/rl.json", "data/srf/evaluate/records.parquet",
-                                     "data/srf/sft/records.parquet", "metrics/srf/evaluate.json"])
+                                     "data/srf/sft/records.parquet", "data/common/baseline/records.parquet",
+                                     "metrics/srf/evaluate.json"])
 def test_a_missing_input_stops_with_nothing_changed(missing):
     release(offer("one", 8), FOLDER, DECISION)
     candidate = offer("two", 4)
@@ -187,7 +214,7 @@ def test_an_empty_model_is_refused():
 
 
 def test_no_decision_yet():
-    with pytest.raises(UserError, match="no decision"):
+    with pytest.raises(UserError, match="no such file"):
         confirm(DECISION)
 
 

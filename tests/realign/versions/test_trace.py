@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from realign.errors import UserError
 from realign.versions.command import trace as command
 from realign.versions.git import resolve
-from realign.versions.lock import steps
+from realign.versions.lock import Step, steps, upstream
 from realign.versions.release import tree_md5
 from realign.versions.trace import trace_model, trace_row
 
@@ -35,18 +35,24 @@ def released(project):
 
 def test_a_step_knows_its_paths_from_the_root(built):
     found = {s.name: s for s in steps(built)}
-    assert list(found) == ["srf:evaluate", "srf:pairs", "srf:sft"]
-    assert set(found["srf:pairs"].inputs) == {"make.py", "data/srf/sft", "checkpoints/srf/sft"}
+    gates = [f"srf:gate@{name}" for name in ("evaluate", "pairs", "sft")]
+    assert list(found) == ["srf:evaluate", *gates, "srf:pairs", "srf:sft"]
+    assert set(found["srf:pairs"].inputs) == {"make.py", "data/srf/sft", "checkpoints/srf/sft",
+                                              "metrics/srf/sft.accepted"}
+    assert set(found["srf:gate@sft"].inputs) == {"0", "metrics/srf/sft.json"}  # from its entry's `do`
+    assert found["srf:gate@sft"].sizes == {
+        path: (built / path).stat().st_size for path in ("0", "metrics/srf/sft.json", "metrics/srf/sft.accepted")}
     assert found["srf:evaluate"].params == {"params.yaml": {"wrong": 6}}
     at_good = {s.name: s for s in steps(built, resolve(built, "good"))}
     assert at_good["srf:evaluate"].params == {"params.yaml": {"wrong": 0}}
     assert at_good["srf:sft"].outputs == found["srf:sft"].outputs
     assert steps(built, resolve(built, "empty")) == []
+    assert steps(built, resolve(built, "bad")) == steps(built)
 
 
 def test_from_the_released_model_to_stages_gates_and_rows(released):
     found = trace_model("workspace", released)
-    assert [s.name for s in found.made] == ["srf:sft", "srf:pairs", "srf:evaluate"]
+    assert [s.name for s in found.made] == ["srf:sft", "srf:gate@sft", "srf:pairs", "srf:gate@pairs", "srf:evaluate"]
     assert found.commit == "" and found.gates == {"evaluate": "HIGH"}
     assert found.datasets == {"data/srf/pairs/pairs.parquet": 2, "data/srf/sft/chats.parquet": 5,
                               "data/srf/sft/records.parquet": 200}
@@ -64,13 +70,27 @@ def test_after_a_blocked_run_the_run_that_made_the_model_is_found(released):
     assert trace_model("HEAD", released) == found
 
 
+def test_entries_that_need_each_other_are_walked_once():
+    a, b, c = (Step(name, "", {}, {need: ""}, {made: ""}, {}) for name, need, made in (
+        ("a", "z", "x"), ("b", "x", "y"), ("c", "y", "z")))
+    assert [s.name for s in upstream([a, b, c], c)] == ["a", "b", "c"]
+
+
+def test_a_lock_without_the_dvc_yaml_beside_it_is_named(project):
+    (project / "stages/srf/dvc.yaml").unlink()
+    with pytest.raises(UserError, match=r"stages/srf/dvc.yaml: no such file"):
+        steps(project)
+    with pytest.raises(UserError, match=r"^at [0-9a-f]{10}: stages/srf/dvc.yaml: no such file"):
+        steps(project, save(project, "declaration lost"))
+
+
 def test_nothing_released_or_no_run_known(released):
     with pytest.raises(UserError, match="nothing has been released"):
         trace_model("good", released)
     path = released / "released/srf/pointer.json"
     tree, _ = tree_md5(released / "checkpoints/srf/evaluate")
     path.write_text(path.read_text().replace(tree, "f" * 32 + ".dir"))
-    with pytest.raises(UserError, match="no dvc.lock from workspace back"):
+    with pytest.raises(UserError, match=r"no dvc.lock from workspace back"):
         trace_model("workspace", released)
 
 

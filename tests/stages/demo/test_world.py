@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from realign import paths
 from realign.lake.schemas import CHATS, row_fault
 from realign.lake.table import read_rows
 from realign.models import tokenizer
+from realign.stage import Stage
 from realign.verify.reference import Reference, verify
 from stages.demo import chats, corpus, world
 
@@ -29,8 +31,9 @@ def written(tmp_path_factory):
     (home / "params.yaml").write_text(f"demo:\n  world:\n{settings}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        line = world.run()
-        files = {path.stem: read_rows(path, CHATS) for path in sorted((home / "data/world").glob("*.parquet"))}
+        line = world.run(Stage("demo", "world"))
+        files = {name: read_rows(paths.WORLD / f"{name}.parquet", CHATS) for name in ("sft", "prompts")}
+        files |= {suite: read_rows(folder / "demo.parquet", CHATS) for suite, folder in world.SUITES.items()}
     return files, line
 
 
@@ -64,6 +67,7 @@ def test_as_many_rows_as_asked_for(written):
 
 def test_no_row_twice_and_no_prompt_in_two_parts(written):
     files, _ = written
+    assert len({*world.SUITES.values()}) == 3 and paths.SEALED not in (paths.EVALUATION, paths.WORLD)
     for rows in files.values():
         assert max(Counter(row["row_id"] for row in rows).values()) == 1
     training = {(name, split): prompts(row for row in rows if row["split"] == split)

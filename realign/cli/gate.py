@@ -1,0 +1,35 @@
+"""`realign gate`: what a gate said, and what it asks."""
+
+from pathlib import Path
+
+from realign import paths
+from realign.errors import UserError
+from realign.files import read_json
+from realign.gates.run import check_names, suite_file
+from realign.gates.show import tell
+from realign.gates.suite import layout, read_suite, suggest, with_evidence
+
+
+def verdict(workflow: str, stage: str, root: Path) -> dict:
+    """The stored verdict of a stage's gate; UserError where it has not run."""
+    check_names(workflow, stage)
+    path = root / paths.accepted(workflow, stage).with_suffix(".json")
+    if not path.is_file():
+        known = [p.stem for p in suite_file(workflow, stage, root).parent.glob("*.json")]
+        raise UserError("this gate has not run", where=str(path.relative_to(root)),
+                        fix="dvc repro" if stage in known else suggest(stage, known))
+    return read_json(path, fix="dvc repro writes it again")
+
+
+def expanded(workflow: str, stage: str, root: Path) -> str:
+    """The whole suite of a stage as Great Expectations' JSON: what it states, and the evidence that the gate adds."""
+    check_names(workflow, stage)
+    path = suite_file(workflow, stage, root)
+    return layout(with_evidence(read_suite(path), str(path)))
+
+
+def show(workflow: str, stage: str, root: Path) -> bool:
+    """Prints the stored verdict as a table, what to do to standard error; False where it is REJECT."""
+    found = verdict(workflow, stage, root)
+    tell(found)
+    return found["tier"] != "REJECT"

@@ -1,0 +1,17 @@
+"""What the base model can do before any workflow touches it, capability by capability."""
+
+from realign.evaluate import capabilities
+from realign.lake.schemas import RECORDS
+from realign.lake.table import write_table
+from realign.models import build
+from realign.stage import Stage
+from stages.common import data
+
+
+def run(here: Stage) -> str:
+    model, tokenizer, _ = build.load(data.base_model())
+    answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
+    write_table(answered, here.dataset("records"), RECORDS)
+    accuracy = capabilities.accuracy(answered)
+    here.report({"capability": accuracy})
+    return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())

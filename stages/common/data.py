@@ -1,0 +1,116 @@
+"""What a workflow works on: its base model, its chats and prompts, its scorer, and the rows that judge it.
+
+Rows come from the demo world, or from a file of preference pairs (`<workflow>.data.source` in params.yaml).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from realign import params, paths
+from realign.errors import UserError
+from realign.evaluate import scorers
+from realign.evaluate.scorers import Scorer as Score
+from realign.lake.schemas import CHATS, PAIRS
+from realign.lake.table import read_rows
+from realign.stage import Stage
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that params.yaml names, by its directory or hub id."""
+
+    name: str
+    """Directory or hub id."""
+    files: str
+    """What DVC watches of it: that directory again; a hub id has none here, so leave it then."""
+
+    def watched(self, folder: str, key: str) -> str:
+        """`folder`, the directory or hub id in `name`. UserError, for the knob `key`, for a directory that DVC does not
+        watch: it could change and nothing would run again."""
+        if Path(folder).is_dir() and Path(folder) != Path(self.files):
+            raise UserError(f"found {self.files!r}", where=f"{paths.PARAMS}: {key}.files",
+                            expected=f"the directory of {key}.name, {folder!r}, so that DVC watches it",
+                            fix=f"set both: dvc exp run -S {key}.name={self.name} -S {key}.files={folder}")
+        return folder
+
+
+@dataclass(frozen=True)
+class Base(Model):
+    """The model that every workflow starts from: `model.base` in params.yaml."""
+
+
+@dataclass(frozen=True)
+class Scorer(Model):
+    """What tells better responses from worse: `reference`, the verifier of each prompt's reference answer, or
+    `reward:<directory>`, a reward model."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a workflow's rows come from."""
+
+    source: str
+    """`demo`: the demo world, from which responses are sampled; or a JSONL, CSV or Parquet file of preference pairs."""
+    score_low: float
+    """Lowest score that such a file may hold."""
+    score_high: float
+    """Highest score that such a file may hold."""
+
+    @property
+    def demo(self) -> bool:
+        """Whether prompts of the demo world are sampled from, rather than labelled pairs given."""
+        return Path(self.source) == paths.DEMO
+
+
+def base_model() -> str:
+    """Directory or hub id of the base model."""
+    base = params.load("model.base", Base)
+    return base.watched(base.name, "model.base")
+
+
+def settings(here: Stage) -> Data:
+    """Where the workflow's rows come from."""
+    return here.params(Data, "data")
+
+
+def scorer(here: Stage) -> Score:
+    """The workflow's scorer of responses. UserError for a name that is none."""
+    chosen, key = here.params(Scorer, "scorer"), f"{here.workflow}.scorer"
+    if chosen.name.startswith(scorers.REWARD):
+        chosen.watched(chosen.name.removeprefix(scorers.REWARD), key)
+    return scorers.scorer(chosen.name, f"{paths.PARAMS}: {key}.name")
+
+
+def independent_scorer(here: Stage) -> Score | None:
+    """The scorer, where it can be held against a policy's reward: never the reward model trained here, which DVC would
+    call a cycle. None for labelled pairs without a reward model of their own: they have no reference answers."""
+    if settings(here).demo or here.params(Scorer, "scorer").name.startswith(scorers.REWARD):
+        return scorer(here)
+    return None
+
+
+def evaluation_rows() -> list[dict]:
+    """The rows of every capability suite, in the order of the suites' names."""
+    files = sorted(paths.EVALUATION.glob("*.parquet"))
+    if not files:
+        raise UserError("holds no evaluation rows", where=str(paths.EVALUATION), expected="a Parquet file a suite",
+                        fix="`dvc repro` makes those of the demo")
+    return [row for file in files for row in read_rows(file, CHATS)]
+
+
+def prompts(here: Stage, split: str) -> list[dict]:
+    """Chats without an answer, to sample from: of the demo world, or the prompts of the file's pairs."""
+    given = settings(here)
+    if given.demo:
+        return [row for row in read_rows(paths.WORLD / "prompts.parquet", CHATS) if row["split"] == split]
+    of_file = {"prompts": "train", "validation": "validation", "test": "validation"}[split]
+    unique = {row["prompt_id"]: row for row in pairs(here) if row["split"] == of_file}
+    if not unique:
+        raise UserError(f"no prompts in the split {of_file}", where=given.source, fix="give more pairs")
+    return [{"row_id": name, "messages": row["messages"], "capability": "preference", "slice": row["preference_type"],
+             "reference": "{}", "split": split, "source": row["source"]} for name, row in unique.items()]
+
+
+def pairs(here: Stage) -> list[dict]:
+    """The file's pairs that fit the window, as the stage `sft` has brought them into the lake."""
+    return read_rows(here.of("sft").dataset("pairs"), PAIRS)

@@ -1,0 +1,72 @@
+"""The final model against the baseline, capability by capability, and against the model it started from, prompt by
+prompt: what the stage `evaluate` of every workflow measures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from realign.evaluate import capabilities, responses
+from realign.evaluate.drift import drift
+from realign.evaluate.preferences import win_rate
+from realign.evaluate.retention import retention
+from realign.evaluate.scorers import Scorer
+from realign.lake.schemas import RECORDS
+from realign.lake.table import read_rows, write_table
+from realign.metrics import REGRESSION, exact, mean, mean_of
+from realign.models import build
+from realign.params import Count, Positive
+from realign.stage import Stage
+from stages.common import data
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """The final evaluation."""
+
+    seed: Count
+    """Of what is sampled."""
+    prompts: Positive
+    """Held-out prompts."""
+    samples: Positive
+    """Responses of each model a prompt."""
+    max_tokens: Positive
+    """Longest response, tokens."""
+
+
+def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
+    """The metrics of the model that stage `final` made, held against that of `start`; its answers to the evaluation
+    rows are written as the stage's records."""
+    policy, tokenizer, _ = build.load(str(final.checkpoint))
+    answered = capabilities.measure(policy, tokenizer, data.evaluation_rows())
+    write_table(answered, here.dataset("records"), RECORDS)
+    kept = retention(read_rows(start.dataset("records"), RECORDS), answered)
+    return {
+        "capability": capabilities.accuracy(answered), "retention": kept,
+        "retention_worst": min(kept.values(), key=lambda m: m.value), "retention_mean": mean_of(list(kept.values())),
+        "regressions": exact(sum(m.value < 1 - REGRESSION for m in kept.values())),
+        **_against(here, policy, build.load(str(start.checkpoint))[0], tokenizer, scorer),
+    }
+
+
+def _against(here: Stage, policy, reference, tokenizer, scorer: Scorer) -> dict:
+    """Win rate on held-out prompts by the scorer, and drift, from samples of both models with the same seeds."""
+    p = here.params(Evaluate)
+    chats, sampling = data.prompts(here, "test")[:p.prompts], responses.at_temperature(tokenizer, p.max_tokens)
+    new, old, sampled = [], [], []
+    for sample in range(p.samples):
+        for model, scores in ((policy, new), (reference, old)):
+            rows = responses.rows(model, tokenizer, chats, sampling, p.seed + sample)
+            scores.append([s.value for s in scorer(chats, responses.texts(tokenizer, rows))])
+            sampled += rows if model is policy else []
+    kl, entropy = drift(policy, reference, sampled)
+    new, old = np.transpose(new), np.transpose(old)  # prompts × samples
+    before, after = old.mean(axis=1), new.mean(axis=1)
+    return {"win_rate": win_rate(new, old), "score_before": mean(before), "score_after": mean(after),
+            "score_gain": mean(after - before), "kl": kl, "entropy": entropy}
+
+
+def summary(metrics: dict) -> str:
+    """One line of the figures that tell most."""
+    worst = min(metrics["retention"], key=lambda name: metrics["retention"][name].value)
+    return (f"worst retention {metrics['retention_worst'].value:.3f} ({worst}), "
+            f"win rate {metrics['win_rate'].value:.3f}, KL {metrics['kl'].value:.3f}")

@@ -1,0 +1,155 @@
+"""Supervised fine-tuning on good answers: the stage `sft` of several workflows.
+
+A workflow that has the demo's data and the common knobs takes the model that the demo's own stage trained for all of
+them; one with data or knobs of its own trains its own.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from realign import params, paths
+from realign.curate.rejected import reject
+from realign.errors import UserError
+from realign.evaluate import capabilities, losses
+from realign.files import read_json
+from realign.lake.atomic import atomic_directory
+from realign.lake.schemas import CHATS, PAIRS, RECORDS, REJECTED
+from realign.lake.table import read_rows, write_table
+from realign.metrics import exact
+from realign.models import adapters, build, chat
+from realign.models.adapters import Method
+from realign.models.chat import Encoded
+from realign.models.export import export
+from realign.objectives.sft import SFT
+from realign.params import Positive
+from realign.stage import Stage
+from realign.train.checkpoint import Progress
+from realign.train.fit import fit
+from realign.train.ledger import TOO_LONG, Ledger, settle
+from realign.train.settings import Training
+from stages.common import data, given
+
+COMMON = "common.sft"  # section of params.yaml
+SHARED = paths.DEMO / "sft"  # what the demo's own stage makes: the model, and how its training went
+CHECKED = 16  # held-out chats on which an exported adapter is compared with what was trained
+
+
+@dataclass(frozen=True)
+class Sft(Training):
+    """Supervised fine-tuning: `common.sft`, and in `<workflow>.sft` what a workflow has otherwise."""
+
+    window: Positive
+    """Tokens; longer chats are rejected with a reason."""
+    method: Method
+    """What is trained: every weight, or adapters."""
+
+
+@dataclass(frozen=True)
+class Chats:
+    """What there is to train on: encoded rows by split, how many rows were read, those left out with the reason, and
+    the ledger of the training split."""
+
+    rows: dict[str, list[Encoded]]
+    read: int
+    rejected: list[dict]
+    ledger: Ledger
+
+
+def run(here: Stage) -> str:
+    """Take or train the workflow's SFT model, and measure what it does better and what worse than the base."""
+    p, base = here.params(Sft, over=COMMON), data.base_model()
+    model, tokenizer, config = build.load(base)
+    require_window(p, config, base)
+    chats = given_chats(here, p, tokenizer) if not data.settings(here).demo else demo_chats(p, tokenizer)
+    held_out = chats.rows["validation"]
+    before, counts = losses.row_losses(model, held_out)
+    with atomic_directory(here.checkpoint) as folder:
+        if data.settings(here).demo and p == params.load(COMMON, Sft):
+            model, progress = _taken(folder)
+        else:
+            model, progress = train(p, model, config, chats.rows, base, folder, here.scratch)
+    write_table(chats.rejected, here.dataset("rejected"), REJECTED)
+    answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
+    write_table(answered, here.dataset("records"), RECORDS)
+    after, _ = losses.row_losses(model, held_out)
+    kept = sum(map(len, chats.rows.values()))
+    metrics = {
+        "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
+        "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
+        "rows": {"in": exact(chats.read), "kept": exact(kept), "rejected": exact(len(chats.rejected))},
+        "ledger": {name: exact(found) for name, found in chats.ledger.figures().items()},
+        "best_step": exact(progress.best_step),
+    }
+    here.report(metrics, progress.history)
+    return f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), {kept} chats"
+
+
+def require_window(p: Sft, config: Mapping, base: str) -> None:
+    """UserError where the window is longer than the model's."""
+    if p.window > build.window(config):
+        raise UserError(f"window is {p.window} tokens", where=f"{paths.PARAMS}: {COMMON}",
+                        expected=f"at most {build.window(config)}, the window of {base}", fix="lower it")
+
+
+def demo_chats(p: Sft, tokenizer) -> Chats:
+    """The chats of the demo world."""
+    chats = read_rows(paths.WORLD / "sft.parquet", CHATS)
+    return _encoded(chats, len(chats), [], p, tokenizer)
+
+
+def given_chats(here: Stage, p: Sft, tokenizer) -> Chats:
+    """The chosen sides of the pairs of a file, which go into the lake; left out are rows that are no good, and pairs
+    of which a side is too long."""
+    pairs, rejected = given.pairs(here, p.seed)
+    fitting, too_long = given.fitting(pairs, tokenizer, p.window)
+    write_table(fitting, here.dataset("pairs"), PAIRS)
+    return _encoded(given.chosen_chats(fitting), len(pairs) + len(rejected), rejected + too_long, p, tokenizer)
+
+
+def train(p: Sft, model, config: dict, rows: Mapping[str, list[Encoded]], base: str, folder: Path,
+          scratch: Path) -> tuple[object, Progress]:
+    """Train the base model and write it into an existing folder; the model as it stands there, and how it went."""
+    held_out = rows["validation"]
+    _, counts = losses.row_losses(model, held_out)
+
+    def validate(tuned) -> dict[str, float]:
+        sums, _ = losses.row_losses(tuned, held_out)
+        return {"objective": float(sums.sum() / counts.sum())}
+
+    config = adapters.prepare(model, config, p.method, p.seed)
+    progress = fit(model, SFT, rows["train"], p, scratch=scratch / "checkpoint", origin=build.fingerprint(base),
+                   validate=validate)
+    return export(model, config, p.method, base, folder, [r.tokens for r in held_out[:CHECKED]]), progress
+
+
+def keep(progress: Progress, folder: Path) -> None:
+    """Write how a training went into an existing folder."""
+    told = {key: value for key, value in asdict(progress).items() if key in ("step", "best", "best_step", "history")}
+    (folder / "training.json").write_text(json.dumps(told, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _taken(folder: Path) -> tuple[object, Progress]:
+    """The model that the demo's own stage trained, copied into an existing folder, and how its training went."""
+    shutil.copytree(SHARED / "model", folder, dirs_exist_ok=True)
+    return build.load(str(folder))[0], Progress(**read_json(SHARED / "training.json"))
+
+
+def _encoded(chats: list[dict], read: int, rejected: list[dict], p: Sft, tokenizer) -> Chats:
+    encoded = chat.encode(tokenizer, [c["messages"] for c in chats])
+    rows, unfit, ledgers = {}, [], {}
+    for split in ("train", "validation"):
+        places = [i for i, c in enumerate(chats) if c["split"] == split]
+        try:
+            rows[split], ledgers[split] = settle([encoded[i] for i in places], p.window, "drop")
+        except UserError as error:
+            raise UserError(f"no chat of the split {split} can be trained on: {str(error).splitlines()[0]}",
+                            where=f"{paths.PARAMS}: {COMMON}.window", expected=f"chats of at most {p.window} tokens",
+                            fix="raise it, or give shorter chats") from error
+        for at, reason in ledgers[split].dropped():
+            row, position = chats[places[at]], places[at] + 1
+            unfit.append(given.too_long(row, position, len(encoded[places[at]].tokens), p.window)
+                         if reason == TOO_LONG else reject(row, position, reason, "the answer has no token to learn"))
+    return Chats(rows, read, rejected + unfit, ledgers["train"])

@@ -1,0 +1,35 @@
+"""After `evaluate`: the candidate against what came before it. It is released, or stays a candidate with the reasons.
+
+A blocked release is a decision, not a failure, so that the report can still tell it; `confirm`, which runs after the
+report, fails then.
+"""
+
+from pathlib import Path
+
+from realign import paths
+from realign.files import read_json
+from realign.stage import Stage
+from realign.versions.release import Candidate, release
+from realign.workflow import BASELINE, EVALUATE, Workflow, find
+
+
+def candidate(workflow: Workflow) -> Candidate:
+    """What a workflow offers for release, by convention's paths from the project's root.
+
+    The model that its stages started from is compared where its own stage measured capabilities. Raises UserError
+    where that stage has left no metrics.
+    """
+    name, start = workflow.name, workflow.start
+    measured = "capability" in read_json(paths.metrics(name, start))
+    return Candidate(
+        name, paths.checkpoint(name, workflow.offered), paths.dataset(name, EVALUATE, "records"),
+        paths.dataset(paths.COMMON, BASELINE, "records"), paths.dataset(name, start, "records") if measured else None,
+        paths.metrics(name, EVALUATE),
+        {stage: paths.accepted(name, stage).with_suffix(".json") for stage in workflow.stages})
+
+
+def run(here: Stage) -> str:
+    said = release(candidate(find(Path(), here.workflow)), paths.released(here.workflow), paths.decision(here.workflow))
+    lines = [f"{said['decision']}, version {said['version']}; released is {said['released'] or 'no model'}",
+             *said["warnings"], *said["reasons"]]
+    return "\n  - ".join(lines)

@@ -1,0 +1,70 @@
+"""How much of each capability is left, example by example."""
+
+import math
+
+import numpy as np
+import pytest
+
+from realign.evaluate.retention import retention
+
+
+def records(capability: str, scores, first: int = 0) -> list[dict]:
+    return [{"example_id": f"{capability} {i}", "capability": capability, "score": float(score)}
+            for i, score in enumerate(scores, first)]
+
+
+def test_a_worked_example():
+    before = records("facts", [1, 1, 1, 0]) + records("sums", [1, 0]) + records("tone", [1])
+    after = records("facts", [1, 0, 1, 0]) + records("sums", [1, 1])
+    found = retention(before, after)
+    assert list(found) == ["facts", "sums"]  # of what was answered in the end
+    assert (found["facts"].value, found["facts"].n) == (pytest.approx(2 / 3), 4)
+    assert (found["sums"].value, found["sums"].n) == (pytest.approx(2.0), 2)
+    assert found["facts"].low <= 2 / 3 <= found["facts"].high
+
+
+def test_the_order_of_records_does_not_matter_and_those_of_before_are_found_by_name():
+    before, after = records("facts", [1, 1, 0, 1, 0]), records("facts", [1, 0, 0, 1, 1])
+    found = retention(before[::-1], after)
+    assert found == retention(before + records("facts", [0, 0, 0], first=9), after)
+    assert found["facts"].value == pytest.approx(1.0)
+    swapped = [{**row, "example_id": other["example_id"]} for row, other in zip(after, after[::-1], strict=True)]
+    assert retention(before, swapped)["facts"].value == found["facts"].value  # the same sums
+    assert retention(before, swapped)["facts"] != found["facts"]  # but not the same pairs
+
+
+def test_the_interval_resamples_examples_in_pairs():
+    """Nothing lost, example by example: the interval is the value. Unpaired, it would be as wide as both accuracies."""
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 2, 80)
+    same = retention(records("facts", scores), records("facts", scores))["facts"]
+    assert (same.value, same.low, same.high) == pytest.approx((1.0, 1.0, 1.0))
+    turned = retention(records("facts", scores), records("facts", rng.permutation(scores)))["facts"]
+    assert turned.value == pytest.approx(1.0) and turned.high - turned.low > 0.2
+
+
+def test_the_interval_covers_the_truth():
+    """Of what was right, nine in ten stay right; of what was wrong, nothing turns right."""
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(60):
+        old = rng.random(120) < 0.7
+        found = retention(records("facts", old), records("facts", old & (rng.random(120) < 0.9)))["facts"]
+        covered += found.low <= 0.9 <= found.high
+    assert 0.85 <= covered / 60 <= 1.0
+
+
+def test_what_was_never_right_has_no_share_left_but_no_division_by_nothing_either():
+    found = retention(records("facts", [0, 0, 0]), records("facts", [0, 0, 0]))["facts"]
+    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert retention(records("facts", [0, 0]), records("facts", [0, 1]))["facts"].value > 1e6
+
+
+def test_an_example_that_was_not_asked_before_is_an_error():
+    with pytest.raises(KeyError, match="facts 2"):
+        retention(records("facts", [1, 1]), records("facts", [1, 1, 1]))
+
+
+def test_one_example_has_no_interval_and_none_no_capability():
+    found = retention(records("facts", [1]), records("facts", [1]))["facts"]
+    assert found.value == 1.0 and math.isnan(found.low) and math.isnan(found.high)
+    assert retention(records("facts", [1]), []) == {}
