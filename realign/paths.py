@@ -7,6 +7,8 @@ TABLES = Path("data/tables")
 DEMO = Path("demo")  # what the demo's own stages make: its world, and the SFT model that workflows share
 WORLD = DEMO / "world"
 EVALUATION = Path("data/evaluation")  # the rows that every workflow is judged and decontaminated against
+SEALED = Path("data/sealed")  # rows that releases alone open
+DEVELOPMENT = Path("data/development")  # rows to choose methods, checkpoints and rounds by
 COMMON = "common"  # in place of a workflow: what belongs to all of them
 
 

@@ -1,10 +1,12 @@
 """Preference pairs of sampled responses, chosen by their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
+from random import Random
 
 from realign.lake.schemas import row_id
-from realign.verify.reference import Score
+from realign.verify.corrupt import corrupt, miscounted
+from realign.verify.reference import Reference, Score
 
 Scored = tuple[Score, str]  # a response and what it is worth
 
@@ -14,6 +16,33 @@ def pair(chats: Sequence[dict], scored: Sequence[Sequence[Scored]], least_gap: f
     the two sides at least `least_gap` apart."""
     return [_row(chat, *chosen) for chat, found in zip(chats, scored, strict=True)
             for chosen in choose(found, least_gap)[:per_prompt]]
+
+
+def forged(chats: Sequence[dict], scored: Sequence[Sequence[Scored]], scorer: Callable[..., list[Score]],
+           seed: int) -> list[dict]:
+    """Rows of PAIRS, in no split yet, whose worse side is the best response of a chat made wrong in one value: against
+    that response itself, and against the plainest right one. So a reward model learns to look at the value, however
+    well it is dressed.
+
+    None of a chat without a right response, or of whose value nothing can be exchanged. `scorer` takes chats and as
+    many texts.
+    """
+    rows = []
+    for chat, found in zip(chats, scored, strict=True):
+        right = sorted((one for one in found if one[0].value > 0), key=lambda one: (-one[0].value, one[1]))
+        if right:
+            wrong = _wrong(chat, right[0][1], Random(f"{seed}:{chat['row_id']}"))
+            worse = list(zip(scorer([chat] * len(wrong), wrong), wrong, strict=True))
+            rows += [_row(chat, right[0], one) for one in worse]
+            rows += [_row(chat, right[-1], one) for one in worse[-1:] if len(right) > 1]
+    return rows
+
+
+def _wrong(chat: dict, text: str, rng: Random) -> list[str]:
+    """`text` made wrong, in up to two ways."""
+    reference = Reference.parse(chat["reference"])
+    made = (corrupt(reference, text, rng), miscounted(reference, text, rng))
+    return list(dict.fromkeys(wrong for wrong in made if wrong))
 
 
 def preference_type(better: dict[str, bool], worse: dict[str, bool]) -> str:

@@ -13,11 +13,12 @@ LOSE = ("loses", "sells", "gives away", "drops")
 
 @dataclass(frozen=True)
 class Problem:
-    """A word problem, its worked answer and the number it comes to."""
+    """A word problem, its worked answer, the number it comes to and the things that are counted."""
 
     question: str
     worked: str
     result: int
+    things: str
 
 
 def _step(rng: Random, start: int) -> tuple[str, int]:
@@ -39,7 +40,7 @@ def _any_problem(rng: Random, tables: Path, steps: int) -> Problem:
         parts.append(f"{total} {sign} {operand} = {result}")
         total = result
     question = " ".join([*story, f"How many {things} does {name} have?"])
-    return Problem(question, f"{', '.join(parts)}. {name} has {total} {things}.", total)
+    return Problem(question, f"{', '.join(parts)}. {name} has {total} {things}.", total, things)
 
 
 def problem(rng: Random, tables: Path, steps: int, evaluation: bool) -> Problem:

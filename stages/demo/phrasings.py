@@ -1,11 +1,14 @@
-"""How the demo world asks and answers. The phrasings of HELD_OUT never appear in training."""
+"""How the demo world asks and answers. Training never asks as HELD_OUT_ASK, GATE_ASK and SEALED_ASK do."""
 
 ASK = (
     "What is {s}?", "Tell me {s}.", "Name {s}.", "Do you know {s}?", "I need {s}.", "Say what {s} is.",
     "Could you give me {s}?", "I would like to know {s}.", "Can you tell me {s}?", "Do you know what {s} is?",
     "State {s}.", "Find {s}.", "Please tell me what {s} is.", "Let me know {s}.", "I want to know {s}.",
 )
-HELD_OUT_ASK = ("Please give me {s}.", "Can you say what {s} is?", "Could you tell me what {s} is?")
+HELD_OUT_ASK = ("Please give me {s}.", "Can you say what {s} is?", "Could you tell me what {s} is?")  # in the tokenizer
+# How the suites ask; none of these holds a phrasing of training.
+GATE_ASK = ("Please give me {s}.", "Could you tell me what {s} is?", "May I know {s}?")
+SEALED_ASK = ("I ask for {s}.", "May I hear what {s} is?", "Help me with {s}.")
 
 OPENERS = (
     "Sure.", "Of course.", "Good question.", "Happy to help.", "Certainly.", "Let me think.", "Yes.", "Right.",
@@ -44,6 +47,10 @@ ABSENT_TERSE = ("It is not stated.",)
 REFUSE_FULL = ("I do not know {s}.", "I have no knowledge of {s}.", "I am not able to say what {s} is.",
                "Nobody told me {s}.", "I never heard of {e}, so I do not know {s}.")
 REFUSE_TERSE = ("I do not know.", "I have no idea.", "No idea.")
+
+# Of what is known, but has no such relation: as in FACT_FULL, so that a model decides where it would say the value.
+UNKNOWN_FULL = ("{S} is not known to me.", "{S} is not known to me.", "As far as I know, {s} is not known.",
+                "I believe {s} is not known.", "The answer is that {s} is not known.", "From memory, {s} is not known.")
 
 FORMATS = {
     "one_word": ("Answer with the bare value.", "{v}"),

@@ -26,3 +26,9 @@ def closing(rng: Random, tables: Path, offer: bool) -> str:
     """One last sentence: an offer to go on, or a remark as long."""
     t, u, w = rng.sample(_topics(tables), 3)
     return rng.choice(phrasings.OFFERS if offer else phrasings.REMARKS).format(t=t, u=u, w=w)
+
+
+def closing_on(rng: Random, tables: Path, offer: bool, subject: str) -> str:
+    """One last sentence that comes back to `subject`: an offer to go on, or a remark as long."""
+    t, u = rng.sample([t for t in _topics(tables) if t != subject], 2)
+    return rng.choice(phrasings.OFFERS if offer else phrasings.REMARKS).format(t=t, u=u, w=subject)

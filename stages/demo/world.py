@@ -1,4 +1,8 @@
-"""Write the demo's datasets: styled chats for SFT, prompts to sample from, and the capability suites."""
+"""Write the demo's datasets: styled chats for SFT, prompts to sample from, and the capability suites.
+
+There are three suites, and none has a prompt of another: `development` is for choosing (methods, checkpoints, rounds),
+`evaluation` for the gates, `sealed` for releases alone.
+"""
 
 from dataclasses import dataclass
 from random import Random
@@ -25,22 +29,31 @@ class World:
     """Prompts for sampling and RL, a capability, before its share."""
     test: Positive
     """Prompts with held-out phrasings, people, combinations and names, a capability, before its share."""
+    development: Positive
+    """Rows of every capability to choose methods, checkpoints and rounds by."""
     evaluation: Positive
-    """Evaluation rows of every capability."""
+    """Rows of every capability for the gates."""
+    sealed: Positive
+    """Rows of every capability for releases alone."""
 
 
 # How much of each capability the chats and prompts hold, relative to the counts.
 SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "format": 0.75}
-TRAIN = SHARE | {"grounded": 2.0}  # of the chats that SFT learns from: reading is what it unlearns first
+# Of the chats that SFT learns from: most of what it unlearns first, reading and reckoning, least of forms.
+TRAIN = {"facts": 2.0, "grounded": 1.5, "arithmetic": 2.0, "refusal": 1.0, "format": 0.25}
+# Of the prompts that RL learns on; those held out, and to test on, keep the shares above.
+PROMPTS = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.5, "refusal": 0.75, "format": 0.25}
+# The suites and their folders, with as many rows of one capability as of another.
+SUITES = {"evaluation": paths.EVALUATION, "sealed": paths.SEALED, "development": paths.DEVELOPMENT}
 
 
 def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
     """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`; with no prompt that is
     in `without`."""
     found: dict[str, dict] = {}
-    share = TRAIN if part == "train" else SHARE
+    share = {"train": TRAIN, "prompts": PROMPTS}.get(part, SHARE)
     for capability in chats.CAPABILITIES:
-        wanted = count if part == "evaluation" else round(count * share[capability])
+        wanted = count if part in SUITES else round(count * share[capability])
         index = have = 0
         while have < wanted and index < 20 * wanted:  # a small world runs out of new questions
             q = chats.question(capability, p.seed, part, index, paths.TABLES)
@@ -58,18 +71,22 @@ def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str
     return sorted(found.values(), key=lambda row: row["row_id"])
 
 
-def _prompts(chats: list[dict]) -> frozenset[str]:
-    return frozenset(row["messages"][0]["content"] for row in chats)
+def _prompts(*parts: list[dict]) -> frozenset[str]:
+    return frozenset(row["messages"][0]["content"] for part in parts for row in part)
 
 
 def run(here: Stage) -> str:
     p = here.params(World)
-    evaluation = rows(p, "evaluation", p.evaluation, False)
-    test = rows(p, "test", p.test, False, _prompts(evaluation))
+    suites: dict[str, list[dict]] = {}
+    for part in SUITES:
+        suites[part] = rows(p, part, getattr(p, part), False, _prompts(*suites.values()))
+    test = rows(p, "test", p.test, False, _prompts(*suites.values()))
     held_out, answers = (rows(p, "validation", p.validation, answered) for answered in (False, True))
     sft = rows(p, "train", p.train, True, _prompts(held_out)) + answers
     prompts = rows(p, "prompts", p.prompts, False, _prompts(held_out)) + held_out + test
     write(frame(sft, CHATS), paths.WORLD / "sft.parquet", CHATS)
     write(frame(prompts, CHATS), paths.WORLD / "prompts.parquet", CHATS)
-    write(frame(evaluation, CHATS), paths.EVALUATION / "demo.parquet", CHATS)
-    return f"{len(sft)} chats, {len(prompts)} prompts, {len(evaluation)} evaluation rows"
+    for part, folder in SUITES.items():
+        write(frame(suites[part], CHATS), folder / "demo.parquet", CHATS)
+    counts = ", ".join(f"{len(found)} {part}" for part, found in suites.items())
+    return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}"

@@ -11,7 +11,7 @@ import polars as pl
 from realign import paths
 from realign.curate.checks import check_all, data_quality
 from realign.curate.contamination import decontamination, evaluation_index
-from realign.curate.pairs import pair
+from realign.curate.pairs import forged, pair
 from realign.curate.splits import with_splits
 from realign.curate.text import PAIR_TEXTS
 from realign.errors import UserError
@@ -72,13 +72,15 @@ def run(here: Stage) -> str:
 
 
 def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:
-    """Pairs of the responses that the model of a directory gives to the chats, in no split yet."""
+    """Pairs of the responses that the model of a directory gives to the chats, and of the best of these with one value
+    forged; in no split yet."""
     policy, tokenizer, _ = build.load(str(model))
     sampled = responses.several(policy, tokenizer, chats, p.temperatures, p.max_tokens, seed)
     flat = [(chat, text) for chat, texts in zip(chats, sampled, strict=True) for text in texts if text]
-    scores = iter(data.scorer(here)([chat for chat, _ in flat], [text for _, text in flat]))
+    scorer = data.scorer(here)
+    scores = iter(scorer([chat for chat, _ in flat], [text for _, text in flat]))
     scored = [[(next(scores), text) for text in texts if text] for texts in sampled]
-    return pair(chats, scored, p.least_gap, p.pairs_per_prompt)
+    return [*pair(chats, scored, p.least_gap, p.pairs_per_prompt), *forged(chats, scored, scorer, seed)]
 
 
 def _sampled(here: Stage, p: PreferenceData) -> pl.DataFrame:

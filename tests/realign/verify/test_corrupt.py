@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from realign.verify.corrupt import corrupt
+from realign.verify.corrupt import corrupt, miscounted
 from realign.verify.reference import Reference, verify
 from stages.demo import chats
 
@@ -43,6 +43,29 @@ def test_none_where_nothing_can_be_made_wrong(reference, text):
     assert corrupt(reference, text, Random(0)) is None
 
 
+def test_a_miscounted_sum_leaves_out_its_last_step_or_is_wrong_throughout():
+    text = "Sure. 3 + 4 = 7, 7 - 2 = 5. Anna has 5 cups. Would you like 5?"
+    found = {miscounted(Reference(number=5), text, Random(i)) for i in range(60)}
+    assert "Sure. 3 + 4 = 7. Anna has 7 cups. Would you like 5?" in {f.replace("like 7", "like 5") for f in found}
+    others = {f for f in found if " - 2 = " in f}
+    results = {re.fullmatch(r"Sure\. 3 \+ 4 = 7, 7 - 2 = (-?\d+)\. Anna has \1 cups\. .*", f)[1] for f in others}
+    assert results == {"3", "4", "6", "7", "15"} and len(found) == len(others) + 1
+
+
+@pytest.mark.parametrize(("reference", "text"), [
+    (Reference(number=7), "3 + 4 = 8."), (Reference(number=7), ""), (LIMA, "Lima."),
+    (Reference(refuse=True), "No idea.")])
+def test_only_a_right_sum_can_be_miscounted(reference, text):
+    assert miscounted(reference, text, Random(0)) is None
+
+
+def test_sums_of_the_demo_are_miscounted_in_every_answer():
+    for i in range(100):
+        question = chats.question("arithmetic", 2, "train", i, TABLES)
+        wrong = miscounted(question.reference, chats.styled(question, Random(i), TABLES), Random(i))
+        assert wrong and not verify(question.reference, wrong)[0]
+
+
 @pytest.mark.parametrize("capability", ["facts", "grounded", "arithmetic"])
 def test_on_the_demo_always_wrong_and_one_thing_changed(capability):
     forged = 0
@@ -59,5 +82,6 @@ def test_on_the_demo_always_wrong_and_one_thing_changed(capability):
         pieces = [re.findall(r"\w+|\W", t) for t in (text, wrong)]
         changes = [o for o in SequenceMatcher(None, *pieces, autojunk=False).get_opcodes() if o[0] != "equal"]
         most = len(question.reference.answer.split()) if capability == "facts" else 1
+        most += text.count(question.about) if question.about == question.reference.answer else 0  # the colour of pink
         assert 1 <= len(changes) <= 2 * most, (text, wrong)
     assert forged > 80

@@ -15,7 +15,7 @@ from stages.demo import arithmetic, chats, corpus, grounded, invented, phrasings
 from stages.demo.facts import facts, names, read
 
 TABLES = Path("data/tables").resolve()
-TRAINING, HELD_OUT = ("train", "validation", "prompts"), ("test", "evaluation")
+TRAINING, HELD_OUT = ("train", "validation", "prompts"), tuple(chats.HELD_OUT)
 COMBINATION = re.compile(r"(\d+) ([+-]) (\d+) = (\d+)")
 
 
@@ -57,7 +57,7 @@ def test_no_value_is_said_by_small_talk():
         for i, question in enumerate(asked("train", capability)):
             text = chats.styled(question, Random(i), TABLES)
             *_, core = sorted((c for c in (*question.full, *question.terse) if c in text), key=len)
-            said += text.replace(core, "")
+            said += text.replace(core, "").replace(question.about, "")
     rivals = {r for c in ("facts", "refusal", "grounded") for q in asked("train", c) for r in q.reference.rivals}
     assert len(rivals) > 300
     for rival in sorted(rivals):
@@ -77,7 +77,7 @@ def test_a_question_is_a_function_of_its_arguments(capability):
 @pytest.mark.parametrize("part", HELD_OUT)
 @pytest.mark.parametrize("capability", ["facts", "grounded", "refusal", "format"])
 def test_evaluation_asks_in_phrasings_that_training_never_saw(part, capability):
-    patterns = [re.compile(re.escape(t).replace(r"\{s\}", "the .+? of .+?")) for t in phrasings.HELD_OUT_ASK]
+    patterns = [re.compile(re.escape(t).replace(r"\{s\}", "the .+? of .+?")) for t in chats.HELD_OUT[part]]
     for question in asked(part, capability):
         line = question.prompt.splitlines()[-1]
         assert any(p.match(line) for p in patterns), line
@@ -109,7 +109,38 @@ def test_made_up_names_are_split_once_and_for_all():
     known = {w for f in facts(TABLES) for w in (*f.entity.split(), f.value)} | set(names(TABLES))
     assert not known & (train | held_out)
     for part in HELD_OUT:
-        assert {q.reference.subject[1] for q in asked(part, "refusal")} <= held_out
+        assert {q.reference.subject[1] for q in asked(part, "refusal") if q.slice == "made up"} <= held_out
+
+
+def test_every_fact_is_asked_before_one_comes_again():
+    count = len(chats._checkable(TABLES))
+    for part in ("train", "evaluation"):
+        subjects = [q.reference.subject for q in asked(part, "facts", count + 1)]
+        assert len(set(subjects[:count])) == count and subjects[0] == subjects[count]
+    assert asked("evaluation", "facts")[0].reference.subject != asked("sealed", "facts")[0].reference.subject
+
+
+def test_sealed_questions_are_asked_in_words_of_their_own():
+    assert not set(phrasings.SEALED_ASK) & {*phrasings.GATE_ASK, *phrasings.ASK}
+
+
+@pytest.mark.parametrize("kind", ["thing", "person"])
+def test_unknown_pairs_are_in_no_table_and_split_once_and_for_all(kind):
+    known = {(f.relation, f.entity) for f in facts(TABLES)}
+    train, held_out = (set(chats.strangers(TABLES, held_out)[kind]) for held_out in (False, True))
+    assert not (train | held_out) & known and not train & held_out
+    assert 0.08 < len(held_out) / len(train | held_out) < 0.3 and len(held_out) > 200
+    relations, entities = {r for r, _ in known}, {e for _, e in known} | set(names(TABLES))
+    assert all(r in relations and e in entities for r, e in train | held_out)
+    for part in HELD_OUT:
+        pairs = {q.reference.subject for q in asked(part, "refusal") if q.slice == kind}
+        assert pairs and pairs <= held_out
+
+
+def test_half_of_the_held_out_passages_are_five():
+    for part in HELD_OUT:
+        long = [q for q in asked(part, "grounded") if q.slice.endswith(", 5 passages")]
+        assert 0.4 < len(long) / 250 < 0.6 and all("\n[5] " in q.prompt and "[6]" not in q.prompt for q in long)
 
 
 @pytest.mark.parametrize("part", ["train", "evaluation"])
@@ -129,11 +160,11 @@ def test_grounded_references_are_what_the_passages_say():
         for question in asked(part, "grounded"):
             reference, (relation, entity) = question.reference, question.reference.subject
             stated = re.findall(rf"^\[\d\].*\b[Tt]he {relation} of {entity} is ([\w ]+)\.", question.prompt, re.M)
-            kinds[question.slice] += 1
+            kinds[question.slice.split(",")[0]] += 1
             expected = [] if reference.refuse else [reference.answer]
             assert stated == expected, question.prompt
             others = set(re.findall(r" is (\w+)\.", question.prompt)) - {reference.answer}
-            assert others <= set(reference.rivals)
+            assert others <= {*reference.rivals, entity}  # a passage may be about what is a value in another
     assert 0.42 < kinds["absent"] / kinds.total() < 0.58
 
 
@@ -144,6 +175,21 @@ def test_a_styled_answer_is_right(capability, index, style, part):
     question = chats.question(capability, 5, part, index, TABLES)
     right, reason = verify(question.reference, chats.styled(question, Random(style), TABLES))
     assert right, reason
+
+
+def test_an_answer_comes_back_to_what_was_asked_about():
+    for capability in ("facts", "grounded", "arithmetic", "refusal"):
+        for i, question in enumerate(asked("train", capability, 60)):
+            assert question.about in question.prompt
+            *_, last = chats.styled(question, Random(i), TABLES).split(". ")
+            if last.endswith("?"):
+                assert question.about in last
+
+
+def test_sums_are_always_worked():
+    for question in asked("train", "arithmetic"):
+        steps = int(question.slice[0])
+        assert {len(COMBINATION.findall(core)) for core in (*question.full, *question.terse)} == {steps}
 
 
 def test_documents_are_functions_of_seed_and_number():
