@@ -7,7 +7,7 @@ import pytest
 
 from realign import paths
 from realign.lake.schemas import CHATS, row_fault
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.models import tokenizer
 from realign.stage import Stage
 from realign.verify.reference import Reference, verify
@@ -32,7 +32,7 @@ def written(tmp_path_factory):
         line = world.run(Stage("demo", "world"))
         made = {path.stem: path for path in paths.WORLD.glob("*.parquet")}
         made["evaluation"] = paths.EVALUATION / "demo.parquet"
-        files = {name: read_rows(path, CHATS) for name, path in made.items()}
+        files = {name: small_rows(path, CHATS) for name, path in made.items()}
     return files, line
 
 
