@@ -57,7 +57,8 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], metavar="ROWS")
-    parser.add_argument("--words", type=int, nargs="+", default=[200, 12], help="of each answer; a prompt has a quarter, 12 at least")
+    parser.add_argument("--words", type=int, nargs="+", default=[200, 12],
+                        help="of each answer; a prompt has a quarter, 12 at least")
     parser.add_argument("--write", action="store_true", help="write what is kept and rejected, in the time measured")
     return parser.parse_args()
 

@@ -83,7 +83,7 @@ def test_a_stage_that_a_workflow_does_not_have_itself_is_the_common_one(importab
 
 
 def test_an_unknown_stage_is_named(importable):
-    with pytest.raises(UserError, match=r"no stage 'gone' in stages/toy or stages/common"):
+    with pytest.raises(UserError, match=r"no such stage\n.* stages\.toy\.gone or stages\.common\.gone"):
         module_of(Stage("toy", "gone"))
 
 

@@ -16,14 +16,13 @@ from realign.stage import Stage
 from stages.common import data
 from tests.workflows.small import ROOT, set_params
 
-
-def write_rows(rows, path, schema):
-    write(frame(rows, schema), path, schema)
-
-
 HERE = Stage("srf", "evaluate")
 OWN = {"name": "models/own", "files": "models/own"}
 LABELLED = {"srf.data": {"source": "pairs.jsonl"}}
+
+
+def store(rows, path, schema):
+    write(frame(rows, schema), path, schema)
 
 
 def scored_by(name, files="models/own"):
@@ -89,13 +88,13 @@ def chat(name, split="evaluation"):
 def test_evaluation_rows_are_those_of_every_suite_by_name(project):
     with pytest.raises(UserError, match="data/evaluation: holds no evaluation rows"):
         data.evaluation_rows()
-    write_rows([chat("of b")], project / "data/evaluation/b.parquet", CHATS)
-    write_rows([chat("of a"), chat("more of a")], project / "data/evaluation/a.parquet", CHATS)
+    store([chat("of b")], project / "data/evaluation/b.parquet", CHATS)
+    store([chat("of a"), chat("more of a")], project / "data/evaluation/a.parquet", CHATS)
     assert [row["row_id"] for row in data.evaluation_rows()] == ["of a", "more of a", "of b"]
 
 
 def test_prompts_of_the_demo_are_those_of_the_split(project):
-    write_rows([chat("one", "prompts"), chat("two", "test"), chat("three", "prompts")],
+    store([chat("one", "prompts"), chat("two", "test"), chat("three", "prompts")],
                 project / "demo/world/prompts.parquet", CHATS)
     assert [row["row_id"] for row in data.prompts(HERE, "prompts")] == ["one", "three"]
 
@@ -108,7 +107,7 @@ def pair(number, prompt, split):
 
 def test_prompts_of_labelled_pairs_are_asked_once_and_held_out_with_their_pairs(project):
     set_params(project, LABELLED)
-    write_rows([pair(1, "gold", "train"), pair(2, "gold", "train"), pair(3, "Peru", "validation"),
+    store([pair(1, "gold", "train"), pair(2, "gold", "train"), pair(3, "Peru", "validation"),
                  pair(4, "Lima", "train")], HERE.of("sft").dataset("pairs"), PAIRS)
     found = {split: data.prompts(HERE, split) for split in ("prompts", "validation", "test")}
     assert {split: [row["row_id"] for row in rows] for split, rows in found.items()} == {
@@ -118,7 +117,7 @@ def test_prompts_of_labelled_pairs_are_asked_once_and_held_out_with_their_pairs(
 
 def test_labelled_pairs_without_held_out_prompts_are_named(project):
     set_params(project, LABELLED)
-    write_rows([pair(1, "gold", "train")], HERE.of("sft").dataset("pairs"), PAIRS)
+    store([pair(1, "gold", "train")], HERE.of("sft").dataset("pairs"), PAIRS)
     with pytest.raises(UserError, match=r"pairs\.jsonl: no prompts in the split validation"):
         data.prompts(HERE, "test")
 

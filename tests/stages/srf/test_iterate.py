@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realign import paths
-from realign.curate.splits import split_of
+from realign.curate.splits import with_splits
 from realign.evaluate import policy
 from realign.lake.schemas import CHATS as CHAT_ROWS
 from realign.lake.schemas import PAIRS
@@ -19,13 +19,12 @@ from stages.srf import iterate, preference_data, rl
 from stages.srf.iterate import Iterate, Made
 from tests.workflows.small import ROOT, set_params
 
-
-def write_rows(rows, path, schema):
-    write(frame(rows, schema), path, schema)
-
-
 HERE = Stage("srf", "iterate")
 CHATS = [{"messages": [{"role": "user", "content": text}]} for text in ("What is gold?", "Peru?", "3 apples and 14")]
+
+
+def store(rows, path, schema):
+    write(frame(rows, schema), path, schema)
 
 
 @pytest.fixture
@@ -80,10 +79,10 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     old = [pair("old 1", "train"), pair("old 2", "validation")]
-    write_rows(old, HERE.of("preference_data").dataset("pairs"), PAIRS)
+    store(old, HERE.of("preference_data").dataset("pairs"), PAIRS)
     chats = [{"row_id": name, "messages": CHATS[0]["messages"], "capability": "facts", "slice": "", "reference": "{}",
               "split": "prompts", "source": "demo"} for name in ("old 1", "new 1", "new 2", "new 3")]
-    write_rows(chats, paths.WORLD / "prompts.parquet", CHAT_ROWS)
+    store(chats, paths.WORLD / "prompts.parquet", CHAT_ROWS)
     return tmp_path
 
 
@@ -107,7 +106,8 @@ def test_fresh_pairs_join_the_old_ones_however_few_they_are(number, project, mon
     assert asked == [(Path("policy"), ["new 1", "new 2"], 100)]  # not those that have pairs
     if number == 40:
         p = HERE.of("preference_data").params(preference_data.PreferenceData)
-        assert found[2:] == [row | {"split": split_of(row["prompt_id"], p.shares, p.seed)} for row in made]
+        split = with_splits(frame(made, PAIRS), "prompt_id", p.shares, p.seed)
+        assert [row["split"] for row in found[2:]] == split["split"].to_list() and split["split"].n_unique() == 2
     iterate._pairs(HERE, 2, BEFORE, P)
     assert asked[1] == (Path("policy"), ["new 3"], 200)  # the next round asks the next prompts
 
