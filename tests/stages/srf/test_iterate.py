@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from realign import paths
+from realign.curate.splits import with_splits
 from realign.evaluate import policy
 from realign.lake.schemas import CHATS as CHAT_ROWS
 from realign.lake.schemas import PAIRS
