@@ -30,6 +30,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "ood_accuracy": ("Out-of-distribution accuracy", "Reward accuracy on unfamiliar pairs."),
     "regressions": ("Regressions", "Capabilities that fell by more than 5%."),
     "retention": ("Retention", "Score after divided by score before, for one capability; 1 is unchanged."),
+    "slice_retention": ("Retention of a slice", "The same for one named part of a capability, of 60 examples or more."),
     "retention_mean": ("Mean retention", "Score after divided by score before, mean over the capabilities."),
     "retention_worst": ("Worst retention", "Score after divided by score before, in the capability that "
                         "kept least of it."),

@@ -8,15 +8,14 @@ import numpy as np
 from realign.evaluate import capabilities, responses
 from realign.evaluate.drift import drift
 from realign.evaluate.preferences import win_rate
-from realign.evaluate.retention import retention
 from realign.evaluate.scorers import Scorer
 from realign.lake.schemas import RECORDS
-from realign.lake.table import frame, small_rows, write
+from realign.lake.table import frame, write
 from realign.metrics import REGRESSION, exact, mean, mean_of
 from realign.models import build
 from realign.params import Count, Positive
 from realign.stage import Stage
-from stages.common import data
+from stages.common import data, kept
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,18 @@ class Evaluate:
 
 
 def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
-    """The metrics of the model that stage `final` made, held against that of `start`; its answers to the evaluation
-    rows are written as the stage's records."""
+    """The metrics of the model that stage `final` made: what it kept of the base model's capabilities, and how it
+    stands against the model of `start`. Its answers to the evaluation rows are written as the stage's records."""
     policy, tokenizer, _ = build.load(str(final.checkpoint))
     answered = capabilities.measure(policy, tokenizer, data.evaluation_rows())
     write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
-    kept = retention(small_rows(start.dataset("records"), RECORDS), answered)
+    found = kept.of_base(answered)
+    retained = found["retention"]
     return {
-        "capability": capabilities.accuracy(answered), "retention": kept,
-        "retention_worst": min(kept.values(), key=lambda m: m.value), "retention_mean": mean_of(list(kept.values())),
-        "regressions": exact(sum(m.value < 1 - REGRESSION for m in kept.values())),
+        "capability": capabilities.accuracy(answered), **found,
+        "retention_worst": min(retained.values(), key=lambda m: m.value),
+        "retention_mean": mean_of(list(retained.values())),
+        "regressions": exact(sum(m.value < 1 - REGRESSION for m in retained.values())),
         **_against(here, policy, build.load(str(start.checkpoint))[0], tokenizer, scorer),
     }
 

@@ -29,7 +29,7 @@ from realign.train.checkpoint import Progress
 from realign.train.fit import fit
 from realign.train.ledger import TOO_LONG, Ledger, settle
 from realign.train.settings import Training
-from stages.common import data, given
+from stages.common import data, given, kept
 
 COMMON = "common.sft"  # section of params.yaml
 SHARED = paths.DEMO / "sft"  # what the demo's own stage makes: the model, and how its training went
@@ -74,16 +74,18 @@ def run(here: Stage) -> str:
     answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
     write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
     after, _ = losses.row_losses(model, held_out)
-    kept = sum(map(len, chats.rows.values()))
+    trained_on = sum(map(len, chats.rows.values()))
     metrics = {
         "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
         "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
-        "rows": {"in": exact(chats.read), "kept": exact(kept), "rejected": exact(len(chats.rejected))},
+        **kept.of_base(answered),
+        "rows": {"in": exact(chats.read), "kept": exact(trained_on), "rejected": exact(len(chats.rejected))},
         "ledger": {name: exact(found) for name, found in chats.ledger.figures().items()},
         "best_step": exact(progress.best_step),
     }
     here.report(metrics, progress.history)
-    return f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), {kept} chats"
+    return (f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), "
+            f"{trained_on} chats")
 
 
 def require_window(p: Sft, config: Mapping, base: str) -> None:

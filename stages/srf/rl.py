@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from realign.evaluate import capabilities
 from realign.lake.atomic import atomic_directory
+from realign.lake.schemas import RECORDS
+from realign.lake.table import frame, write
 from realign.metrics import mean
 from realign.models import build
 from realign.stage import Stage
 from realign.train import remedies
-from stages.common import data, policy
+from stages.common import data, kept, policy
 from stages.common.policy import Optimised
 
 
@@ -27,6 +30,10 @@ def run(here: Stage) -> str:
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
                "reward_before": mean(rewards_before), "reward_after": mean(learnt.rewards),
                "reward_gain": mean(learnt.rewards - rewards_before), **remedies.tried(attempts)}
+    tokenizer = build.load(str(sft))[1]
+    answered = capabilities.measure(learnt.outcome.policy, tokenizer, data.evaluation_rows())
+    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
+    metrics |= {"capability": capabilities.accuracy(answered), **kept.of_base(answered)}
     if data.settings(here).demo:
         scorer = data.scorer(here)
         pairs = zip(scorer(held_out, after.texts), scorer(held_out, before.texts), strict=True)

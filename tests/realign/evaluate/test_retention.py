@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from realign.evaluate.retention import retention
+from realign.evaluate.retention import LEAST, retention, slice_retention
 
 
 def records(capability: str, scores, first: int = 0) -> list[dict]:
@@ -68,3 +68,24 @@ def test_one_example_has_no_interval_and_none_no_capability():
     found = retention(records("facts", [1]), records("facts", [1]))["facts"]
     assert found.value == 1.0 and math.isnan(found.low) and math.isnan(found.high)
     assert retention(records("facts", [1]), []) == {}
+
+
+def sliced(name: str, scores) -> list[dict]:
+    return [{"example_id": f"{name} {i}", "capability": "sums", "slice": name, "score": float(score)}
+            for i, score in enumerate(scores)]
+
+
+def test_a_slice_is_held_to_its_own_rows():
+    before = sliced("one step", [1] * 80) + sliced("two steps", [1] * 100)
+    after = sliced("one step", [1] * 80) + sliced("two steps", [1] * 60 + [0] * 40)
+    found = slice_retention(before, after)
+    assert {name: (m.value, m.n) for name, m in found.items()} == {
+        "sums/one step": (1.0, 80), "sums/two steps": (0.6, 100)}
+
+
+def test_small_slices_are_taken_together_and_left_out_where_even_that_is_too_few():
+    few = LEAST // 2
+    before = sliced("big", [1] * LEAST) + sliced("a", [1] * few) + sliced("b", [1] * few)
+    after = sliced("big", [1] * LEAST) + sliced("a", [0] * few) + sliced("b", [1] * few)
+    assert {name: m.value for name, m in slice_retention(before, after).items()} == {"sums/big": 1.0, "sums/other": 0.5}
+    assert set(slice_retention(before[:-few], after[:-few])) == {"sums/big"}
