@@ -6,13 +6,17 @@ once through DVC. Run: python -m benchmarks.gates
 
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import polars as pl
+
+from realign.gates.suite import layout
+from tests.workflows import clean
 
 ROOT = Path(__file__).parents[1]
 BOUNDS = ("min_value", "max_value")
@@ -43,13 +47,15 @@ def make_project(copy: Path) -> list[str]:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copyfile(source, copy / name)
-    fixtures = runpy.run_path(str(ROOT / "tests/realign/gates/conftest.py"))
-    project = fixtures["Project"](copy)
-    for stage in fixtures["CLEAN"]:
-        project.metrics(stage, fixtures["as_written"](stage))
-    project.pairs(fixtures["clean_pairs"]())
+    suites = {path.stem: clean.read(path) for path in sorted((copy / "expectations" / "srf").glob("*.json"))}
+    for stage, suite in suites.items():
+        file = copy / "metrics" / "srf" / f"{stage}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(clean.as_file(clean.clean_metrics(suite))), encoding="utf-8")
+        for name, place in clean.tables_of(suite).items():
+            pl.DataFrame(clean.clean_rows(suite, name)).write_parquet(copy / place, mkdir=True)
     run([[sys.executable, "-m", "dvc", "init", "-q", "--no-scm"]], copy)
-    return list(fixtures["CLEAN"])
+    return list(suites)
 
 
 def changed(copy: Path) -> int:
@@ -67,7 +73,7 @@ def changed(copy: Path) -> int:
                 elif kwargs.get(bound, 0) > 1 and bound == "min_value":
                     kwargs[bound] -= 1
                     count += 1
-        path.write_text(json.dumps(suite, indent=1), encoding="utf-8")
+        path.write_text(layout(suite), encoding="utf-8")
     return count
 
 

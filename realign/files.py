@@ -1,6 +1,8 @@
 """JSON and YAML that a person may have edited: read whole, or the fault is named with its place."""
 
 import json
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +35,29 @@ def read_yaml(path: Path) -> dict:
 
     Raises UserError where there is no file, it is not UTF-8, broken YAML (line and column), or holds no sections.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
     try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        value = deepcopy(_parsed(path.read_text(encoding="utf-8"), path))
     except FileNotFoundError:
         raise UserError("no such file", where=str(path), fix="run from the root of the repository") from None
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 at byte {error.start}", where=str(path), fix="save it as UTF-8") from error
+    if not isinstance(value, dict):
+        found = "nothing (null)" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"
+        raise UserError(f"found {found}", where=str(path), expected="sections, each `name:` with its keys below",
+                        fix="correct the file")
+    return value
+
+
+@lru_cache(maxsize=16)  # a stage reads params.yaml for every section, and one reading takes a tenth of a second
+def _parsed(text: str, path: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
         raise UserError(f"broken YAML: {error.problem}", where=where, fix="correct that line") from error
     except YAMLError as error:
         raise UserError(f"broken YAML: {error}", where=str(path), fix="correct the file") from error
-    if not isinstance(value, dict):
-        found = "nothing (null)" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"
-        raise UserError(f"found {found}", where=str(path), expected="sections, each `name:` with its keys below",
-                        fix="correct the file")
-    return value

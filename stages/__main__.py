@@ -16,12 +16,17 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 def main(arguments: list[str]) -> None:
     """Run the stage that two arguments name; exit 2 with one message where the user can put something right."""
     with spoken(" ".join(arguments)):
-        if len(arguments) != 2 or not all(map(NAME.fullmatch, arguments)):
-            raise UserError(f"found {len(arguments)} arguments", expected="python -m stages WORKFLOW STAGE",
-                            fix="for example: python -m stages demo world")
-        here = Stage(*arguments)
+        here = _named(arguments)
         print(backend.start(), file=sys.stderr)
         here.run(module_of(here).run)
+
+
+def _named(arguments: list[str]) -> Stage:
+    strange = [repr(name) for name in arguments if not NAME.fullmatch(name)]
+    if len(arguments) != 2 or strange:
+        raise UserError(f"{strange[0]} is no name" if strange else f"found {len(arguments)} of 2 arguments",
+                        expected="python -m stages WORKFLOW STAGE", fix="for example: python -m stages demo world")
+    return Stage(*arguments)
 
 
 def module_of(stage: Stage) -> ModuleType:

@@ -1,175 +1,260 @@
-"""The pipeline as it is declared: conventions, order, parameters and code of every stage. Nothing is run."""
+"""The pipeline as it is declared: conventions, order, places, parameters and rooms of every stage. Nothing is run."""
 
 import ast
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from realign import paths
 from realign.cli import check, deps
-from realign.report.words import WORKFLOWS
-from stages import release
+from realign.files import read_yaml
 
 ROOT = Path(__file__).parents[1]
-MODULES = deps.modules(ROOT)
-FILES = ["dvc.yaml", *(p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("stages/*/dvc.yaml")))]
+GATE = "gate"
 
 
 @dataclass(frozen=True)
 class Declared:
-    """One stage of a dvc.yaml; `outs`, `metrics` and `plots` are options by path."""
+    """One stage of a dvc.yaml, of a `foreach` one a key; `outs`, `metrics` and `plots` are options by path."""
 
     file: str
     name: str
     cmd: str
     wdir: str
-    deps: list
-    params: list
+    deps: tuple
+    params: tuple
     outs: dict
     metrics: dict
     plots: dict
+    vars: tuple
 
     @property
-    def data(self):
-        return [d for d in self.deps if not deps.is_code(d)]
+    def data(self) -> list[str]:
+        return [dep for dep in self.deps if not deps.is_code(dep)]
 
     @property
-    def made(self):
+    def made(self) -> dict:
         return self.outs | self.metrics | self.plots
 
 
 @cache
-def read(path):
-    return YAML(typ="safe").load((ROOT / path).read_text(encoding="utf-8"))
+def read(path: str) -> dict:
+    return read_yaml(ROOT / path)
 
 
-def options(entries):
+FILES = ["dvc.yaml", *(p.relative_to(ROOT).as_posix() for p in sorted(ROOT.glob("stages/*/dvc.yaml")))]
+WORKFLOWS = {Path(file).parent.name: [name for name in read(file)["stages"] if name != GATE]
+             for file in FILES if GATE in read(file)["stages"]}
+
+
+def options(entries) -> dict:
     return {k: v for e in entries for k, v in (e if isinstance(e, dict) else {e: {}}).items()}
 
 
-def parameter(key):
+def parameter(key: str):
     value = read("params.yaml")
     for part in key.split("."):
         value = value[part]
     return value
 
 
-@cache
-def pipeline():
-    def filled(text):
-        return re.sub(r"\$\{([\w.]+)\}", lambda found: parameter(found[1]), text)
-
-    return [Declared(file, name, e["cmd"], e.get("wdir", "."), [filled(d) for d in e.get("deps", [])],
-                     e.get("params", []), options(e.get("outs", [])), options(e.get("metrics", [])),
-                     options(e.get("plots", [])))
-            for file in FILES for name, e in read(file)["stages"].items()]
-
-
-def of(workflow):
-    return {s.name: s for s in pipeline() if s.file == f"stages/{workflow}/dvc.yaml"}
+def filled(value, names: dict[str, str]):
+    """With `${key}`, `${item}` and the parameters in their places."""
+    if isinstance(value, str):
+        return re.sub(r"\$\{([\w.]+)\}", lambda m: names[m[1]] if m[1] in names else parameter(m[1]), value)
+    if isinstance(value, list):
+        return [filled(item, names) for item in value]
+    if isinstance(value, dict):
+        return {filled(k, names): filled(v, names) for k, v in value.items()}
+    return value
 
 
-def shared(name):
-    return next(s for s in pipeline() if s.file == "dvc.yaml" and s.name == name)
+def written_out(name: str, entry: dict) -> list[tuple[str, dict]]:
+    """A stage by its name, or those that its `foreach` makes."""
+    if "foreach" not in entry:
+        return [(name, filled(entry, {}))]
+    items = entry["foreach"]
+    pairs = items.items() if isinstance(items, dict) else [(item, item) for item in items]
+    return [(f"{name}@{key}", filled(entry["do"], {"key": key, "item": item})) for key, item in pairs]
 
 
-each_stage = pytest.mark.parametrize("stage", pipeline(), ids=lambda s: f"{s.file}:{s.name}")
+def declared(file: str, name: str, entry: dict) -> Declared:
+    return Declared(file, name, entry["cmd"], entry.get("wdir", "."), tuple(entry.get("deps", [])),
+                    tuple(entry.get("params", [])), options(entry.get("outs", [])), options(entry.get("metrics", [])),
+                    options(entry.get("plots", [])), tuple(read(file).get("vars", [])))
+
+
+PIPELINE = [declared(file, *stage) for file in FILES for name, entry in read(file)["stages"].items()
+            for stage in written_out(name, entry)]
+
+
+def of(workflow: str) -> dict[str, Declared]:
+    return {s.name: s for s in PIPELINE if s.file == f"stages/{workflow}/dvc.yaml"}
+
+
+def shared() -> dict[str, Declared]:
+    return {s.name: s for s in PIPELINE if s.file == "dvc.yaml"}
+
+
+each_stage = pytest.mark.parametrize("stage", PIPELINE, ids=lambda s: f"{s.file}:{s.name}")
+each_workflow = pytest.mark.parametrize("workflow", WORKFLOWS)
 each_workflow_stage = pytest.mark.parametrize("workflow, name", [(w, s) for w in WORKFLOWS for s in WORKFLOWS[w]])
 
 
 @each_stage
 def test_every_stage_runs_a_module_of_the_project_from_the_root(stage):
-    assert deps.reached(deps.module_of(stage.cmd), MODULES)
+    assert re.fullmatch(r"(OMP_NUM_THREADS=1 )?python -m (stages|realign\.gates) \w+ \w+", stage.cmd)
+    assert deps.module_of(stage.cmd, modules())
     assert (ROOT / stage.file).parent.joinpath(stage.wdir).resolve() == ROOT
 
 
-@pytest.mark.parametrize("stage", deps.stages(ROOT), ids=lambda s: f"{s.file}:{s.name}")
-def test_every_stage_lists_the_code_that_it_imports_and_no_other(stage):
-    assert not stage.faults, "run `realign deps --write`"
-    assert list(stage.deps) == stage.wanted
+@cache
+def modules() -> dict[str, deps.Module]:
+    return deps.modules(ROOT)
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_a_workflow_is_its_stages_and_one_gate_for_each(workflow):
-    names = list(WORKFLOWS[workflow])
-    assert list(of(workflow)) == names + [f"gate_{name}" for name in names]
+@pytest.mark.parametrize("entry", deps.stages(ROOT), ids=lambda e: f"{e.file}:{e.name}")
+def test_every_stage_lists_the_rooms_that_it_enters_and_no_other(entry):
+    assert not entry.faults, "see `realign deps`"
+    code = [dep for dep in entry.deps if deps.is_code(dep)]
+    assert code == sorted(set(code)) and all((ROOT / room).exists() for room in code)
+
+
+@pytest.fixture
+def code(tmp_path):
+    """The code and the pipeline, to plant faults in."""
+    for room in deps.CODE:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    return tmp_path
+
+
+def test_a_room_that_is_missing_and_one_that_is_too_much_are_seen(code):
+    def faults():
+        return {entry.name: entry.faults for entry in deps.stages(code) if entry.faults}
+
+    assert not faults()
+    file = code / "stages/srf/dvc.yaml"
+    text = file.read_text(encoding="utf-8")
+    start = text.index("python -m stages srf rl\n")  # of the stage; the first such room below it is its own
+    without = text[start:].replace("realign/objectives/policy.py, ", "", 1)
+    file.write_text(text[:start] + without)
+    assert faults() == {"rl": ["missing realign/objectives/policy.py"]}
+    assert text.count("realign/gates, ") == 1
+    file.write_text(text.replace("realign/gates, ", "realign/gates, realign/ingest, "))
+    assert faults() == {"gate": ["surplus realign/ingest"]}
+    file.write_text(text)
+    with open(code / "stages/srf/rl.py", "a") as source:
+        source.write("\n\ndef late():\n    from realign.curate import pairs\n    return pairs\n")
+    assert faults() == {"rl": ["missing realign/curate"]}  # `iterate`, which imports rl, enters that room already
+
+
+@pytest.mark.parametrize("file, most", [("dvc.yaml", 60), *((f"stages/{w}/dvc.yaml", 115) for w in WORKFLOWS)])
+def test_a_person_reads_the_file_in_a_minute(file, most):
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= most
+
+
+@each_workflow
+def test_a_workflow_is_its_seven_stages_and_one_gate_for_each(workflow):
+    names = WORKFLOWS[workflow]
+    assert len(names) == 7
+    assert list(of(workflow)) == names + [f"gate@{name}" for name in names]
+    found = sorted(path.stem for path in (ROOT / "expectations" / workflow).glob("*.json"))
+    assert found == sorted(names)
 
 
 @each_workflow_stage
 def test_a_stage_writes_where_the_paths_say(workflow, name):
     stage = of(workflow)[name]
-    assert stage.cmd == f"python -m stages.{workflow}.{name}"
+    assert stage.cmd == f"python -m stages {workflow} {name}"
     assert stage.metrics == {paths.metrics(workflow, name).as_posix(): {"cache": False}}
     home, model = paths.dataset(workflow, name, "any").parent.as_posix(), paths.checkpoint(workflow, name).as_posix()
-    assert all(out == home or out == model or out.startswith(f"{model}_") for out in stage.outs)
+    assert all(out in (home, model) or out.startswith(f"{model}_") for out in stage.outs)
     assert set(stage.plots) <= {paths.plots(workflow, name).as_posix()}
     assert all(not plot["cache"] and {"x", "y", "title"} <= plot.keys() for plot in stage.plots.values())
 
 
 @each_workflow_stage
 def test_a_gate_reads_suite_metrics_and_rows_and_writes_its_verdict(workflow, name):
-    gate = of(workflow)[f"gate_{name}"]
+    gate = of(workflow)[f"gate@{name}"]
     suite = f"expectations/{workflow}/{name}.json"
     tables = json.loads((ROOT / suite).read_text(encoding="utf-8")).get("meta", {}).get("tables", {}).values()
     assert gate.cmd == f"python -m realign.gates {workflow} {name}"
-    assert sorted(gate.data) == sorted([suite, paths.metrics(workflow, name).as_posix(), *tables])
+    # What it reads besides: nothing, and then the metrics stand there twice; or the dataset that holds its tables.
+    *base, item = gate.data
+    assert base == [suite, paths.metrics(workflow, name).as_posix()]
+    assert item == (paths.dataset(workflow, name, "any").parent.as_posix() if tables else base[1])
+    assert all(table.startswith(f"{item}/") for table in tables)
     accepted = paths.accepted(workflow, name)
     assert gate.made == {p.as_posix(): {"cache": False} for p in (accepted, accepted.with_suffix(".json"))}
-    assert gate.params == []
+    assert gate.params == ()
 
 
 @each_workflow_stage
 def test_a_stage_waits_for_the_gate_before_it_and_knows_no_verdict(workflow, name):
     """Only the constant `.accepted`, so that another threshold trains nothing."""
-    order = list(WORKFLOWS[workflow])
+    order = WORKFLOWS[workflow]
     gates = [d for d in of(workflow)[name].deps if "/gates/" in d]
     assert gates == [paths.accepted(workflow, before).as_posix() for before in order[:order.index(name)][-1:]]
 
 
+@each_workflow_stage
+def test_a_stage_reads_from_no_later_stage_and_no_other_workflow(workflow, name):
+    order = WORKFLOWS[workflow]
+    later = {path for after in order[order.index(name):] for path in of(workflow)[after].made}
+    others = {path for other in WORKFLOWS if other != workflow for s in of(other).values() for path in s.made}
+    assert not set(of(workflow)[name].data) & (later | others)
+
+
 @each_stage
 def test_what_a_stage_reads_is_made_by_another_or_kept_in_git(stage):
-    made = {path for s in pipeline() for path in s.made}
+    made = {path for s in PIPELINE for path in s.made}
     kept = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "expectations", "data"], cwd=ROOT, text=True,
                           capture_output=True, check=True).stdout.split()
     for dep in stage.data:
         around = {dep, *(p.as_posix() for p in Path(dep).parents)}
-        assert around & made or any(k == dep or k.startswith(f"{dep}/") for k in kept), dep
+        inside = [path for path in [*made, *kept] if path == dep or path.startswith(f"{dep}/")]
+        assert around & made or inside, dep
 
 
-@pytest.mark.parametrize("code, users", [
-    ("realign/ingest/", {"sft"}), ("realign/curate/quality.py", {"preference_data"}),
-    ("realign/train/policy.py", {"rl", "iterate"}), ("stages/srf/sft.py", {"sft"})])
-def test_a_stage_depends_on_no_code_that_it_has_no_use_for(code, users):
-    assert {name for name, stage in of("srf").items() if any(d.startswith(code) for d in stage.deps)} == users
+def test_no_file_is_made_twice_and_none_that_dvc_refuses_is_named():
+    made = [path for s in PIPELINE for path in s.made]
+    assert len(made) == len(set(made))
+    # DVC takes no dvc.yaml for a dependency.
+    assert not [dep for s in PIPELINE for dep in s.deps if Path(dep).name in ("dvc.yaml", "dvc.lock")]
 
 
-@cache
-def sections(path):
-    return [section for section, _ in check.loads(ROOT / path)]
+def watched() -> list[tuple[Declared, str]]:
+    """Stages by sections that they read and that name a model or a file of rows, with what DVC is to watch of it."""
+    def found(section, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                if key == "files" or (key == "source" and section.endswith(".data")):
+                    yield f"{section}.{key}"
+                else:
+                    yield from found(f"{section}.{key}", inner)
+
+    # The report shows the parameters, and reads none of the models.
+    return [(stage, knob) for stage in PIPELINE if not stage.name.startswith("report@") for section in stage.params
+            for knob in found(section, parameter(section))]
 
 
-def loaded(stage):
-    """The sections of params.yaml that the stage's code can load."""
-    code = deps.reached(deps.module_of(stage.cmd), MODULES)
-    return {section for path in code if path.endswith(".py") for section in sections(path)}
+# A stage that goes on with the settings of an earlier one takes the model that is there, not its files.
+GOES_ON = {("iterate", "srf.reward_model.trunk.files")}
 
 
-def within(section, other):
-    return section == other or section.startswith(f"{other}.")
-
-
-@pytest.mark.parametrize("stage", [s for s in pipeline() if s.name != "report"], ids=lambda s: f"{s.file}:{s.name}")
-def test_a_stage_declares_the_parameters_that_it_loads(stage):
-    for section in loaded(stage):
-        assert any(within(section, p) for p in stage.params), f"{section} may change and nothing would re-run"
-    for section in stage.params:
-        assert any(within(section, s) or within(s, section) for s in loaded(stage)), f"{section} is never read"
+@pytest.mark.parametrize("stage, knob", watched(), ids=lambda value: getattr(value, "name", value))
+def test_dvc_watches_what_the_parameters_name(stage, knob):
+    raw = read(stage.file)["stages"][stage.name]["deps"]
+    assert (f"${{{knob}}}" in raw) == ((stage.name, knob) not in GOES_ON)
+    assert any("params.yaml" in name for name in stage.vars)
 
 
 @each_stage
@@ -182,31 +267,40 @@ def test_every_key_of_the_parameters_is_read():
     check.check(ROOT)
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_the_release_depends_on_everything_that_it_judges(workflow):
-    stage, judged = shared("release"), release.candidate(workflow)
-    files = [judged.model, judged.records, judged.baseline, judged.metrics, *judged.gates.values()]
-    assert sorted(stage.data) == sorted(p.as_posix() for p in files)
-    kept = [path for path in stage.outs if path.startswith("released/")]
-    assert len(kept) == 3 and all(stage.outs[path]["persist"] for path in kept)
+@each_workflow
+def test_the_verdict_depends_on_all_that_the_workflow_made(workflow):
+    stage = shared()[f"verdict@{workflow}"]
+    assert stage.cmd == f"python -m stages {workflow} verdict"
+    assert set(stage.data) == {f"checkpoints/{workflow}", f"data/{workflow}", f"metrics/{workflow}",
+                               "data/common/baseline"}
+    decision, home = paths.decision(workflow).as_posix(), paths.released(workflow).as_posix()
+    assert stage.outs.keys() == {decision, *(f"{home}/{name}" for name in ("model", "records", "pointer.json"))}
+    assert {path for path, how in stage.outs.items() if how.get("persist")} == stage.outs.keys() - {decision}
+    made = {path for s in of(workflow).values() for path in s.made}
+    assert all(path.startswith(tuple(f"{d}/" for d in stage.data)) for path in made)  # so it waits for every gate
 
 
-@pytest.mark.parametrize("workflow", WORKFLOWS)
+@each_workflow
 def test_the_report_is_made_again_when_any_figure_changes(workflow):
+    stage = shared()[f"report@{workflow}"]
+    assert stage.cmd == f"python -m stages {workflow} report" and list(stage.outs) == [f"report/{workflow}.html"]
     figures = {path for s in of(workflow).values() for path in s.made if not path.startswith("checkpoints/")}
-    figures -= {paths.accepted(workflow, name).as_posix() for name in WORKFLOWS[workflow]}
-    assert figures | {paths.metrics(workflow, "release").as_posix()} <= set(shared("report").deps)
+    assert all(path.startswith(tuple(f"{dep}/" for dep in stage.data)) for path in figures)
+    assert {paths.decision(workflow).as_posix(), "metrics/common/baseline.json"} <= set(stage.data)
+    assert set(stage.params) == {"demo", "model", "common", workflow}
 
 
-def test_a_blocked_release_fails_the_run_after_the_report():
-    assert shared("confirm").cmd == shared("release").cmd + " --confirm"
-    assert {"report/srf.html", "metrics/srf/release.json"} <= set(shared("confirm").deps)
+@each_workflow
+def test_a_blocked_release_fails_the_run_after_the_report(workflow):
+    stage = shared()[f"confirm@{workflow}"]
+    assert stage.cmd == f"python -m stages {workflow} confirm"
+    assert stage.data == [paths.decision(workflow).as_posix(), f"report/{workflow}.html"] and not stage.made
 
 
 def test_thresholds_stand_in_the_suites_alone():
     """No figure that a stage measured is compared with a number written into the code."""
     found = set()
-    for path in (p for room in deps.ROOMS for p in (ROOT / room).rglob("*.py")):
+    for path in (p for room in deps.CODE for p in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]

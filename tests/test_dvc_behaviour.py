@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,49 +15,48 @@ PIPELINE = """\
 stages:
   first:
     wdir: ../..
-    cmd: python -m stages.toy.first
+    cmd: python -m stages toy first
     deps: [data/answers.txt, stages/toy/first.py]
     outs: [checkpoints/toy/first]
-    metrics: [{metrics/toy/first.json: {cache: false}}]
-  gate_first:
-    wdir: ../..
-    cmd: python -m realign.gates toy first
-    deps: [expectations/toy/first.json, metrics/toy/first.json]
-    outs: [{metrics/toy/gates/first.accepted: {cache: false}}]
-    metrics: [{metrics/toy/gates/first.json: {cache: false}}]
+    metrics: [metrics/toy/first.json: {cache: false}]
   second:
     wdir: ../..
-    cmd: python -m stages.toy.second
-    deps: [checkpoints/toy/first, metrics/toy/gates/first.accepted, stages/toy/second.py]
+    cmd: python -m stages toy second
+    deps: [metrics/toy/gates/first.accepted, checkpoints/toy/first, stages/toy/second.py]
     outs: [checkpoints/toy/second]
+  gate:
+    foreach: {first: metrics/toy/first.json}
+    do:
+      wdir: ../..
+      cmd: python -m realign.gates toy ${key}
+      deps: ["expectations/toy/${key}.json", "metrics/toy/${key}.json", "${item}"]
+      outs: ["metrics/toy/gates/${key}.accepted": {cache: false}]
+      metrics: ["metrics/toy/gates/${key}.json": {cache: false}]
 """
 FIRST = """\
-import json, pathlib
-right = pathlib.Path("data/answers.txt").read_text().split().count("right")
-made = pathlib.Path("checkpoints/toy/first")
-made.mkdir(parents=True)
-(made / "model").write_text(f"model of {right}")
-metrics = pathlib.Path("metrics/toy/first.json")
-metrics.parent.mkdir(parents=True, exist_ok=True)
-metrics.write_text(json.dumps({"accuracy": {"value": right / 100, "n": 100, "low": 0.7, "high": 0.9}}))
+from pathlib import Path
+from realign.metrics import Metric
+
+def run(here):
+    right = Path("data/answers.txt").read_text().split().count("right")
+    here.checkpoint.mkdir(parents=True)
+    (here.checkpoint / "model").write_text(f"model of {right}")
+    here.report({"train_accuracy": Metric(right / 100, 100, right / 100 - 0.08, right / 100 + 0.08)})
+    return f"{right} right"
 """
 SECOND = """\
-import pathlib
-made = pathlib.Path("checkpoints/toy/second")
-made.mkdir(parents=True)
-(made / "model").write_text(pathlib.Path("checkpoints/toy/first/model").read_text() + ", tuned")
+def run(here):
+    here.checkpoint.mkdir(parents=True)
+    (here.checkpoint / "model").write_text((here.of("first").checkpoint / "model").read_text() + ", tuned")
+    return "tuned"
 """
 
 
 def suite(least):
-    remedy = {"remedy": "give more answers"}
-    return json.dumps({"name": "toy.first", "expectations": [
-        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "accuracy"},
-         "severity": "critical", "meta": remedy},
-        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "accuracy.n", "min_value": 50},
-         "severity": "critical", "meta": remedy},
-        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "accuracy", "min_value": least},
-         "severity": "critical", "meta": remedy}]})
+    meta = {"evidence": {"*": 50}, "remedy": {"train_accuracy": "give more answers"}}
+    return json.dumps({"name": "toy.first", "meta": meta, "expectations": [
+        {"type": "expect_column_values_to_be_between", "kwargs": {"column": "train_accuracy", "min_value": least},
+         "severity": "critical"}]})
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ def project(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+    shutil.copy(ROOT / "stages/__main__.py", tmp_path / "stages")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert dvc(tmp_path, "init", "-q").returncode == 0
     return tmp_path
@@ -86,33 +87,33 @@ def dvc(folder, *args):
 def repro(folder):
     """Exit status, and the names of the stages whose command was run."""
     done = dvc(folder, "repro", "stages/toy/dvc.yaml")
-    return done.returncode, re.findall(r"Running stage '(?:.*:)?(\w+)'", done.stdout)
+    return done.returncode, re.findall(r"Running stage '(?:.*:)?([\w@]+)'", done.stdout)
 
 
 @pytest.mark.slow
 def test_only_what_changed_runs_and_a_rejection_stops_what_follows(project):
     verdict, accepted = project / "metrics/toy/gates/first.json", project / "metrics/toy/gates/first.accepted"
     final = project / "checkpoints/toy/second/model"
-    assert repro(project) == (0, ["first", "gate_first", "second"])
+    assert repro(project) == (0, ["first", "gate@first", "second"])
     assert final.read_text() == "model of 80, tuned"
     assert repro(project) == (0, [])
 
     (project / "expectations/toy/first.json").write_text(suite(0.75))
-    assert repro(project) == (0, ["gate_first"])
+    assert repro(project) == (0, ["gate@first"])
     assert json.loads(verdict.read_text())["tier"] == "HIGH"
 
     (project / "data/answers.txt").write_text("right " * 60)
     code, ran = repro(project)
-    assert code != 0 and ran == ["first", "gate_first"]
+    assert code != 0 and ran == ["first", "gate@first"]
     assert json.loads(verdict.read_text())["tier"] == "REJECT" and not accepted.exists()
     assert (project / "checkpoints/toy/first/model").read_text() == "model of 60"
     assert final.read_text() == "model of 80, tuned"  # what was made before is still there
 
     code, ran = repro(project)  # it stays rejected, and nothing is trained for it
-    assert code != 0 and ran == ["gate_first"]
+    assert code != 0 and ran == ["gate@first"]
 
     (project / "data/answers.txt").write_text("right " * 80)
     code, ran = repro(project)
-    assert code == 0 and ran == ["gate_first"]  # the models come from DVC's cache
+    assert code == 0 and ran == ["gate@first"]  # the models come from DVC's cache
     assert accepted.exists() and json.loads(verdict.read_text())["tier"] == "HIGH"
     assert (project / "checkpoints/toy/first/model").read_text() == "model of 80"

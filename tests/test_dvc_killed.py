@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.test_dvc_behaviour import dvc, environment
+from tests.test_dvc_behaviour import ROOT, dvc, environment
 
 pytestmark = pytest.mark.slow
 
@@ -17,18 +17,18 @@ PIPELINE = """\
 stages:
   rows:
     wdir: ../..
-    cmd: python -m stages.toy.rows
+    cmd: python -m stages toy rows
     deps: [stages/toy/rows.py]
     outs: [data/toy/rows.txt]
   trained:
     wdir: ../..
-    cmd: python -m stages.toy.trained
+    cmd: python -m stages toy trained
     deps: [data/toy/rows.txt, stages/toy/trained.py]
     outs: [checkpoints/toy/trained]
     metrics: [{metrics/toy/trained.json: {cache: false}}]
   used:
     wdir: ../..
-    cmd: python -m stages.toy.used
+    cmd: python -m stages toy used
     deps: [checkpoints/toy/trained, stages/toy/used.py]
     outs: [data/toy/used]
 """
@@ -46,65 +46,72 @@ ROWS = """\
 import pathlib, random
 from stages.toy import death
 
-rng = random.Random(0)
-pathlib.Path("data/toy").mkdir(parents=True, exist_ok=True)
-with open("data/toy/rows.txt", "w") as file:
-    for i in range(40):
-        print(*rng.choices(range(1, 32), k=rng.randrange(3, 12)), file=file, flush=True)
-        death.here(f"row {i}")
+def run(here):
+    rng = random.Random(0)
+    pathlib.Path("data/toy").mkdir(parents=True, exist_ok=True)
+    with open("data/toy/rows.txt", "w") as file:
+        for i in range(40):
+            print(*rng.choices(range(1, 32), k=rng.randrange(3, 12)), file=file, flush=True)
+            death.here(f"row {i}")
+    return "40 rows"
 """
 TRAINED = """\
-import json, pathlib
-from realign.models import backend
-
-backend.start()
+import pathlib
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map
-from realign import paths
-from realign.lake.atomic import atomic_directory, write_json
+from realign.lake.atomic import atomic_directory
+from realign.metrics import exact
 from realign.models import build
+from realign.models.batches import batch_of
 from realign.models.chat import Encoded
-from realign.train import checkpoint, loop, sft
+from realign.objectives import sft
+from realign.train import checkpoint, loop
+from realign.train.batches import RowBatches
 from stages.toy import death
 
-lines = pathlib.Path("data/toy/rows.txt").read_text().splitlines()
-rows = [Encoded([int(t) for t in line.split()], [0] + [1] * line.count(" ")) for line in lines]
-model = build.create({
+CONFIG = {
     "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32, "head_dim": 8,
     "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 32,
-    "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True}, 0)
+    "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True}
 steps = []
 
 def bar(step, *_):
     steps.append(step)
     death.here(f"step {step}")
 
-batches, settings = sft.SftBatches.of(rows, 8, 4, 0, 0), loop.Settings(1e-2, checkpoint_every=4)
-scratch = paths.run_log("toy", "trained") / "checkpoint"
-state = loop.train(model, sft.loss, batches, settings, scratch=scratch, mark="toy", progress_bar=bar)
-print("trained from step", steps[0])
-with atomic_directory(paths.checkpoint("toy", "trained")) as new:
-    mx.save_safetensors(str(new / "model.safetensors"), dict(tree_flatten(model.parameters())))
-    death.here("output")
-write_json(paths.metrics("toy", "trained"), {"loss": state.history[-1]["loss"]})
+def run(here):
+    lines = pathlib.Path("data/toy/rows.txt").read_text().splitlines()
+    rows = [Encoded([int(t) for t in line.split()], [0] + [1] * line.count(" ")) for line in lines]
+    model = build.create(CONFIG, 0)
+    batches = RowBatches.of(rows, batch_of, sft.weigh, 8, 4, 0)
+    settings = loop.Settings(1e-2, checkpoint_every=4)
+    state = loop.train(model, sft.loss, batches, settings, scratch=here.scratch / "checkpoint", run_id="toy",
+                       progress_bar=bar)
+    with atomic_directory(here.checkpoint) as new:
+        mx.save_safetensors(str(new / "model.safetensors"), dict(tree_flatten(model.parameters())))
+        death.here("output")
+    here.report({"loss": exact(state.history[-1]["loss"], 1)})
+    return f"trained from step {steps[0]}"
 """
 USED = """\
 import hashlib, pathlib
 from stages.toy import death
 
-made = pathlib.Path("data/toy/used")
-made.mkdir(parents=True)
-(made / "half").write_text("half")
-death.here("used")
-(made / "half").unlink()
-model = pathlib.Path("checkpoints/toy/trained/model.safetensors").read_bytes()
-(made / "whole").write_text(hashlib.sha256(model).hexdigest())
+def run(here):
+    made = pathlib.Path("data/toy/used")
+    made.mkdir(parents=True)
+    (made / "half").write_text("half")
+    death.here("used")
+    (made / "half").unlink()
+    model = (here.of("trained").checkpoint / "model.safetensors").read_bytes()
+    (made / "whole").write_text(hashlib.sha256(model).hexdigest())
+    return "used"
 """
 FORGETFUL = """\
 restore = checkpoint.restore
 
-def forgetful(folder, mark):
-    found = restore(folder, mark)
+def forgetful(folder, run_id):
+    found = restore(folder, run_id)
     if found:
         found[0]["optimizer"] = tree_map(mx.zeros_like, found[0]["optimizer"])
     return found
@@ -142,6 +149,7 @@ def make(tmp_path_factory):
         for name, text in files.items():
             (folder / f"stages/toy/{name}.py").write_text(text)
         (folder / "stages/toy/dvc.yaml").write_text(PIPELINE)
+        shutil.copy(ROOT / "stages/__main__.py", folder / "stages")
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
         assert dvc(folder, "init", "-q").returncode == 0
         return folder

@@ -96,10 +96,8 @@ def check(
 
 
 @app.command()
-def deps(
-    write: Annotated[bool, typer.Option("--write", help="Write them into the dvc.yaml files.")] = False,
-) -> None:
-    """Compare the code that every stage imports with the deps of its dvc.yaml.
+def deps() -> None:
+    """Compare the rooms of code that every stage enters with the deps of its dvc.yaml.
 
     DVC re-runs a stage when one of them changes. Exits with 1 where they differ.
     """
@@ -107,10 +105,7 @@ def deps(
 
     from realign.cli import deps as derived
 
-    if write:
-        for file in derived.write(Path()):
-            print(f"{file}: written")
-    faults = [f"{stage.file}: {stage.name}: {fault}" for stage in derived.stages(Path()) for fault in stage.faults]
+    faults = [f"{entry.file}: {entry.name}: {fault}" for entry in derived.stages(Path()) for fault in entry.faults]
     print(*faults or ["every stage lists the code that it imports"], sep="\n")
     if faults:
         raise typer.Exit(1)

@@ -21,7 +21,8 @@ PLUMBING = ("errors", "files", "params", "paths", "stage")
 
 @dataclass(frozen=True)
 class Entry:
-    """One stage of a dvc.yaml that runs a module of the project: its `deps` as they stand, and the rooms that its imports reach.
+    """One stage of a dvc.yaml that runs a module of the project: its `deps` as they stand, and the rooms that its
+    imports reach.
 
     Paths are relative to the project's root, the working directory of every stage.
     """

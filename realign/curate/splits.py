@@ -2,7 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+
+import polars as pl
 
 from realign.errors import UserError
 
@@ -28,17 +30,22 @@ def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:
     return used[-1]
 
 
-def with_splits(
-    rows: Iterable[dict], key: Callable[[dict], str], fractions: Mapping[str, float], seed: int
-) -> list[dict]:
-    """The rows with `split` set by `key(row)`, the prompt's identity.
+def splits(keys: pl.Series, fractions: Mapping[str, float], seed: int) -> pl.Series:
+    """`split_of` of a column of prompt identities, as the column `split`: for rows that come in batches."""
+    unique = keys.unique()
+    found = pl.Series([split_of(key, fractions, seed) for key in unique], dtype=pl.String)
+    return keys.replace_strict(unique, found, return_dtype=pl.String).alias("split")
+
+
+def with_splits(frame: pl.DataFrame, key: str, fractions: Mapping[str, float], seed: int) -> pl.DataFrame:
+    """The rows with `split` set by the column `key`, the prompt's identity.
 
     Raises UserError when a split that should hold something is empty.
     """
-    out = [{**row, "split": split_of(key(row), fractions, seed)} for row in rows]
-    found = {row["split"] for row in out}
+    out = frame.with_columns(splits(frame[key], fractions, seed))
+    found = set(out["split"].unique())
     if missing := [name for name, share in fractions.items() if share > 0 and name not in found]:
         raise UserError(f"no row fell into the split `{missing[0]}`", where="splits",
-                        expected=f"rows in each of {', '.join(fractions)}, from {len(out)} rows",
+                        expected=f"rows in each of {', '.join(fractions)}, from {out.height} rows",
                         fix="give more prompts, or a larger fraction to that split")
     return out

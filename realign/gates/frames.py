@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from realign.errors import UserError
 from realign.files import read_json
 from realign.gates.expectation import BETWEEN, LENGTHS, NOT_NULL, PARTS, UNIQUE, columns, metric_name, table
-from realign.gates.suite import groups_of, suggest
+from realign.gates.suite import suggest
 from realign.metrics import flatten
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
 
     Raises UserError where the suite names a metric, a group, a file or a column that is not there.
     """
+    tables = suite.get("meta", {}).get("tables", {})
     frames = {METRICS: _metrics_frame(suite, metrics, where)}
-    frames |= {group: _group_frame(group, metrics, where) for group in groups_of(suite)}
-    for name, file in suite.get("meta", {}).get("tables", {}).items():
+    groups = dict.fromkeys(table(e) for e in suite["expectations"] if table(e) not in (METRICS, *tables))
+    frames |= {group: _group_frame(group, metrics, where) for group in groups}
+    for name, file in tables.items():
         frames[name] = _read_table(root / file, file, [e for e in suite["expectations"] if table(e) == name])
     return frames
 
@@ -146,17 +148,27 @@ def _read_table(path: Path, shown: str, expectations: list[dict]) -> "pd.DataFra
         if not wanted:
             return pd.DataFrame(index=range(rows.select(pl.len()).collect().item()))
         made = [_projection(column, what, known[column], shown).alias(_named(column, what)) for column, what in wanted]
-        return rows.select(made).collect(engine="streaming").to_pandas()
+        # Ranks need the whole column: taken of the hashes, when these are all that is held.
+        codes = [pl.col(_named(column, what)).rank("dense") for column, what in wanted
+                 if what == "code" and not _small(known[column])]
+        return rows.select(made).collect(engine="streaming").with_columns(codes).to_pandas()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"unreadable Parquet: {error}", where=shown,
                         fix="run the stage that writes it again") from error
 
 
-def _projection(column: str, what: str, kind: "pl.DataType", shown: str) -> "pl.Expr":
-    """The expression that makes of a column what an expectation needs of it; null stays null.
+def _small(kind: "pl.DataType") -> bool:
+    """Whether values of this type are as small as anything that could stand for them."""
+    import polars as pl
 
-    Two texts get the same code only where a 64-bit hash of them agrees: by chance among 5 million in one case of a
-    million (n²/2⁶⁵).
+    return kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean
+
+
+def _projection(column: str, what: str, kind: "pl.DataType", shown: str) -> "pl.Expr":
+    """The expression, row by row, that makes of a column what an expectation needs of it; null stays null.
+
+    Two texts have the same 64-bit hash, and so the same code, by chance among 5 million in one case of a million
+    (n²/2⁶⁵).
     """
     import polars as pl
 
@@ -165,10 +177,10 @@ def _projection(column: str, what: str, kind: "pl.DataType", shown: str) -> "pl.
         raise UserError(f"column {column!r} holds {kind}, which has no length", where=shown, expected="text")
     if what == "length":
         return value.cast(pl.String).str.len_chars()
-    if what == "whole" or kind.is_numeric() or kind.is_temporal() or kind == pl.Boolean:
+    if what == "whole" or _small(kind):
         return value
     if what == "present":
         return pl.when(value.is_not_null()).then(pl.lit(1, pl.Int8))
     if what == "code":
-        return pl.when(value.is_not_null()).then(value.hash()).rank("dense")
+        return pl.when(value.is_not_null()).then(value.hash())
     return value.cast(pl.Categorical)

@@ -77,6 +77,7 @@ def groups_of(suite: dict) -> dict[str, str]:
 
 
 def _tables(suite: dict) -> dict[str, str]:
+    """The file of each row table."""
     return suite.get("meta", {}).get("tables", {})
 
 
@@ -89,22 +90,29 @@ def _strictest(weighed: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
+def _read(suite: dict, name: str | None) -> list[str]:
+    """Columns of a table, a group or the metrics that a check reads; what is only noted (info) does not count."""
+    judged = [e for e in suite["expectations"] if table(e) == name and severity(e) != "info"]
+    return list(dict.fromkeys(c for e in judged for c in columns(e)))
+
+
 def _of_metric(metric: str, weight: str, suite: dict, where: str) -> Iterator[dict]:
-    ends = [c for e in suite["expectations"] if table(e) is None and severity(e) != "info" for c in columns(e)]
-    ends = [end for end in ("low", "high") if f"{metric}.{end}" in ends]
+    ends = [end for end in ("low", "high") if f"{metric}.{end}" in _read(suite, None)]
     return _evidence(metric, lambda part: metric if part == "value" else f"{metric}.{part}", ends, weight, suite, where)
 
 
 def _of_group(group: str, weight: str, suite: dict, where: str) -> Iterator[dict]:
-    read = [c for e in suite["expectations"] if table(e) == group and severity(e) != "info" for c in columns(e)]
-    ends = [end for end in ("low", "high") if end in read]
+    ends = [end for end in ("low", "high") if end in _read(suite, group)]
     for expectation in _evidence(group, lambda part: part, ends, weight, suite, where):
         yield expectation | {"meta": expectation["meta"] | {"table": group}}
 
 
 def _evidence(metric: str, column: Callable[[str], str], ends: list[str], weight: str, suite: dict,
               where: str) -> Iterator[dict]:
-    """What every metric must be, whose value, n, low and high stand in the columns of these names."""
+    """The evidence of one metric or group; `column` names the column of its value, n, low and high.
+
+    `ends` are the ends of the interval that a bound reads, `weight` the severity of the check of n.
+    """
     kind, meta = kinds.kind_of(metric, where), suite.get("meta", {})
     for part in ("value", *ends):
         yield _added("missing", NOT_NULL, column=column(part))
@@ -128,10 +136,9 @@ def _least_n(metric: str, evidence: dict[str, int], where: str) -> int:
 
 
 def _of_table(name: str, suite: dict) -> Iterator[dict]:
-    judged = [e for e in suite["expectations"] if table(e) == name and severity(e) != "info"]
-    if judged:
-        yield _added("missing", ROW_COUNT, table=name, min_value=1)
-    for column in dict.fromkeys(c for e in judged for c in columns(e)):
+    """Some rows, and no null in a column that is read."""
+    yield _added("missing", ROW_COUNT, table=name, min_value=1)
+    for column in _read(suite, name):
         yield _added("missing", NOT_NULL, table=name, column=column)
 
 

@@ -20,13 +20,13 @@ PAD_TO = 8  # batches are padded to a multiple of this many tokens
 WORTH = 0.8  # of the padded tokens of whole rows: with more than that, sharing does not pay for its second pass
 
 
-def pad(rows: Sequence[Sequence[int]], left: bool = False, over: int = 0) -> np.ndarray:
-    """Rows (lists of token ids) as one int32 matrix (rows × width), filled up with PAD on the right (or `left`).
+def pad(rows: Sequence[Sequence[int]], left: bool = False, over: int = 0, value: int = PAD) -> np.ndarray:
+    """Rows (lists of token ids) as one int32 matrix (rows × width), filled up with `value` on the right (or `left`).
 
     The width is the longest row's, rounded up so that `over` tokens less are a multiple of PAD_TO.
     """
     width = -(-max(max(map(len, rows)) - over, 1) // PAD_TO) * PAD_TO + over
-    padded = np.full((len(rows), width), PAD, np.int32)
+    padded = np.full((len(rows), width), value, np.int32)
     for i, row in enumerate(rows):
         if left:
             padded[i, width - len(row):] = row
@@ -53,7 +53,7 @@ def batch_of(rows: Sequence[Encoded], over: int = 0) -> Batch:
     """`tokens` (B, T) and `positions` (N,), the flat places in (B, T-1) whose next token is a target. Padded as `pad`
     does; 1 `over` is least where all rows have one token more than a multiple, since models read all but the last."""
     tokens = pad([r.tokens for r in rows], over=over)
-    mask = pad([r.mask for r in rows], over=over)
+    mask = pad([r.mask for r in rows], over=over, value=0)
     return {"tokens": mx.array(tokens), "positions": mx.array(np.flatnonzero(mask[:, 1:]).astype(np.uint32))}
 
 

@@ -6,7 +6,6 @@ The randomness of a token is a hash of (seed, row, step): which rows share a bat
 float noise.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from realign.errors import UserError
 from realign.models import fastmath, prefix
 from realign.models.hidden import hidden_states, project
 from realign.models.shared import SharedKVCache
+from realign.params import Positive, PositiveShare, Temperature
 
 PREFILL_CHUNK = 512  # prompt tokens a forward pass: bounds the attention scores, which grow with its square
 # Share of the pool that must have finished before rows leave and join, since each change copies the cache.
@@ -42,21 +42,11 @@ Array = np.ndarray | mx.array
 class Sampling:
     """How to sample. `temperature` 0 is greedy; `top_p` cuts the distribution after the temperature."""
 
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
+    max_tokens: Positive
+    temperature: Temperature = 1.0
+    top_p: PositiveShare = 1.0
     stop_tokens: tuple[int, ...] = ()
-    batch_size: int = 64
-
-    def __post_init__(self):
-        for name, good, expected in (
-            ("max_tokens", self.max_tokens >= 1, "1 or more"),
-            ("temperature", 0 <= self.temperature < math.inf, "a finite number, 0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-        ):
-            if not good:
-                raise UserError(f"{name} is {getattr(self, name)}", where="sampling", expected=expected)
+    batch_size: Positive = 64
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,20 @@ clip_high 0.28. Rolling out is `rollouts.Rollouts`, with the policy itself for i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from pydantic import Field
 
-from realign.errors import UserError
 from realign.models.batches import Batch
 from realign.models.generate import Completion
 from realign.models.prefix import response_logits
 from realign.models.tokens import place, policy_terms, sampled_terms
 from realign.objectives.advantages import group_relative
 from realign.objectives.losses.policy import Grpo, grpo_loss, kl_estimate, weighted
+from realign.params import Positive
 from realign.train.loop import Loss
 from realign.train.rollouts import Columns, OnPolicy
 
@@ -28,23 +29,23 @@ from realign.train.rollouts import Columns, OnPolicy
 class GroupSettings:
     """How the policy is updated from groups of responses."""
 
-    rollouts: int
-    prompts_per_rollout: int
-    samples: int  # responses a prompt
-    minibatch: int  # responses
-    epochs: int  # passes over a rollout
-    scale: Literal["std", "none"]  # of the advantages in a group
-    kl: Literal["exact", "sampled"]  # over the vocabulary, or estimated from the sampled tokens
+    rollouts: Positive
+    """How often responses are sampled and learned from."""
+    prompts_per_rollout: Positive
+    """Prompts that are sampled from in a rollout."""
+    samples: Annotated[int, Field(ge=2)]
+    """Responses a prompt: each is judged against its prompt's others."""
+    minibatch: Positive
+    """Responses a step."""
+    epochs: Positive
+    """Passes over a rollout."""
+    scale: Literal["std", "none"]
+    """Of the advantages in a group."""
+    kl: Literal["exact", "sampled"]
+    """Over the vocabulary, or estimated from the sampled tokens."""
     loss: Grpo
+    """The clipped surrogate."""
 
-    def __post_init__(self):
-        for name, good, expected in (
-            ("samples", self.samples >= 2, "2 or more: a response is judged against its prompt's others"),
-            ("scale", self.scale in ("std", "none"), "std or none"),
-            ("kl", self.kl in ("exact", "sampled"), "exact or sampled"),
-        ):
-            if not good:
-                raise UserError(f"{name} is {getattr(self, name)!r}", where=f"grpo.{name}", expected=expected)
 
 
 def loss_of(settings: GroupSettings) -> Loss:

@@ -30,9 +30,11 @@ def loss_of(settings: Policy) -> Loss:
             surrogate, weight, stats = ppo_loss(logprobs, batch["logprobs"], batch["advantages"], ones,
                                                 settings.clip, settings.clip)
             clip = settings.clip
-        else:
+        elif settings.algorithm == "a2c":
             surrogate, weight, stats = a2c_loss(logprobs, batch["advantages"], ones)
             clip = None
+        else:
+            raise ValueError(f"no such algorithm: {settings.algorithm}")
         value, _, value_stats = value_loss(values, batch["values"], batch["returns"], ones, clip)
         kl_sum, entropy_sum = masked_sum(kl, ones), masked_sum(spread, ones)
         total = (surrogate + settings.value_weight * value + settings.kl_penalty * kl_sum

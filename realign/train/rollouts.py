@@ -72,8 +72,8 @@ def _rows(prompts: Sequence[list[int]], samples: Sequence[Completion]) -> list[E
 class Rollouts:
     """The loop's batches. `model` is what the loop trains: the policy with its critic's head, or the policy alone
     where `estimate` (see `OnPolicy`) asks no critic. `reward` maps rows to rewards; `reference` is the frozen model of
-    the penalty. At most `micro` responses go through a model at once (0: a minibatch), but in sampling and in `reward`. In a
-    `group` of processes each samples, scores and trains its share of the rows, by `shares`."""
+    the penalty. At most `micro` responses go through a model at once (0: a minibatch), but in sampling and in
+    `reward`. In a `group` of processes each samples, scores and trains its share of the rows, by `shares`."""
 
     model: nn.Module
     reference: nn.Module

@@ -2,7 +2,7 @@
 
 from realign.evaluate import capabilities
 from realign.lake.schemas import RECORDS
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 from realign.models import build
 from realign.stage import Stage
 from stages.common import data
@@ -11,7 +11,7 @@ from stages.common import data
 def run(here: Stage) -> str:
     model, tokenizer, _ = build.load(data.base_model())
     answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
-    write_table(answered, here.dataset("records"), RECORDS)
+    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
     accuracy = capabilities.accuracy(answered)
     here.report({"capability": accuracy})
     return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())

@@ -11,7 +11,7 @@ from realign.errors import UserError
 from realign.evaluate import scorers
 from realign.evaluate.scorers import Scorer as Score
 from realign.lake.schemas import CHATS, PAIRS
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.stage import Stage
 
 
@@ -95,14 +95,14 @@ def evaluation_rows() -> list[dict]:
     if not files:
         raise UserError("holds no evaluation rows", where=str(paths.EVALUATION), expected="a Parquet file a suite",
                         fix="`dvc repro` makes those of the demo")
-    return [row for file in files for row in read_rows(file, CHATS)]
+    return [row for file in files for row in small_rows(file, CHATS)]
 
 
 def prompts(here: Stage, split: str) -> list[dict]:
     """Chats without an answer, to sample from: of the demo world, or the prompts of the file's pairs."""
     given = settings(here)
     if given.demo:
-        return [row for row in read_rows(paths.WORLD / "prompts.parquet", CHATS) if row["split"] == split]
+        return [row for row in small_rows(paths.WORLD / "prompts.parquet", CHATS) if row["split"] == split]
     of_file = {"prompts": "train", "validation": "validation", "test": "validation"}[split]
     unique = {row["prompt_id"]: row for row in pairs(here) if row["split"] == of_file}
     if not unique:
@@ -113,4 +113,4 @@ def prompts(here: Stage, split: str) -> list[dict]:
 
 def pairs(here: Stage) -> list[dict]:
     """The file's pairs that fit the window, as the stage `sft` has brought them into the lake."""
-    return read_rows(here.of("sft").dataset("pairs"), PAIRS)
+    return small_rows(here.of("sft").dataset("pairs"), PAIRS)

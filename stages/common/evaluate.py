@@ -11,7 +11,7 @@ from realign.evaluate.preferences import win_rate
 from realign.evaluate.retention import retention
 from realign.evaluate.scorers import Scorer
 from realign.lake.schemas import RECORDS
-from realign.lake.table import read_rows, write_table
+from realign.lake.table import frame, small_rows, write
 from realign.metrics import REGRESSION, exact, mean, mean_of
 from realign.models import build
 from realign.params import Count, Positive
@@ -38,8 +38,8 @@ def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
     rows are written as the stage's records."""
     policy, tokenizer, _ = build.load(str(final.checkpoint))
     answered = capabilities.measure(policy, tokenizer, data.evaluation_rows())
-    write_table(answered, here.dataset("records"), RECORDS)
-    kept = retention(read_rows(start.dataset("records"), RECORDS), answered)
+    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
+    kept = retention(small_rows(start.dataset("records"), RECORDS), answered)
     return {
         "capability": capabilities.accuracy(answered), "retention": kept,
         "retention_worst": min(kept.values(), key=lambda m: m.value), "retention_mean": mean_of(list(kept.values())),

@@ -1,8 +1,10 @@
 """The labelled pairs of a workflow's own file, on their way into the lake."""
 
-from realign.curate.rejected import reject
+from realign.curate.rejected import rejected_row
 from realign.curate.splits import with_splits
 from realign.ingest.preferences import ingest_pairs
+from realign.lake.schemas import PAIRS
+from realign.lake.table import frame
 from realign.models import chat
 from realign.stage import Stage
 from stages.common import data
@@ -12,7 +14,8 @@ def pairs(here: Stage, seed: int) -> tuple[list[dict], list[dict]]:
     """`(pairs, rejected)` of the file, split 80/20 into train and validation by prompt."""
     source = data.settings(here)
     kept, rejected = ingest_pairs(source.source, (source.score_low, source.score_high))
-    return with_splits(kept, lambda row: row["prompt_id"], {"train": 0.8, "validation": 0.2}, seed), rejected
+    split = with_splits(frame(kept, PAIRS, source.source), "prompt_id", {"train": 0.8, "validation": 0.2}, seed)
+    return split.to_dicts(), rejected
 
 
 def fitting(rows: list[dict], tokenizer, window: int) -> tuple[list[dict], list[dict]]:
@@ -29,8 +32,13 @@ def fitting(rows: list[dict], tokenizer, window: int) -> tuple[list[dict], list[
 
 
 def too_long(row: dict, position: int, tokens: int, window: int) -> dict:
-    """The rejected row of one that does not fit."""
-    return reject(row, position, "too_long", f"{tokens} tokens; the window has {window}")
+    """The row of REJECTED that stands for one that does not fit."""
+    return left_out(row, position, "too_long", f"{tokens} tokens; the window has {window}")
+
+
+def left_out(row: dict, position: int, reason: str, detail: str) -> dict:
+    """The row of REJECTED that stands for a row of the lake."""
+    return rejected_row(row["source"], position, reason, f"row {row['row_id']}: {detail}", row)
 
 
 def chosen_chats(rows: list[dict]) -> list[dict]:

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from realign import params, paths
-from realign.curate.rejected import reject
 from realign.errors import UserError
 from realign.evaluate import capabilities, losses
 from realign.files import read_json
 from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import CHATS, PAIRS, RECORDS, REJECTED
-from realign.lake.table import read_rows, write_table
+from realign.lake.table import frame, small_rows, write
 from realign.metrics import exact
 from realign.models import adapters, build, chat
 from realign.models.adapters import Method
@@ -71,9 +70,9 @@ def run(here: Stage) -> str:
             model, progress = _taken(folder)
         else:
             model, progress = train(p, model, config, chats.rows, base, folder, here.scratch)
-    write_table(chats.rejected, here.dataset("rejected"), REJECTED)
+    write(frame(chats.rejected, REJECTED), here.dataset("rejected"), REJECTED)
     answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
-    write_table(answered, here.dataset("records"), RECORDS)
+    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
     after, _ = losses.row_losses(model, held_out)
     kept = sum(map(len, chats.rows.values()))
     metrics = {
@@ -96,7 +95,7 @@ def require_window(p: Sft, config: Mapping, base: str) -> None:
 
 def demo_chats(p: Sft, tokenizer) -> Chats:
     """The chats of the demo world."""
-    chats = read_rows(paths.WORLD / "sft.parquet", CHATS)
+    chats = small_rows(paths.WORLD / "sft.parquet", CHATS)
     return _encoded(chats, len(chats), [], p, tokenizer)
 
 
@@ -105,7 +104,7 @@ def given_chats(here: Stage, p: Sft, tokenizer) -> Chats:
     of which a side is too long."""
     pairs, rejected = given.pairs(here, p.seed)
     fitting, too_long = given.fitting(pairs, tokenizer, p.window)
-    write_table(fitting, here.dataset("pairs"), PAIRS)
+    write(frame(fitting, PAIRS), here.dataset("pairs"), PAIRS)
     return _encoded(given.chosen_chats(fitting), len(pairs) + len(rejected), rejected + too_long, p, tokenizer)
 
 
@@ -150,6 +149,7 @@ def _encoded(chats: list[dict], read: int, rejected: list[dict], p: Sft, tokeniz
                             fix="raise it, or give shorter chats") from error
         for at, reason in ledgers[split].dropped():
             row, position = chats[places[at]], places[at] + 1
-            unfit.append(given.too_long(row, position, len(encoded[places[at]].tokens), p.window)
-                         if reason == TOO_LONG else reject(row, position, reason, "the answer has no token to learn"))
+            unfit.append(
+                given.too_long(row, position, len(encoded[places[at]].tokens), p.window) if reason == TOO_LONG
+                else given.left_out(row, position, reason, "the answer has no token to learn"))
     return Chats(rows, read, rejected + unfit, ledgers["train"])

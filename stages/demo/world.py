@@ -9,7 +9,7 @@ from random import Random
 
 from realign import paths
 from realign.lake.schemas import CHATS, row_id
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 from realign.params import Count, Positive
 from realign.stage import Stage
 from stages.demo import chats
@@ -84,9 +84,9 @@ def run(here: Stage) -> str:
     held_out, answers = (rows(p, "validation", p.validation, answered) for answered in (False, True))
     sft = rows(p, "train", p.train, True, _prompts(held_out)) + answers
     prompts = rows(p, "prompts", p.prompts, False, _prompts(held_out)) + held_out + test
-    write_table(sft, paths.WORLD / "sft.parquet", CHATS)
-    write_table(prompts, paths.WORLD / "prompts.parquet", CHATS)
+    write(frame(sft, CHATS), paths.WORLD / "sft.parquet", CHATS)
+    write(frame(prompts, CHATS), paths.WORLD / "prompts.parquet", CHATS)
     for part, folder in SUITES.items():
-        write_table(suites[part], folder / "demo.parquet", CHATS)
+        write(frame(suites[part], CHATS), folder / "demo.parquet", CHATS)
     counts = ", ".join(f"{len(found)} {part}" for part, found in suites.items())
     return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}"

@@ -2,7 +2,7 @@
 
 from realign.evaluate import scorers
 from realign.lake.schemas import PAIRS
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.metrics import mean
 from realign.models import heads
 from realign.objectives import reward
@@ -23,7 +23,7 @@ def run(here: Stage) -> str:
 
 def _reward_accuracy(here: Stage) -> dict:
     """The final reward model on the first one's held-out pairs, and how much it lost there."""
-    rows = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
+    rows = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
     right, final = [], None
     for name in ("reward_model", "iterate_reward_model"):
         model, tokenizer = heads.load_scalar(here.of(name).checkpoint)

@@ -10,7 +10,7 @@ from realign.curate.splits import split_of
 from realign.evaluate.policy import Measured
 from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import PAIRS
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.metrics import exact, mean
 from realign.models import build, heads
 from realign.params import Positive
@@ -114,7 +114,7 @@ def _retrained(here: Stage, number: int, before: Made, p: Iterate) -> Path:
 
 def _pairs(here: Stage, number: int, before: Made, p: Iterate) -> list[dict]:
     """The pairs so far and fresh ones from the policy (labelled data has no scorer for fresh ones)."""
-    old = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
+    old = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
     if not data.settings(here).demo:
         return old
     knobs = here.of("preference_data").params(preference_data.PreferenceData)

@@ -1,19 +1,23 @@
 """Stage 2: several responses a prompt, scored into pairs; or the pairs of a file, checked row by row."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import polars as pl
+
 from realign import paths
-from realign.curate.decontaminate import decontamination, index_evaluation
+from realign.curate.checks import check_all, data_quality
+from realign.curate.contamination import decontamination, evaluation_index
 from realign.curate.pairs import forged, pair
-from realign.curate.quality import check_rows, data_quality
 from realign.curate.splits import with_splits
-from realign.curate.text import pair_texts
+from realign.curate.text import PAIR_TEXTS
 from realign.errors import UserError
 from realign.evaluate import responses
 from realign.lake.schemas import PAIRS, REJECTED
-from realign.lake.table import write_table
+from realign.lake.table import batches, frame, writer
 from realign.metrics import exact, mean
 from realign.models import build
 from realign.params import Count, OpenShare, Positive, Share, Temperatures
@@ -48,22 +52,23 @@ class PreferenceData:
 
 def run(here: Stage) -> str:
     p, demo = here.params(PreferenceData), data.settings(here).demo
-    found = _sampled(here, p) if demo else data.pairs(here)
-    index = index_evaluation((row["row_id"], row["messages"][-1]["content"]) for row in data.evaluation_rows())
-    kept, rejected = check_rows(found, pair_texts, PAIRS, index=index)
-    if demo:
-        kept = with_splits(kept, lambda row: row["prompt_id"], p.shares, p.seed)
-    write_table(kept, here.dataset("pairs"), PAIRS)
-    write_table(rejected, here.dataset("rejected"), REJECTED)
-    types = sorted({row["preference_type"] for row in kept})
-    gap = mean([row["chosen_score"] - row["rejected_score"] for row in kept])
+    found = [_sampled(here, p)] if demo else batches(here.of("sft").dataset("pairs"), PAIRS)
+    gaps, types, reasons = [], Counter(), Counter()
+    with writer(here.dataset("pairs"), PAIRS) as kept, writer(here.dataset("rejected"), REJECTED) as rejected:
+        for good, bad in check_all(found, PAIR_TEXTS, index=evaluation_index(paths.EVALUATION)):
+            kept.write(with_splits(good, "prompt_id", p.shares, p.seed) if demo else good)
+            rejected.write(bad)
+            gaps.append((good["chosen_score"] - good["rejected_score"]).to_numpy())
+            types.update(good["preference_type"])
+            reasons.update(bad["reason"])
+    gap, total = mean(np.concatenate(gaps)), kept.rows + rejected.rows
     here.report({
-        "preference_gap": gap, "pairs": exact(len(kept)), "data_quality": data_quality(len(kept), len(found)),
-        "decontamination": decontamination(sum(row["reason"] == "contaminated" for row in rejected), len(found)),
-        "pairs_by_type": {t: exact(sum(row["preference_type"] == t for row in kept)) for t in types},
-        "rows": {"in": exact(len(found)), "kept": exact(len(kept)), "rejected": exact(len(rejected))},
+        "preference_gap": gap, "pairs": exact(kept.rows), "data_quality": data_quality(kept.rows, total),
+        "decontamination": decontamination(reasons["contaminated"], total),
+        "pairs_by_type": {name: exact(count) for name, count in types.items()},
+        "rows": {"in": exact(total), "kept": exact(kept.rows), "rejected": exact(rejected.rows)},
     })
-    return f"{len(kept)} pairs, gap {gap.value:.2f}, {len(rejected)} rejected"
+    return f"{kept.rows} pairs, gap {gap.value:.2f}, {rejected.rows} rejected"
 
 
 def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:
@@ -78,7 +83,7 @@ def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, se
     return [*pair(chats, scored, p.least_gap, p.pairs_per_prompt), *forged(chats, scored, scorer, seed)]
 
 
-def _sampled(here: Stage, p: PreferenceData) -> list[dict]:
+def _sampled(here: Stage, p: PreferenceData) -> pl.DataFrame:
     chats = data.prompts(here, "prompts")[:p.prompts]
     rows = fresh(here, here.of("sft").checkpoint, chats, p, p.seed)
     if not rows:
@@ -86,4 +91,4 @@ def _sampled(here: Stage, p: PreferenceData) -> list[dict]:
                         where=f"{paths.PARAMS}: {here.workflow}.preference_data",
                         expected="responses of which some are better than others",
                         fix="train SFT longer, sample at higher temperatures, or give more prompts")
-    return [{**row, "split": "train"} for row in rows]
+    return frame(rows, PAIRS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from realign.evaluate.preferences import ranking_accuracy
 from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import PAIRS
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.metrics import exact
 from realign.models import build, heads
 from realign.objectives import reward
@@ -33,7 +33,7 @@ def run(here: Stage) -> str:
     p = here.params(RewardModel)
     base = p.trunk.watched(p.trunk.name, f"{here.workflow}.{here.name}.trunk")
     trunk, tokenizer, config = build.load(base)
-    rows = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
+    rows = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
     model = heads.ScalarModel(trunk)
     progress = learn(model, tokenizer, rows, p, build.fingerprint(base), here.scratch / "checkpoint")
     with atomic_directory(here.checkpoint) as folder:

@@ -10,7 +10,7 @@ import numpy as np
 from realign.evaluate import preferences, responses
 from realign.evaluate.paraphrase import paraphrase
 from realign.lake.schemas import PAIRS
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.metrics import Metric, difference, proportions
 from realign.models import build, chat, heads
 from realign.models.chat import with_answer
@@ -62,7 +62,7 @@ class Answered:
 
 def run(here: Stage) -> str:
     p, judge = here.params(RewardValidation), Judge(*heads.load_scalar(here.of("reward_model").checkpoint))
-    rows = read_rows(here.of("preference_data").dataset("pairs"), PAIRS)
+    rows = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
     values = {split: reward.values(judge.model, pairs)
               for split, pairs in reward.encode_pairs(judge.tokenizer, rows).items()}
     held_out = [row for row in rows if row["split"] == "validation"]

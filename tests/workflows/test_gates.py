@@ -298,18 +298,27 @@ FAULTS = {  # expectation type -> rows that break it
 }
 
 
+def on_rows(suite: dict) -> list[dict]:
+    """What the suite demands of rows, and that there are any and none is null in a column that it reads."""
+    stated = [e for e in suite["expectations"] if table(e) in tables_of(suite) and severity(e) != "info"]
+    read_of = dict.fromkeys((table(e), column) for e in stated for column in columns(e))
+    here = [{"type": ROW_COUNT, "kwargs": {"min_value": 1}, "meta": {"table": name}}
+            for name in dict.fromkeys(table(e) for e in stated)]
+    whole = [{"type": NOT_NULL, "kwargs": {"column": column}, "meta": {"table": name}} for name, column in read_of]
+    return [*here, *whole, *(e for e in stated if e["type"] != NOT_NULL)]
+
+
 def row_faults(path: Path) -> list[tuple[str, dict, dict]]:
-    """(table, expectation, rows that break it) of every expectation on rows that decides, evidence among them."""
+    """(table, expectation, rows that break it) of everything that decides of rows."""
     suite, made = read(path), []
-    for e in with_evidence(suite)["expectations"]:
-        if table(e) in tables_of(suite) and severity(e) != "info":
-            rows = clean_rows(suite, table(e))
-            if e["type"] == BETWEEN:
-                ends = [(e["kwargs"].get("min_value"), -1e-6), (e["kwargs"].get("max_value"), 1e-6)]
-                beyond = [bound + hair for bound, hair in ends if bound is not None]
-                made += [(table(e), e, first(rows, e["kwargs"]["column"], value)) for value in beyond]
-            else:
-                made.append((table(e), e, FAULTS[e["type"]](rows, e["kwargs"])))
+    for e in on_rows(suite):
+        rows = clean_rows(suite, table(e))
+        if e["type"] == BETWEEN:
+            ends = [(e["kwargs"].get("min_value"), -1e-6), (e["kwargs"].get("max_value"), 1e-6)]
+            beyond = [bound + hair for bound, hair in ends if bound is not None]
+            made += [(table(e), e, first(rows, e["kwargs"]["column"], value)) for value in beyond]
+        else:
+            made.append((table(e), e, FAULTS[e["type"]](rows, e["kwargs"])))
     return made
 
 
@@ -332,7 +341,7 @@ def judged(path: Path, name: str, expectations: list[dict], rows: dict, root: Pa
 def test_every_expectation_on_rows_decides(path, i, tmp_path):
     name, expectation, rows = row_faults(path)[i]
     same = [e for e in with_evidence(read(path))["expectations"] if table(e) == name
-            and (e == expectation or set(columns(e)) & set(columns(expectation)))]
+            and (e["type"] == expectation["type"] or set(columns(e)) & set(columns(expectation)))]
     verdict = judged(path, name, same, rows, tmp_path)
     shown = f"{name}[{', '.join(columns(expectation)) or 'rows'}]"
     failed = [(c["metric"], c["expectation"], c["severity"]) for c in verdict["checks"] if not c["passed"]]

@@ -5,13 +5,13 @@ to `logprobs` (or `values`) alone: old log-probabilities, advantages and returns
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import mlx.core as mx
 
 from realign.errors import UserError
 from realign.models.tokens import Loss, count, masked
-
-AGGREGATES = ("sequence", "token", "constant")
+from realign.params import Count, NonNegative, OpenShare
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,13 @@ class Grpo:
     DAPO's clip-higher is `clip_high=0.28`.
     """
 
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl_weight: float = 0.04
-    aggregate: str = "sequence"
-    max_tokens: int = 0
+    clip_low: OpenShare = 0.2
+    clip_high: OpenShare = 0.2
+    kl_weight: NonNegative = 0.04
+    aggregate: Literal["sequence", "token", "constant"] = "sequence"
+    max_tokens: Count = 0
 
     def __post_init__(self):
-        if self.aggregate not in AGGREGATES:
-            raise UserError(f"unknown aggregate {self.aggregate!r}", where="grpo.aggregate",
-                            expected="one of " + ", ".join(AGGREGATES))
         if (self.aggregate == "constant") != (self.max_tokens > 0):
             raise UserError(f"max_tokens is {self.max_tokens} with aggregate {self.aggregate!r}",
                             where="grpo.max_tokens",

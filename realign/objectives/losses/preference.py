@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import mlx.core as mx
+from pydantic import Field
 
 from realign.errors import UserError
 from realign.models.tokens import Loss, count, masked
+from realign.params import NonNegative, Rate
 
 CERTAIN = -1e-6  # odds are infinite at probability 1: ORPO's mean log-probabilities stop just short of it
 
@@ -34,20 +36,12 @@ class Preference:
     `label_smoothing` is the share of labels taken to be swapped (sigmoid and SimPO only).
     """
 
-    variant: str = "sigmoid"
-    beta: float = 0.1
-    label_smoothing: float = 0.0
-    gamma: float = 0.5
+    variant: Literal["sigmoid", "ipo", "simpo", "orpo"] = "sigmoid"
+    beta: Rate = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    gamma: NonNegative = 0.5
 
     def __post_init__(self):
-        if self.variant not in VARIANTS:
-            raise UserError(f"unknown variant {self.variant!r}", where="dpo.variant",
-                            expected="one of " + ", ".join(sorted(VARIANTS)))
-        if not self.beta > 0:
-            raise UserError(f"beta is {self.beta}", where="dpo.beta", expected="a number above 0")
-        if not 0 <= self.label_smoothing < 0.5:
-            raise UserError(f"label_smoothing is {self.label_smoothing}", where="dpo.label_smoothing",
-                            expected="at least 0 and below 0.5")
         if self.label_smoothing and self.variant in ("ipo", "orpo"):
             raise UserError(f"{self.variant} has no label smoothing", where="dpo.label_smoothing",
                             fix="set it to 0, or take the variant sigmoid or simpo")

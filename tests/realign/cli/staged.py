@@ -27,7 +27,7 @@ def run() -> str:
     state = loop.train(model, loss, sft.SftBatches.of(rows, 4, 1, 0, 0), loop.Settings(0.1, checkpoint_every=1),
                        scratch=paths.run_log("w", "s") / "checkpoint", mark="a")
     with atomic_directory(paths.checkpoint("w", "s")) as folder:
-        mx.save_safetensors(str(folder / "model.safetensors"), dict(table=model.table))
+        mx.save_safetensors(str(folder / "model.safetensors"), {"table": model.table})
     stage.write_metrics("w", "s", {}, state.history)
     return "trained"
 

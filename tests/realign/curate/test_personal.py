@@ -1,10 +1,11 @@
 import random
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realign.curate.personal import luhn, personal_data, redact
+from realign.curate.personal import SUSPECT, luhn, personal_data, redact
 
 # Card numbers that the networks publish for tests.
 CARDS = ["4111 1111 1111 1111", "5555-5555-5555-4444", "378282246310005", "6011111111111117",
@@ -61,3 +62,18 @@ def test_luhn_sees_every_wrong_digit(number, change):
 @given(st.text())
 def test_nothing_is_left_to_find(text):
     assert personal_data(redact(f"{text} a@b.org 8.8.8.8")) == []
+
+
+PARTS = st.sampled_from([*"0123456789 .-:+()@a", "٣", "²", "f", "::", "ann@firm.org", "212", "8.8", "ſ", "K"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.lists(PARTS, max_size=24).map("".join) | st.sampled_from([text for text, _ in FOUND]), max_size=8))
+def test_what_is_found_is_suspect(texts):
+    suspect = pl.Series(texts, dtype=pl.String).str.contains(SUSPECT)
+    assert [t for t, s in zip(texts, suspect, strict=True) if personal_data(t) and not s] == []
+
+
+def test_few_innocent_texts_are_suspect():
+    innocent = ["12:30:45", "2024-05-17", "3 + 4 = 7", "10+5-3", "price @ 5", "2125557890 + 1?", "pages 212-555"]
+    assert pl.Series(innocent).str.contains(SUSPECT).to_list() == [True, *[False] * 6]

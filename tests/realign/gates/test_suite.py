@@ -96,6 +96,11 @@ def test_a_group_is_held_to_the_same_member_by_member():
         (ABOVE, "high", "value", (None, None), "critical", "impossible", "retention")]
 
 
+def test_a_group_that_is_only_noted_is_held_to_nothing():
+    noted = suite_of(KL, expect(BETWEEN, "info", table="retention", column="value", min_value=0.95))
+    assert added(noted) == added(suite_of(KL))
+
+
 def test_a_table_has_rows_and_no_null_in_what_is_read():
     suite = suite_of(ROWS, expect(BETWEEN, "info", table="pairs", column="other", min_value=0), tables=TABLES,
                      evidence={}, remedy={})

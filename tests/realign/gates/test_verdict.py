@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realign.gates.frames import build_frames
 from realign.gates.remedies import told
 from realign.gates.verdict import judge, remedy_said, threshold, tier
 
@@ -96,6 +97,13 @@ def test_a_group_makes_one_check_a_member_and_names_the_one_that_failed():
         ("retention.facts.n", 300, None, None, 300, True), ("retention.format.n", 80, None, None, 80, False),
         ("retention.facts.low", 0.8, 0.8, 1.0, 300, True), ("retention.format.low", 0.97, 0.97, 1.0, 80, True)]
     assert verdict["remedy"] == "facts was lost; format was lost"
+
+
+def test_a_group_that_is_only_noted_is_shown(tmp_path):
+    suite = {"name": "t", "expectations": [of_group(BETWEEN, "info", column="value", min_value=0.95)]}
+    metrics = {f"retention.{row.pop('name')}": row for row in RETENTION.to_dict("records")}
+    verdict = judge("srf", "evaluate", suite, build_frames(suite, metrics, tmp_path, "here"))
+    assert (verdict["tier"], [c["passed"] for c in verdict["checks"]]) == ("HIGH", [False, True])
 
 
 def test_members_that_are_not_there_are_named():

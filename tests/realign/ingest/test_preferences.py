@@ -11,7 +11,7 @@ from realign.errors import UserError
 from realign.ingest.dialogues import Fault, transcript
 from realign.ingest.preferences import ingest_pairs, to_pair
 from realign.lake.schemas import PAIRS, REJECTED, row_fault, row_id
-from realign.lake.table import read_rows, write_table
+from realign.lake.table import frame, small_rows, write
 
 HARMLESS = Path(__file__).parents[4] / "shared/data/hh-harmless/pairs.jsonl"
 USER, GOOD, BAD = ({"role": r, "content": c} for r, c in
@@ -142,7 +142,7 @@ def test_bad_rows_stand_beside_the_good_ones(tmp_path):
         "duplicate", "broken_json", "not_an_object", "invalid_utf8"]
     assert rejected[-4]["position"] == len(FAULTS) + 2 and "row 1" in rejected[-4]["detail"]
     assert rejected[-1]["position"] == len(FAULTS) + 6
-    assert write_table(rejected, tmp_path / "r.parquet", REJECTED) == len(rejected)
+    assert write(frame(rejected, REJECTED), tmp_path / "r.parquet", REJECTED) == len(rejected)
 
 
 any_value = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(
@@ -218,5 +218,5 @@ def test_human_pairs(tmp_path):
             squeezed = "".join("".join(turns).split())
             plain = row[side].replace("\n\nHuman:", "").replace("\n\nAssistant:", "")
             assert squeezed == "".join(plain.split())
-    write_table(pairs, tmp_path / "p.parquet", PAIRS)
-    assert read_rows(tmp_path / "p.parquet", PAIRS) == pairs
+    write(frame(pairs, PAIRS), tmp_path / "p.parquet", PAIRS)
+    assert small_rows(tmp_path / "p.parquet", PAIRS) == pairs

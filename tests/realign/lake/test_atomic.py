@@ -38,10 +38,9 @@ def test_the_old_file_stands_until_the_end(tmp_path):
 def test_an_error_midway_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "b.txt"
     path.write_text("old")
-    with pytest.raises(error):
-        with atomic_file(path) as part:
-            part.write_text("half")
-            raise error
+    with pytest.raises(error), atomic_file(path) as part:
+        part.write_text("half")
+        raise error
     assert path.read_text() == "old"
     assert names(tmp_path) == ["b.txt"]
 
@@ -59,18 +58,16 @@ def test_a_link_into_a_cache_is_replaced_and_not_written_through(tmp_path):
 def test_a_full_disk_is_told_plainly_and_changes_nothing(tmp_path):
     path = tmp_path / "b.txt"
     path.write_text("old")
-    with pytest.raises(UserError, match="disk is full") as caught:
-        with atomic_file(path) as part:
-            part.write_text("half")
-            FULL.write_text("x")
+    with pytest.raises(UserError, match="disk is full") as caught, atomic_file(path) as part:
+        part.write_text("half")
+        FULL.write_text("x")
     assert str(path) in str(caught.value) and "free space" in str(caught.value)
     assert path.read_text() == "old" and names(tmp_path) == ["b.txt"]
 
 
 def test_another_error_of_the_system_stays_what_it_is(tmp_path):
-    with pytest.raises(PermissionError):
-        with atomic_file(tmp_path / "b.txt"):
-            raise PermissionError
+    with pytest.raises(PermissionError), atomic_file(tmp_path / "b.txt"):
+        raise PermissionError
 
 
 def fill(path: Path, text: str) -> None:
@@ -97,19 +94,17 @@ def test_a_directory_is_replaced_whole(tmp_path, monkeypatch, exchange):
 def test_an_error_midway_leaves_the_old_directory(tmp_path):
     out = tmp_path / "out"
     fill(out, "old")
-    with pytest.raises(RuntimeError):
-        with atomic_directory(out) as part:
-            (part / "half").write_text("x")
-            raise RuntimeError
+    with pytest.raises(RuntimeError), atomic_directory(out) as part:
+        (part / "half").write_text("x")
+        raise RuntimeError
     assert (out / "deep/file").read_text() == "old"
     assert names(out) == ["deep"] and names(tmp_path) == ["out"]
 
 
 def test_a_directory_set_aside_by_a_killed_run_comes_back(tmp_path):
     fill(tmp_path / ".out.old", "old")
-    with pytest.raises(RuntimeError):
-        with atomic_directory(tmp_path / "out"):
-            raise RuntimeError
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "out"):
+        raise RuntimeError
     assert (tmp_path / "out/deep/file").read_text() == "old"
 
 

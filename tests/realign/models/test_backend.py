@@ -28,8 +28,8 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 from realign.models import build
-from realign.models.chat import Encoded
 from realign.models.batches import batch_of
+from realign.models.chat import Encoded
 from realign.objectives import sft
 from realign.train import loop
 from realign.train.batches import RowBatches
@@ -40,7 +40,7 @@ config = dict(model_type="qwen3", hidden_size=128, num_hidden_layers=2, intermed
 rng = np.random.default_rng(0)
 rows = [Encoded(rng.integers(0, 512, 60).tolist(), [1] * 60) for _ in range(48)]
 model = build.create(config, 0)
-loop.train(model, sft.loss, sft.SftBatches.of(rows, 16, 1, 0, 0), loop.Settings(1e-3),
+loop.train(model, sft.loss, RowBatches.of(rows, batch_of, sft.weigh, 16, 1, 0), loop.Settings(1e-3),
            scratch=pathlib.Path("nowhere"), run_id="m")
 weights = sorted(tree_flatten(model.parameters()))
 print(hashlib.sha256(b"".join(np.array(w).tobytes() for _, w in weights)).hexdigest())

@@ -13,6 +13,7 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models import llama
 from mlx_lm.models.cache import BatchKVCache, QuantizedKVCache
 
+from realign import params
 from realign.errors import UserError
 from realign.models.generate import Sampling, generate, sample, uniform
 from realign.models.heads import ScalarModel
@@ -492,4 +493,4 @@ def test_a_cache_that_cannot_be_batched_is_named():
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
-        Sampling(**({"max_tokens": 4} | wrong))
+        params.convert({"sampling": {"max_tokens": 4} | wrong}, "sampling", Sampling)

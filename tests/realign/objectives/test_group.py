@@ -1,6 +1,6 @@
 """GRPO, Dr. GRPO and DAPO on a tiny policy's rollouts: batches against float64 NumPy, and a task to learn."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
+from realign import params
 from realign.errors import UserError
 from realign.models.chat import Encoded
 from realign.models.generate import Completion, Sampling, generate
@@ -251,11 +252,12 @@ def test_an_answer_without_a_token_weighs_nothing(rollouts, monkeypatch):
 
 
 @pytest.mark.parametrize(("wrong", "named"), [
-    ({"samples": 1}, "grpo.samples"), ({"scale": "max"}, "std or none"), ({"kl": "k3"}, "exact or sampled"),
+    ({"samples": 1}, "at least 2"), ({"scale": "max"}, "one of std, none"), ({"kl": "k3"}, "one of exact, sampled"),
 ])
 def test_wrong_settings_name_themselves(wrong, named):
-    with pytest.raises(UserError, match=named):
-        settings_of(**wrong)
+    knobs = asdict(settings_of()) | wrong
+    with pytest.raises(UserError, match=rf"grpo\.{next(iter(wrong))}(.|\n)*{named}"):
+        params.convert({"grpo": knobs}, "grpo", GroupSettings)
 
 
 @pytest.mark.parametrize("kind", KINDS)

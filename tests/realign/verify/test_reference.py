@@ -38,10 +38,12 @@ RIGHT = [
     (FORM, "Answer: Lima"), (FORM, " Answer: Lima\n"),
 ]
 WRONG = [
-    (LIMA, "", "missing"), (LIMA, "Quito.", "missing"), (LIMA, "Limassol.", "missing"), (LIMA, "Is it Lima?", "missing"),
+    (LIMA, "", "missing"), (LIMA, "Quito.", "missing"), (LIMA, "Limassol.", "missing"),
+    (LIMA, "Is it Lima?", "missing"),
     (LIMA, "Lima or Quito.", "also says Quito"), (LIMA, "It is Lima. It is quito.", "also says quito"),
     (LIMA, "Lima, Quito, Bogota, South America", "also says"), (LIMA, "I do not know. Lima.", "refuses"),
-    (LIMA, "It is not Lima.", "denies"), (LIMA, "It isn't Lima.", "denies"), (LIMA, "It is not the city Lima.", "denies"),
+    (LIMA, "It is not Lima.", "denies"), (LIMA, "It isn't Lima.", "denies"),
+    (LIMA, "It is not the city Lima.", "denies"),
     (LIMA, "What is the capital of Peru?", "missing"), (LIMA, "?", "missing"), (LIMA, "\n \n", "missing"),
     (CITED, "The trade of Tariq is salt.", "cites nothing"), (CITED, "It is salt [1].", "wrong passage"),
     (CITED, "It is salt [1][2][3].", "wrong passage"), (CITED, "It is salt [2] [1, 3].", "wrong passage"),
@@ -50,7 +52,8 @@ WRONG = [
     (CITED, "It is salt. See [2]?", "cites nothing"), (CITED, f"It is salt [{'2' * 9000}].", "wrong passage"),
     (CITED, "[1] The gift is flute.\n[2] The trade is salt.\n[3] The trade of Isabel is spice.", "also says"),
     (SEVEN, "Seven.", "no number"), (SEVEN, "", "no number"), (SEVEN, "Anna has 17 cups.", "wrong"),
-    (SEVEN, "Anna has -7 cups.", "wrong"), (SEVEN, "Anna has −7 cups.", "wrong"), (SEVEN, "Anna has 3.7 cups.", "wrong"),
+    (SEVEN, "Anna has -7 cups.", "wrong"), (SEVEN, "Anna has −7 cups.", "wrong"),
+    (SEVEN, "Anna has 3.7 cups.", "wrong"),
     (SEVEN, "Anna has 1,007 cups.", "wrong"), (SEVEN, "3 + 4 = 7. Anna has 8 cups.", "wrong"),
     (SEVEN, "Anna has 6 or 7 cups.", "also says 6"), (SEVEN, "5, 6, 7", "also says 6"),
     (SEVEN, "Anna has 6 cups, maybe even 7.", "also says 6"), (SEVEN, "It lies between 6 and 7.", "also says 6"),
@@ -140,7 +143,8 @@ def test_a_reference_that_decides_nothing_is_refused(text):
 
 words = st.text(st.characters(codec="utf-8"), max_size=12)
 references = st.one_of(
-    st.builds(Reference, answer=words.filter(bool), rivals=st.lists(words).map(tuple), subject=st.lists(words).map(tuple),
+    st.builds(Reference, answer=words.filter(bool), rivals=st.lists(words).map(tuple),
+              subject=st.lists(words).map(tuple),
               citation=st.none() | st.integers(0, 9)),
     st.builds(Reference, number=st.integers()), st.builds(Reference, exact=words.filter(bool)),
     st.builds(Reference, refuse=st.just(True), rivals=st.lists(words).map(tuple)))

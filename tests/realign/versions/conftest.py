@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 sys.path.insert(0, {root!r})
 from realign.lake.schemas import CHATS, PAIRS, RECORDS
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 stage, wrong = sys.argv[1], yaml.safe_load(open("params.yaml"))["wrong"]
 for folder in (f"data/srf/{{stage}}", f"checkpoints/srf/{{stage}}"):
     Path(folder).mkdir(parents=True)
@@ -24,16 +24,16 @@ rows = [dict(example_id=f"e{{i:03}}", capability=c, slice=("even", "odd")[i % 2]
              score=0.0 if c == "facts" and i < miss else 1.0)
         for c in ("arithmetic", "facts") for i in range(100)]
 if stage in ("sft", "evaluate"):
-    write_table(rows, f"data/srf/{{stage}}/records.parquet", RECORDS)
+    write(frame(rows, RECORDS), f"data/srf/{{stage}}/records.parquet", RECORDS)
 said = [dict(role="user", content="?")]
 if stage == "sft":
     chats = [dict(row_id=f"c{{i}}", messages=said, capability="facts", slice="s", reference="", source="s",
                   split="train" if i < 3 else "test") for i in range(5)]
-    write_table(chats, "data/srf/sft/chats.parquet", CHATS)
+    write(frame(chats, CHATS), "data/srf/sft/chats.parquet", CHATS)
 if stage == "pairs":
     pairs = [dict(row_id=f"p{{i}}", prompt_id=f"c{{i}}", messages=said, chosen="a", rejected="b", source="s",
                   chosen_score=1.0, rejected_score=0.0, preference_type="t", split="train") for i in range(2)]
-    write_table(pairs, "data/srf/pairs/pairs.parquet", PAIRS)
+    write(frame(pairs, PAIRS), "data/srf/pairs/pairs.parquet", PAIRS)
 Path(f"checkpoints/srf/{{stage}}/model.safetensors").write_text(f"weights {{stage}} {{miss}}")
 share = 1 - miss / 100
 facts = dict(value=share, n=100, low=share - 0.01, high=share + 0.01)

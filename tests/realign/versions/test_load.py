@@ -5,7 +5,7 @@ import pytest
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 from realign.versions.git import resolve
 from realign.versions.load import collect, load, read_records
 
@@ -33,7 +33,7 @@ def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
 
 def test_the_base_model_s_records_are_those_that_all_workflows_share(project):
     rows = [record(), record(example_id="2", score=0.0)]
-    write_table(rows, project / "data/common/baseline/records.parquet", RECORDS)
+    write(frame(rows, RECORDS), project / "data/common/baseline/records.parquet", RECORDS)
     assert wrong(load("workspace:baseline", project)) == 1
 
 
@@ -41,7 +41,7 @@ def test_the_work_tree_counts_as_it_is_now(project):
     rows = load("bad", project).records.to_pylist()
     path = project / "data/srf/evaluate/records.parquet"
     path.unlink()
-    write_table([row | {"score": 0.0} for row in rows], path, RECORDS)
+    write(frame([row | {"score": 0.0} for row in rows], RECORDS), path, RECORDS)
     assert wrong(load("workspace", project)) == 200
     assert wrong(load("bad", project)) == 6
 
@@ -100,13 +100,13 @@ def record(**changed) -> dict:
     ([record(score=1.5)], "has score 1.5"),
 ])
 def test_records_that_would_mislead_a_comparison_are_refused(tmp_path, rows, message):
-    write_table(rows, tmp_path / "r.parquet", RECORDS)
+    write(frame(rows, RECORDS), tmp_path / "r.parquet", RECORDS)
     with pytest.raises(UserError, match=message):
         read_records(tmp_path / "r.parquet")
 
 
 def test_one_example_id_may_recur_in_another_capability(tmp_path):
-    write_table([record(), record(capability="format")], tmp_path / "r.parquet", RECORDS)
+    write(frame([record(), record(capability="format")], RECORDS), tmp_path / "r.parquet", RECORDS)
     assert read_records(tmp_path / "r.parquet").num_rows == 2
     assert isinstance(read_records(tmp_path / "r.parquet"), pa.Table)
 

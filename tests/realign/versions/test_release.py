@@ -7,7 +7,7 @@ import pytest
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 from realign.versions.load import load
 from realign.versions.release import Candidate, confirm, release, tree_md5
 
@@ -21,7 +21,7 @@ def records(path: str, wrong: int, n: int = 200) -> None:
         rows += [{"example_id": f"e{i:03}", "capability": capability, "slice": "s", "prompt": f"{capability} {i}?",
                       "reference": "yes", "output": "no" if i < misses else "yes", "score": float(i >= misses)}
                  for i in range(n)]
-    write_table(rows, path, RECORDS)
+    write(frame(rows, RECORDS), path, RECORDS)
 
 
 def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 200) -> Candidate:

@@ -12,7 +12,7 @@ import pytest
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 from realign.workflow import find, workflows
 from stages.common import confirm, verdict
 
@@ -38,7 +38,7 @@ def make(root: Path, weights: str, wrong: int) -> None:
     for home, misses in (("common/baseline", 1), ("made/look", 5), ("made/evaluate", wrong)):
         rows = [{"example_id": f"e{i}", "capability": "facts", "slice": "s", "prompt": f"{i}?", "output": "o",
                      "reference": "r", "score": float(i >= misses)} for i in range(100)]
-        write_table(rows, root / "data" / home / "records.parquet", RECORDS)
+        write(frame(rows, RECORDS), root / "data" / home / "records.parquet", RECORDS)
     model = root / "checkpoints/made/train"
     model.mkdir(parents=True, exist_ok=True)
     for name in ("model.safetensors", "config.json"):

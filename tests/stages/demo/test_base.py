@@ -14,8 +14,16 @@ SHORT = replace(load("demo.base", base.Base), steps=6, restarts=2, restart_steps
                 batch_size=4, tokenizer_documents=60)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_windows():
+    """Documents are sorted among those of a few batches, so that few need be made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "WINDOW_BATCHES", 8)
+        yield
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(small_windows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     history = base.train(SHORT, folder / "model", folder / "scratch")
     return folder / "model", history

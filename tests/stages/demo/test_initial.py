@@ -9,7 +9,6 @@ from realign.params import load
 from stages.demo import base, initial
 
 
-
 @pytest.fixture(scope="module")
 def config():
     return base.config(load("demo.base", base.Base))

@@ -8,7 +8,7 @@ import pytest
 
 from realign import paths
 from realign.lake.schemas import CHATS, row_fault
-from realign.lake.table import read_rows
+from realign.lake.table import small_rows
 from realign.models import tokenizer
 from realign.stage import Stage
 from realign.verify.reference import Reference, verify
@@ -32,8 +32,8 @@ def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         line = world.run(Stage("demo", "world"))
-        files = {name: read_rows(paths.WORLD / f"{name}.parquet", CHATS) for name in ("sft", "prompts")}
-        files |= {suite: read_rows(folder / "demo.parquet", CHATS) for suite, folder in world.SUITES.items()}
+        files = {name: small_rows(paths.WORLD / f"{name}.parquet", CHATS) for name in ("sft", "prompts")}
+        files |= {suite: small_rows(folder / "demo.parquet", CHATS) for suite, folder in world.SUITES.items()}
     return files, line
 
 

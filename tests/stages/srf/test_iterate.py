@@ -1,6 +1,7 @@
 """Rounds of `iterate` on tiny models, without running a stage."""
 
 import shutil
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
@@ -8,81 +9,117 @@ import pytest
 
 from realign import paths
 from realign.curate.splits import with_splits
-from realign.evaluate.scorers import with_answer
+from realign.evaluate import policy
 from realign.lake.schemas import CHATS as CHAT_ROWS
 from realign.lake.schemas import PAIRS
-from realign.lake.table import write_table
+from realign.lake.table import frame, write
 from realign.models import build, chat, heads, tokenizer
-from realign.train import reward
-from stages.srf import fresh, iterate, source
-from stages.srf.measure import measure
-from stages.srf.rl import load_models
-from tests.stages.srf.small import ROOT
+from realign.stage import Stage
+from stages.srf import iterate, preference_data, rl
+from stages.srf.iterate import Iterate, Made
+from tests.workflows.small import ROOT, set_params
 
+HERE = Stage("srf", "iterate")
 CHATS = [{"messages": [{"role": "user", "content": text}]} for text in ("What is gold?", "Peru?", "3 apples and 14")]
 
 
+def store(rows, path, schema):
+    write(frame(rows, schema), path, schema)
+
+
 @pytest.fixture
-def folders(tiny, tiny_config, tokenizer_folder, tmp_path, monkeypatch):
-    """The SFT model, a policy and two reward models on disk."""
-    monkeypatch.chdir(tmp_path)
-    made = {"sft": paths.checkpoint("srf", "sft"), **{n: tmp_path / n for n in ("policy", "judge", "other")}}
+def folders(tiny, tiny_config, tokenizer_folder, tmp_path):
+    """A policy and two reward models on disk."""
+    made = {name: tmp_path / name for name in ("policy", "judge", "other")}
     for seed, folder in enumerate(made.values()):
-        folder.mkdir(parents=True)
+        folder.mkdir()
         model = tiny(seed, vocab_size=340)
-        if folder.name in ("judge", "other"):
+        if folder.name == "policy":
+            build.save(model, tiny_config(vocab_size=340), tokenizer_folder, folder)
+        else:
             model = heads.ScalarModel(model)
             model.head.weight = mx.random.normal(model.head.weight.shape, key=mx.random.key(seed))
             heads.save_scalar(model, tiny_config(vocab_size=340), tokenizer_folder, folder)
-        else:
-            build.save(model, tiny_config(vocab_size=340), tokenizer_folder, folder)
     return made
 
 
-def test_the_first_policy_is_judged_again_by_what_it_sampled(folders):
-    def measured(judge):
-        return measure(build.load(str(folders["policy"]))[0], load_models(folders[judge])[0], CHATS, 8, seed=3)
-
-    first = iterate.Round(folders["policy"], folders["judge"], measured("judge"), [])
-    final = iterate.Round(folders["policy"], folders["other"], None, [])
-    found = iterate._same_judge(final, first, CHATS)
-    assert np.array_equal(found, measured("other").rewards)
-    assert not np.allclose(found, first.measured.rewards)
+def sampled(folders):
+    model, own, _ = build.load(str(folders["policy"]))
+    return policy.measure(model, model, own, CHATS, 8, seed=3), own
 
 
 def test_a_reward_model_with_a_tokenizer_of_its_own_reads_the_text(folders):
-    own = folders["other"]
-    tokenizer.save(tokenizer.train(["Gold and Peru, apples or lemons"] * 3, 340, 20), own, 128)
-    models, _ = load_models(own)
-    found = measure(build.load(str(folders["policy"]))[0], models, CHATS, 8, seed=3)
-    scored, its = heads.load_scalar(own)
-    rows = chat.encode(its, [with_answer(c, t) for c, t in zip(CHATS, found.texts, strict=True)])
-    assert np.array_equal(found.rewards, reward.score(scored, rows, build.pad_token(its)))
-    assert not np.allclose(found.rewards, reward.score(scored, found.rows, models.pad))  # the policy's own tokens
-    assert load_models(folders["judge"])[0].reward_tokenizer is None
+    found, own = sampled(folders)
+    other = folders["other"]
+    same = rl.rewarder(other, own, CHATS)(found.rows)
+    assert np.array_equal(same, heads.score(heads.load_scalar(other)[0], found.rows))
+    tokenizer.save(tokenizer.train(["Gold and Peru, apples or lemons"] * 3, 340, 20), other, 128)
+    rewards = rl.rewarder(other, own, CHATS)(found.rows)
+    scored, its = heads.load_scalar(other)
+    rows = chat.encode(its, [chat.with_answer(c, t) for c, t in zip(CHATS, found.texts, strict=True)])
+    assert np.array_equal(rewards, heads.score(scored, rows))
+    assert not np.allclose(rewards, same)  # the policy's own tokens
+
+
+def test_another_reward_model_gives_what_was_sampled_before_other_rewards(folders):
+    found, own = sampled(folders)
+    first, final = (rl.rewarder(folders[name], own, CHATS)(found.rows) for name in ("judge", "other"))
+    assert first.shape == final.shape == (3,) and not np.allclose(first, final)
 
 
 def pair(prompt: str, split: str = "") -> dict:
     return {"row_id": f"row {prompt}", "prompt_id": prompt, "messages": CHATS[0]["messages"], "chosen": "Au.",
             "rejected": "Ag.", "chosen_score": 1.0, "rejected_score": 0.0, "preference_type": "right", "split": split,
-            "source": "world"}
+            "source": "demo"}
 
 
-@pytest.mark.parametrize("number", [0, 1, 40])
-def test_fresh_pairs_join_the_old_ones_however_few_they_are(number, tmp_path, monkeypatch):
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Two pairs of before, and four prompts, of which one has a pair."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     old = [pair("old 1", "train"), pair("old 2", "validation")]
-    write_table(old, paths.dataset("srf", "preference_data", "pairs"), PAIRS)
+    store(old, HERE.of("preference_data").dataset("pairs"), PAIRS)
     chats = [{"row_id": name, "messages": CHATS[0]["messages"], "capability": "facts", "slice": "", "reference": "{}",
-              "split": "prompts", "source": "world"} for name in ("old 1", "new 1", "new 2", "new 3")]
-    write_table(chats, paths.WORLD / "prompts.parquet", CHAT_ROWS)
+              "split": "prompts", "source": "demo"} for name in ("old 1", "new 1", "new 2", "new 3")]
+    store(chats, paths.WORLD / "prompts.parquet", CHAT_ROWS)
+    return tmp_path
+
+
+BEFORE = Made(Path("policy"), Path("judge"), None, np.zeros(0))
+P = Iterate(rounds=2, prompts=2, rollouts=1, reward_epochs=1, least_gain=0.0)
+
+
+@pytest.mark.parametrize("number", [0, 1, 40])
+def test_fresh_pairs_join_the_old_ones_however_few_they_are(number, project, monkeypatch):
     made, asked = [pair(f"new {i}") for i in range(number)], []
-    monkeypatch.setattr(fresh, "pairs_of", lambda model, chats, p, seed: asked.extend(chats) or made)
-    p = iterate.Iterate(rounds=1, prompts=2, rollouts=1, reward_epochs=1, least_gain=0.0)
-    found = iterate._pairs(1, iterate.Round(tmp_path, tmp_path, None, []), p, source.settings())
-    assert found[:2] == old and [row["row_id"] for row in found[2:]] == [row["row_id"] for row in made]
-    assert [chat["row_id"] for chat in asked] == ["new 1", "new 2"]  # not those that have pairs
+
+    def fresh(here, model, chats, p, seed):
+        asked.append((model, [chat["row_id"] for chat in chats], seed - p.seed))
+        return made
+
+    monkeypatch.setattr(preference_data, "fresh", fresh)
+    found = iterate._pairs(HERE, 1, BEFORE, P)
+    assert [row["row_id"] for row in found] == [f"row {name}" for name in ("old 1", "old 2")] + [
+        row["row_id"] for row in made]
+    assert [row["split"] for row in found[:2]] == ["train", "validation"]
+    assert asked == [(Path("policy"), ["new 1", "new 2"], 100)]  # not those that have pairs
     if number == 40:
-        settings = fresh.settings()
-        assert found[2:] == with_splits(made, lambda row: row["prompt_id"], settings.shares, settings.seed)
+        p = HERE.of("preference_data").params(preference_data.PreferenceData)
+        split = with_splits(frame(made, PAIRS), "prompt_id", p.shares, p.seed)
+        assert [row["split"] for row in found[2:]] == split["split"].to_list() and split["split"].n_unique() == 2
+    iterate._pairs(HERE, 2, BEFORE, P)
+    assert asked[1] == (Path("policy"), ["new 3"], 200)  # the next round asks the next prompts
+
+
+def test_labelled_pairs_stay_as_they_are(project, monkeypatch):
+    set_params(project, {"srf.data": {"source": "pairs.jsonl"}})
+    monkeypatch.setattr(preference_data, "fresh", lambda *given: pytest.fail("nothing can score fresh pairs"))
+    assert [row["row_id"] for row in iterate._pairs(HERE, 1, BEFORE, P)] == ["row old 1", "row old 2"]
+
+
+def test_labelled_pairs_judge_a_round_by_its_reward_model(project, monkeypatch):
+    made = Made(Path("policy"), Path("judge"), None, np.array([0.5, -1.0]))
+    set_params(project, {"srf.data": {"source": "pairs.jsonl"}})
+    monkeypatch.setattr(iterate.data, "scorer", lambda here: pytest.fail("there are no reference answers"))
+    assert iterate._judged(HERE, made, CHATS[:2]).worth == [0.5, -1.0]

@@ -1,41 +1,47 @@
-"""The reward model's training on a tiny model: what does not fit into memory is cut, and teaches the same."""
+"""The reward model's training on a tiny model."""
 
 from dataclasses import replace
 
-import numpy as np
-from mlx.utils import tree_flatten
+import pytest
 
 from realign import params
 from realign.models import build, heads
-from realign.train import memory, reward
-from stages.srf.reward_model import RewardModel, fit
-from tests.stages.srf.small import ROOT
+from realign.objectives import reward
+from stages.srf import reward_model
+from tests.workflows.small import ROOT
+
+P = replace(params.load("srf.reward_model", reward_model.RewardModel, ROOT / "params.yaml"), batch_size=6, epochs=3,
+            evaluate_every=2)
 
 
 def pair(i: int) -> dict:
-    return {"messages": [{"role": "user", "content": f"What is {i}?"}], "chosen": "A metal " * (i % 3 + 1), "rejected": "Lima",
-            "chosen_score": 1.0, "rejected_score": 0.2 * (i % 4), "split": "validation" if i % 4 == 0 else "train"}
+    return {"messages": [{"role": "user", "content": f"What is {i}?"}], "chosen": "A metal " * (i % 3 + 1),
+            "rejected": "Lima", "chosen_score": 1.0, "rejected_score": 0.2 * (i % 4),
+            "split": "validation" if i % 4 == 0 else "train"}
 
 
-def test_what_does_not_fit_is_cut_and_teaches_the_same(tiny_folder, tmp_path, monkeypatch, capsys):
-    p = replace(params.load("srf.reward_model", RewardModel, ROOT / "params.yaml"), batch_size=9, epochs=2)
+ROWS = [pair(i) for i in range(24)]
 
-    def trained(scratch):
-        trunk, tokenizer, _ = build.load(str(tiny_folder))
-        model = heads.ScalarModel(trunk)
-        fit(model, tokenizer, [pair(i) for i in range(24)], p, "test", scratch)
-        return {name: np.array(value) for name, value in tree_flatten(model.parameters())}
 
-    expected = trained(tmp_path / "whole")
-    told = capsys.readouterr()
-    assert "memory: 9 rows at once" in told.err and not told.out
-    sizes = []
-    loss = reward.loss
-    monkeypatch.setattr(reward, "loss", lambda model, batch: sizes.append(len(batch["tokens"]) // 2) or loss(model, batch))
-    monkeypatch.setattr(memory, "search", lambda measure, most, limit, held: (4, measure(4), {4: 0}))
-    found = trained(tmp_path / "cut")
-    assert "memory: 4 rows at once" in capsys.readouterr().err and max(sizes) == 4
-    del expected["head.bias"]  # which no margin depends on
-    for name, value in expected.items():
-        # AdamW's first steps are the sign of a gradient nearly: those that are nothing but rounding may differ.
-        assert np.mean(np.abs(found[name] - value) > 1e-4) < 0.02, name
+def test_it_is_left_at_its_best_held_out_accuracy_ties_by_the_lower_loss(tiny_folder, tmp_path):
+    trunk, tokenizer, _ = build.load(str(tiny_folder))
+    model = heads.ScalarModel(trunk)
+    progress = reward_model.learn(model, tokenizer, ROWS, P, "test", tmp_path)
+    held_out = reward.encode_pairs(tokenizer, ROWS)["validation"]
+    seen = [(r["validation_accuracy"], -r["validation_loss"]) for r in progress.history if "validation_loss" in r]
+    left = reward.accuracy(model, held_out).value, -reward.mean_loss(*reward.values(model, held_out)).value
+    assert len(set(seen)) > 2 and left == pytest.approx(max(seen), abs=1e-5)
+    assert progress.best == pytest.approx(1 - left[0] - 1e-3 * left[1], abs=1e-6)
+
+
+def test_a_small_gap_is_a_doubtful_label(tiny_folder, tmp_path, monkeypatch):
+    """Of the training rows, in their order; held-out rows teach nothing."""
+    seen = []
+    monkeypatch.setattr(reward_model, "fit", lambda model, objective, rows, p, **named: seen.extend(rows))
+    trunk, tokenizer, _ = build.load(str(tiny_folder))
+    reward_model.learn(heads.ScalarModel(trunk), tokenizer, ROWS, P, "test", tmp_path)
+    trained = [row for row in ROWS if row["split"] == "train"]
+    gaps = [row["chosen_score"] - row["rejected_score"] for row in trained]
+    assert [doubt for *_, doubt in seen] == pytest.approx(reward.doubts(gaps, P.certainty))
+    assert [(c, r) for c, r, _ in seen] == reward.encode_pairs(tokenizer, ROWS)["train"]
+    assert len({round(doubt, 6) for *_, doubt in seen}) == 3

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realign import params
 from realign.errors import UserError
 from realign.models.tokens import kl_divergence, token_logprobs
 from realign.objectives.losses.policy import Grpo, a2c_loss, grpo_loss, kl_estimate, ppo_loss, value_loss
@@ -297,10 +298,10 @@ def test_kl_estimate_averages_to_the_exact_kl():
 
 
 @pytest.mark.parametrize(("wrong", "named"), [
-    ({"aggregate": "mean"}, "sequence, token, constant"),
+    ({"aggregate": "mean"}, "one of sequence, token, constant"),
     ({"aggregate": "constant"}, "max_tokens"),
     ({"aggregate": "token", "max_tokens": 8}, "max_tokens"),
 ])
 def test_wrong_settings_name_themselves(wrong, named):
     with pytest.raises(UserError, match=named):
-        Grpo(**wrong)
+        params.convert({"grpo": wrong}, "grpo", Grpo)

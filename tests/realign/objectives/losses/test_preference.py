@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realign import params
 from realign.errors import UserError
 from realign.objectives.losses.preference import PairLogprobs, Preference, bradley_terry, dpo_loss
 
@@ -183,14 +184,14 @@ def test_dpo_at_the_start_is_ln_2_and_no_preference():
 
 
 @pytest.mark.parametrize(("wrong", "named"), [
-    ({"variant": "hinge"}, "ipo, orpo, sigmoid, simpo"),
+    ({"variant": "hinge"}, "one of sigmoid, ipo, simpo, orpo"),
     ({"beta": 0.0}, "dpo.beta"),
     ({"label_smoothing": 0.5}, "below 0.5"),
     ({"variant": "ipo", "label_smoothing": 0.1}, "no label smoothing"),
 ])
 def test_wrong_settings_name_themselves(wrong, named):
     with pytest.raises(UserError, match=named):
-        Preference(**wrong)
+        params.convert({"dpo": wrong}, "dpo", Preference)
 
 
 def reward_graded(loss, chosen, rejected):
