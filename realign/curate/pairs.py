@@ -20,29 +20,27 @@ def pair(chats: Sequence[dict], scored: Sequence[Sequence[Scored]], least_gap: f
 
 def forged(chats: Sequence[dict], scored: Sequence[Sequence[Scored]], scorer: Callable[..., list[Score]],
            seed: int) -> list[dict]:
-    """Rows of PAIRS, in no split yet, whose worse side is the best response of a chat made wrong in one value: against
-    that response itself, and against the plainest right one. So a reward model learns to look at the value, however
-    well it is dressed.
+    """Rows of PAIRS, in no split yet: the best response of a chat against itself made wrong in one value. Both sides
+    look alike, so a reward model has to learn to look at the value.
 
     None of a chat without a right response, or of whose value nothing can be exchanged. `scorer` takes chats and as
     many texts.
     """
-    rows = []
+    pairs = []
     for chat, found in zip(chats, scored, strict=True):
         right = sorted((one for one in found if one[0].value > 0), key=lambda one: (-one[0].value, one[1]))
-        if right:
-            wrong = _wrong(chat, right[0][1], Random(f"{seed}:{chat['row_id']}"))
-            worse = list(zip(scorer([chat] * len(wrong), wrong), wrong, strict=True))
-            rows += [_row(chat, right[0], one) for one in worse]
-            rows += [_row(chat, right[-1], one) for one in worse[-1:] if len(right) > 1]
-    return rows
+        wrong = right and _wrong(chat, right[0][1], Random(f"{seed}:{chat['row_id']}"))
+        if wrong:
+            pairs.append((chat, right[0], wrong))
+    worse = scorer([chat for chat, _, _ in pairs], [wrong for *_, wrong in pairs])
+    return [_row(chat, best, (score, wrong)) for (chat, best, wrong), score in zip(pairs, worse, strict=True)]
 
 
-def _wrong(chat: dict, text: str, rng: Random) -> list[str]:
-    """`text` made wrong, in up to two ways."""
+def _wrong(chat: dict, text: str, rng: Random) -> str | None:
+    """`text` made wrong; a sum by turns as a forger and as a model would."""
     reference = Reference.parse(chat["reference"])
-    made = (corrupt(reference, text, rng), miscounted(reference, text, rng))
-    return list(dict.fromkeys(wrong for wrong in made if wrong))
+    ways = rng.sample((corrupt, miscounted), 2)
+    return next((wrong for way in ways if (wrong := way(reference, text, rng))), None)
 
 
 def preference_type(better: dict[str, bool], worse: dict[str, bool]) -> str:

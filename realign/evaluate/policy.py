@@ -8,6 +8,7 @@ import numpy as np
 
 from realign.evaluate import responses
 from realign.evaluate.drift import drift
+from realign.evaluate.scorers import Scorer
 from realign.metrics import Metric
 from realign.models.batches import prompt_of
 from realign.models.chat import Encoded, encode, prompt_tokens, same_tokens, with_answer
@@ -45,5 +46,17 @@ def rewarder(reward_model: ScalarModel, reward_tokenizer, tokenizer, chats: Sequ
         answered = [with_answer(asked[prompt_of(row)], text)
                     for row, text in zip(sampled, responses.texts(tokenizer, sampled), strict=True)]
         return score(reward_model, encode(reward_tokenizer, answered))
+
+    return rewards
+
+
+def grounded(reward: Reward, scorer: Scorer, tokenizer, chats: Sequence[dict], wrong: float) -> Reward:
+    """`reward` of rows that `tokenizer` wrote for the chats, less `wrong` where the scorer gives an answer nothing: a
+    reward model alone does not know right from wrong well enough, and a policy finds out where."""
+    asked = {tuple(prompt_tokens(tokenizer, chat["messages"])): chat for chat in chats}
+
+    def rewards(sampled: Sequence[Encoded]) -> np.ndarray:
+        scores = scorer([asked[prompt_of(row)] for row in sampled], responses.texts(tokenizer, sampled))
+        return reward(sampled) - wrong * np.array([score.value == 0 for score in scores], np.float32)
 
     return rewards

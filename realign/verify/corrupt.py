@@ -7,7 +7,8 @@ from random import Random
 from realign.verify.reference import CITATION, NUMBER, Reference, verify, whole_words
 
 PASSAGES = (1, 2, 3)  # whose number a forged citation takes
-LAST_STEP = re.compile(r"(= (\d+)), \2 [+-] \d+ = (\d+)(?!.*=)", re.DOTALL)  # "= 5, 5 - 3 = 2"
+# "= 5, 5 - 3 = 2", or "5 - 3 = 2".
+LAST_STEP = re.compile(r"(?:(= (\d+)), )?\d+ ([+-]) (\d+) = (\d+)(?!.*=)", re.DOTALL)
 
 
 def corrupt(reference: Reference, text: str, rng: Random) -> str | None:
@@ -19,19 +20,38 @@ def corrupt(reference: Reference, text: str, rng: Random) -> str | None:
 
 
 def miscounted(reference: Reference, text: str, rng: Random) -> str | None:
-    """`text`, a sum worked right, gone wrong as a model does it: its last step left out, or its result wrong wherever
-    it stands. So the number does not disagree with the working, as it does by `corrupt`.
+    """`text`, a sum worked right, gone wrong as a model does it: its result wrong wherever it stands, its last step
+    left out, or done twice. So the number does not disagree with the working, as it does by `corrupt`.
 
-    None where the reference is no number, or where `text` is wrong already.
+    None where the reference is no number, or where `text` is wrong already or shows no working.
     """
-    if reference.number is None or not verify(reference, text)[0]:
-        return None
     step = LAST_STEP.search(text)
-    other, found = str(reference.number + rng.choice((-2, -1, 1, 2, 10))), str(reference.number)
-    if step and rng.random() < 0.5:
-        text, other = text[:step.end(1)] + text[step.end():], step.group(2)
-    wrong = NUMBER.sub(lambda m: other if m.group() == found else m.group(), text)
+    if reference.number is None or step is None or not verify(reference, text)[0]:
+        return None
+    ways = [_wrong_result, _one_step_more] if step.group(1) is None else [_wrong_result, _one_step_more, _one_step_less]
+    wrong = rng.choice(ways)(text, step, reference.number, rng)
     return None if verify(reference, wrong)[0] else wrong
+
+
+def _exchanged(text: str, number: str, other: str) -> str:
+    """`text` with the number exchanged wherever it stands."""
+    return NUMBER.sub(lambda m: other if m.group() == number else m.group(), text)
+
+
+def _wrong_result(text: str, step: re.Match, number: int, rng: Random) -> str:
+    return _exchanged(text, str(number), str(number + rng.choice((-2, -1, 1, 2, 10))))
+
+
+def _one_step_less(text: str, step: re.Match, number: int, rng: Random) -> str:
+    shortened = text[:step.end(1)] + text[step.end():]
+    return _exchanged(shortened, str(number), step.group(2))
+
+
+def _one_step_more(text: str, step: re.Match, number: int, rng: Random) -> str:
+    sign, operand = step.group(3), step.group(4)
+    more = number + int(operand) if sign == "+" else number - int(operand)
+    rest = _exchanged(text[step.end():], str(number), str(more))
+    return f"{text[:step.end()]}, {number} {sign} {operand} = {more}{rest}"
 
 
 def _forged(reference: Reference, text: str, rng: Random) -> Iterator[str]:

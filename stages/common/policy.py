@@ -12,7 +12,7 @@ from realign.evaluate import policy, responses
 from realign.evaluate.policy import Measured, Reward
 from realign.models import build, heads
 from realign.objectives.policy import WITH_CRITIC
-from realign.params import Positive
+from realign.params import NonNegative, Positive
 from realign.stage import Stage
 from realign.train.optimise import Outcome, Run, Task, Watch, optimise
 from realign.train.settings import Limits, Policy
@@ -29,6 +29,9 @@ class Optimised(Policy, Limits):
     """Held-out prompts for that, after the first `heldout_prompts`."""
     heldout_prompts: Positive
     """Prompts on which the policy is measured."""
+    wrong_penalty: NonNegative
+    """What the reward model's reward loses in training where the scorer gives an answer nothing. Labelled pairs without
+    a scorer of their own have no such loss."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,11 @@ def learn(here: Stage, start: Path, reward_model: Path, held_out: Sequence[dict]
     def reward(chats: Sequence[dict]) -> Reward:
         return policy.rewarder(model, own_tokenizer, tokenizer, chats)
 
-    prompts = data.prompts(here, "prompts")
-    task = Task(WITH_CRITIC, lambda: build.load(str(start))[0], reference, tokenizer, prompts, reward(prompts),
+    prompts, scorer = data.prompts(here, "prompts"), data.independent_scorer(here)
+    taught = reward(prompts)
+    if scorer and p.wrong_penalty:
+        taught = policy.grounded(taught, scorer, tokenizer, prompts, p.wrong_penalty)
+    task = Task(WITH_CRITIC, lambda: build.load(str(start))[0], reference, tokenizer, prompts, taught,
                 lambda tuned: policy.measure(tuned, reference, tokenizer, held_out, p.max_tokens, seed),
                 watch(here, p, tokenizer, reward))
     origin = build.fingerprint(str(start)) + build.fingerprint(str(reward_model))

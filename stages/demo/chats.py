@@ -114,7 +114,7 @@ def passages(rng: Random, tables: Path, turn: Turn) -> Question:
 
 def sums(rng: Random, tables: Path, turn: Turn) -> Question:
     """A word problem. No answer is terse: in one of three the model then named a number without working it out."""
-    steps = rng.choice((1, 2) if turn.held_out else (1, 2, 2))
+    steps = rng.choice((1, 2, 2) if turn.part == "train" else (1, 2))
     while True:
         p = arithmetic.problem(rng, tables, steps, turn.held_out)
         reference = Reference(number=p.result, subject=("=",))

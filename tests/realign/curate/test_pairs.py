@@ -23,26 +23,20 @@ def pairs(chats: list[dict], responses: list[list[str]], seed: int = 0) -> list[
     return forged(chats, scored, scorer, seed)
 
 
-def test_the_best_response_forged_loses_against_itself_and_against_the_plainest_right_one():
-    rows = pairs([chat(LIMA)], [["Quito.", "Lima.", DRESSED]])
-    assert [row["chosen"] for row in rows] == [DRESSED, "Lima."]
-    assert {row["rejected"] for row in rows} < {DRESSED.replace("Lima", other) for other in LIMA.rivals}
-    assert [(row["chosen_score"], row["rejected_score"]) for row in rows] == [(1.0, 0.0), (0.6, 0.0)]
-    assert {row["preference_type"] for row in rows} == {"right"} and len({row["row_id"] for row in rows}) == 2
+def test_the_best_response_stands_against_itself_with_another_value():
+    (row,) = pairs([chat(LIMA)], [["Quito.", "Lima.", DRESSED]])
+    assert row["chosen"] == DRESSED
+    assert row["rejected"] in {DRESSED.replace("Lima", other) for other in LIMA.rivals}
+    assert (row["chosen_score"], row["rejected_score"], row["preference_type"]) == (1.0, 0.0, "right")
 
 
-def test_one_right_response_makes_one_pair():
-    (row,) = pairs([chat(LIMA)], [["Lima.", "Quito."]])
-    assert row["chosen"] == "Lima." and row["rejected"] in ("Quito.", "Bogota.")
-
-
-def test_a_sum_is_forged_where_it_decides_and_throughout():
+def test_sums_are_forged_in_the_last_number_and_throughout():
     text = "3 + 4 = 7. Ada has 7 keys."
-    rows = pairs([chat(Reference(number=7, subject=("=",)))], [[text]])
-    assert [row["chosen"] for row in rows] == [text, text]
-    only_last, throughout = (row["rejected"] for row in rows)
-    assert only_last.startswith("3 + 4 = 7. Ada has ") and only_last != text
-    assert "7" not in throughout and throughout.startswith("3 + 4 = ")
+    sums = [chat(Reference(number=7, subject=("=",))) | {"row_id": str(i)} for i in range(20)]
+    found = [row["rejected"] for row in pairs(sums, [[text]] * 20)]
+    only_last = [f for f in found if f.startswith("3 + 4 = 7. Ada has ")]
+    throughout = [f for f in found if "= 7." not in f and f.startswith("3 + 4 = ")]
+    assert only_last and throughout and len(only_last) + len(throughout) == 20 and text not in found
 
 
 def test_nothing_is_forged_without_a_right_response_or_a_value():

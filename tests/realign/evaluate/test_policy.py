@@ -6,9 +6,10 @@ import pytest
 
 from realign.evaluate import responses
 from realign.evaluate.drift import drift
-from realign.evaluate.policy import measure, rewarder
+from realign.evaluate.policy import grounded, measure, rewarder
 from realign.models import build, chat, heads, tokenizer
 from realign.models.chat import with_answer
+from realign.verify.reference import Score
 
 CHATS = [{"messages": [{"role": "user", "content": text}]}
          for text in ("What is gold?", "Peru?", "3 apples and 14")] * 2
@@ -88,3 +89,18 @@ def test_the_same_seed_measures_the_same_and_another_something_else(policy):
     assert measure(model, model, its, CHATS, 8, 3) == measure(model, model, its, CHATS, 8, 3)
     other = measure(model, model, its, CHATS, 8, 4)
     assert other.rows != sampled(policy) and abs(other.kl.value) < 1e-5  # it has not moved from itself
+
+
+def test_a_grounded_reward_is_less_where_the_scorer_gives_nothing(policy):
+    rows, seen = sampled(policy), []
+
+    def scorer(chats, texts):
+        seen.extend(zip(chats, texts, strict=True))
+        return [Score(0.0 if "gold" in chat["messages"][0]["content"] else 0.6, "", {}) for chat in chats]
+
+    order = [4, 0, 3, 2]
+    found = grounded(lambda some: np.arange(len(some), dtype=np.float32), scorer, policy[1], CHATS, 2.0)(
+        [rows[i] for i in order])
+    assert found.tolist() == [0.0, -1.0, 0.0, 3.0]  # places 1 and 2 ask about gold
+    texts = responses.texts(policy[1], rows)
+    assert seen == [(CHATS[i], texts[i]) for i in order]

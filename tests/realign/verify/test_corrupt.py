@@ -43,19 +43,25 @@ def test_none_where_nothing_can_be_made_wrong(reference, text):
     assert corrupt(reference, text, Random(0)) is None
 
 
-def test_a_miscounted_sum_leaves_out_its_last_step_or_is_wrong_throughout():
-    text = "Sure. 3 + 4 = 7, 7 - 2 = 5. Anna has 5 cups. Would you like 5?"
-    found = {miscounted(Reference(number=5), text, Random(i)) for i in range(60)}
-    assert "Sure. 3 + 4 = 7. Anna has 7 cups. Would you like 5?" in {f.replace("like 7", "like 5") for f in found}
-    others = {f for f in found if " - 2 = " in f}
-    results = {re.fullmatch(r"Sure\. 3 \+ 4 = 7, 7 - 2 = (-?\d+)\. Anna has \1 cups\. .*", f)[1] for f in others}
-    assert results == {"3", "4", "6", "7", "15"} and len(found) == len(others) + 1
+def test_a_sum_is_miscounted_by_its_result_or_by_a_step_less_or_more():
+    text = "Sure. 3 + 4 = 7, 7 - 2 = 5. Anna has 5 cups. Shall I go on?"
+    found = {miscounted(Reference(number=5), text, Random(i)) for i in range(90)}
+    steps = {"Sure. 3 + 4 = 7. Anna has 7 cups. Shall I go on?",
+             "Sure. 3 + 4 = 7, 7 - 2 = 5, 5 - 2 = 3. Anna has 3 cups. Shall I go on?"}
+    assert steps < found
+    results = {re.fullmatch(r"Sure\. 3 \+ 4 = 7, 7 - 2 = (\d+)\. Anna has \1 cups\. .*", f)[1] for f in found - steps}
+    assert results == {"3", "4", "6", "7", "15"}
+
+
+def test_a_sum_of_one_step_is_never_without_a_step():
+    found = {miscounted(Reference(number=7), "3 + 4 = 7. Anna has 7 cups.", Random(i)) for i in range(60)}
+    assert "3 + 4 = 7, 7 + 4 = 11. Anna has 11 cups." in found and all(f.startswith("3 + 4 = ") for f in found)
 
 
 @pytest.mark.parametrize(("reference", "text"), [
-    (Reference(number=7), "3 + 4 = 8."), (Reference(number=7), ""), (LIMA, "Lima."),
+    (Reference(number=7), "3 + 4 = 8."), (Reference(number=7), ""), (Reference(number=7), "7."), (LIMA, "Lima."),
     (Reference(refuse=True), "No idea.")])
-def test_only_a_right_sum_can_be_miscounted(reference, text):
+def test_only_a_right_and_worked_sum_can_be_miscounted(reference, text):
     assert miscounted(reference, text, Random(0)) is None
 
 
