@@ -52,8 +52,8 @@ FAMILIES = {
     "kl_penalty": POSITIVE, "entropy_bonus": POSITIVE, "reward_scale": POSITIVE, "rounds": COUNT,
     "best_round": COUNT, "rolled_back": COUNT,
     # the whole model
-    "capability": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO, "retention_mean": RATIO,
-    "regressions": COUNT, "win_rate": SHARE,
+    "capability": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
+    "retention_mean": RATIO, "regressions": COUNT, "win_rate": SHARE,
 }
 
 
