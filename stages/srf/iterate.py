@@ -60,11 +60,11 @@ def run(here: Stage) -> str:
     for stage, made in ((here, final.policy), (here.of("iterate_reward_model"), final.reward_model)):
         with atomic_directory(stage.checkpoint) as folder:
             shutil.copytree(made, folder, dirs_exist_ok=True)
-    same_judge = policy.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
+    first_rewards = policy.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
     here.report({
         "rounds": exact(played), "best_round": exact(rounds.best), "rolled_back": exact(played - rounds.best),
         "score_gain": gain(rounds.final, rounds.played[0]), "score": mean(rounds.final.worth),
-        "reward_gain": mean(final.rewards - same_judge), "kl": final.measured.kl, "entropy": final.measured.entropy,
+        "reward_gain": mean(final.rewards - first_rewards), "kl": final.measured.kl, "entropy": final.measured.entropy,
     }, [_figures(number, found) for number, found in enumerate(rounds.played[1:], 1)])
     return f"round {rounds.best} of {played} is best, score {mean(rounds.final.worth).value:.3f}"
 
@@ -76,7 +76,7 @@ def _figures(number: int, found: Round) -> dict[str, float]:
             "entropy": measured.entropy.value}
 
 
-def _judged(here: Stage, made: Made, held_out: list[dict]) -> Round:
+def _with_worth(here: Stage, made: Made, held_out: list[dict]) -> Round:
     """The round with what its responses are worth: by the scorer, or by its reward model where labels were given."""
     if not data.settings(here).demo:
         return Round(made, made.rewards.tolist())
@@ -85,20 +85,20 @@ def _judged(here: Stage, made: Made, held_out: list[dict]) -> Round:
 
 def _first(here: Stage, held_out: list[dict], knobs: Optimised) -> Round:
     """The policy of `rl` as it comes."""
-    start, judge = here.of("rl").checkpoint, here.of("reward_model").checkpoint
-    return _judged(here, Made(start, judge, *policy.measured(here, start, judge, held_out, knobs)), held_out)
+    start, rewards_by = here.of("rl").checkpoint, here.of("reward_model").checkpoint
+    return _with_worth(here, Made(start, rewards_by, *policy.measured(here, start, rewards_by, held_out, knobs)), held_out)
 
 
 def _round(here: Stage, number: int, before: Made, held_out: list[dict], p: Iterate, knobs: Optimised) -> Round:
     """Fresh pairs from the policy, the reward model retrained on old and fresh pairs, more steps of RL."""
-    judge = _retrained(here, number, before, p)
+    rewards_by = _retrained(here, number, before, p)
     turned = replace(knobs, rollouts=p.rollouts, seed=knobs.seed + 1000 * number)
-    learnt = policy.learn(here, before.policy, judge, held_out, turned, knobs.seed,
+    learnt = policy.learn(here, before.policy, rewards_by, held_out, turned, knobs.seed,
                       here.scratch / f"policy_checkpoint_{number}")
     folder = here.scratch / f"policy_{number}"
     with atomic_directory(folder) as made:
         build.save(learnt.outcome.policy, build.load(str(before.policy))[2], before.policy, made)
-    return _judged(here, Made(folder, judge, learnt.outcome.measured, learnt.rewards), held_out)
+    return _with_worth(here, Made(folder, rewards_by, learnt.outcome.measured, learnt.rewards), held_out)
 
 
 def _retrained(here: Stage, number: int, before: Made, p: Iterate) -> Path:

@@ -39,7 +39,7 @@ class RewardValidation:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Rewarder:
     """The reward model and its tokenizer."""
 
     model: heads.ScalarModel
@@ -61,14 +61,14 @@ class Answered:
 
 
 def run(here: Stage) -> str:
-    p, judge = here.params(RewardValidation), Judge(*heads.load_scalar(here.of("reward_model").checkpoint))
+    p, rewarder = here.params(RewardValidation), Rewarder(*heads.load_scalar(here.of("reward_model").checkpoint))
     rows = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
-    values = {split: reward.values(judge.model, pairs)
-              for split, pairs in reward.encode_pairs(judge.tokenizer, rows).items()}
+    values = {split: reward.values(rewarder.model, pairs)
+              for split, pairs in reward.encode_pairs(rewarder.tokenizer, rows).items()}
     held_out = [row for row in rows if row["split"] == "validation"]
-    answered = _answered(here, p, judge) if data.settings(here).demo else []
+    answered = _answered(here, p, rewarder) if data.settings(here).demo else []
     metrics = _held_out(held_out, values) | (
-        _probes(answered, judge, p.seed) if answered else _probes_of_labels(held_out, judge))
+        _probes(answered, rewarder, p.seed) if answered else _probes_of_labels(held_out, rewarder))
     here.report(metrics)
     return (f"validation {metrics['validation_accuracy'].value:.3f}, out of distribution "
             f"{metrics['ood_accuracy'].value:.3f}, adversarial {metrics['adversarial_accuracy'].value:.3f}")
@@ -100,16 +100,17 @@ def _length_bias(rows: Sequence[dict], values: tuple[np.ndarray, np.ndarray]) ->
     return preferences.length_bias(np.concatenate(values), lengths, scores)
 
 
-def _answered(here: Stage, p: RewardValidation, judge: Judge) -> list[Answered]:
+def _answered(here: Stage, p: RewardValidation, rewarder: Rewarder) -> list[Answered]:
     """Fresh responses of the SFT model to prompts with held-out phrasings, people, combinations and names."""
     sft, tokenizer, _ = build.load(str(here.of("sft").checkpoint))
     chats, scorer = data.prompts(here, "test")[:p.prompts], data.scorer(here)
     found = responses.several(sft, tokenizer, chats, p.temperatures, p.max_tokens, p.seed)
-    return [Answered(row, texts, scorer([row] * len(texts), texts), judge.rewards([with_answer(row, t) for t in texts]))
+    return [Answered(row, texts, scorer([row] * len(texts), texts),
+                     rewarder.rewards([with_answer(row, text) for text in texts]))
             for row, texts in zip(chats, found, strict=True)]
 
 
-def _probes(answered: Sequence[Answered], judge: Judge, seed: int) -> dict[str, Metric]:
+def _probes(answered: Sequence[Answered], rewarder: Rewarder, seed: int) -> dict[str, Metric]:
     """Out-of-distribution and adversarial accuracy, and consistency, on fresh responses."""
     better, near, far = [], [], []
     for a in answered:
@@ -121,7 +122,7 @@ def _probes(answered: Sequence[Answered], judge: Judge, seed: int) -> dict[str, 
                 far.append(abs(distance))
                 better.append(distance if gap > 0 else -distance)
     attacks = _attacks(answered, seed)
-    honest, forged = (judge.rewards([attack[side] for attack in attacks]) for side in (0, 1))
+    honest, forged = (rewarder.rewards([attack[side] for attack in attacks]) for side in (0, 1))
     return {"ood_accuracy": preferences.ranking_accuracy(better, np.zeros(len(better))),
             "adversarial_accuracy": preferences.ranking_accuracy(honest, forged),
             "consistency": preferences.consistency(near, far, seed)}
@@ -141,11 +142,11 @@ def _attacks(answered: Sequence[Answered], seed: int) -> list[tuple[list[dict], 
     return found
 
 
-def _probes_of_labels(rows: Sequence[dict], judge: Judge) -> dict[str, Metric]:
+def _probes_of_labels(rows: Sequence[dict], rewarder: Rewarder) -> dict[str, Metric]:
     """The same for labelled pairs: long dialogues as the far distribution, padding as the attack, and wordings."""
-    chosen, rejected = (judge.rewards([with_answer(r, r[side]) for r in rows]) for side in ("chosen", "rejected"))
-    wordings = judge.rewards([with_answer(r, paraphrase(r["chosen"])) for r in rows])
-    padded = judge.rewards([
+    chosen, rejected = (rewarder.rewards([with_answer(r, r[side]) for r in rows]) for side in ("chosen", "rejected"))
+    wordings = rewarder.rewards([with_answer(r, paraphrase(r["chosen"])) for r in rows])
+    padded = rewarder.rewards([
         with_answer(r, f"Certainly! I am glad that you asked. {r['rejected']} I hope that this helps!") for r in rows])
     turns = np.array([len(r["messages"]) for r in rows])
     longest = turns > np.median(turns)

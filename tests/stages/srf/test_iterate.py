@@ -31,7 +31,7 @@ def store(rows, path, schema):
 @pytest.fixture
 def folders(tiny, tiny_config, tokenizer_folder, tmp_path):
     """A policy and two reward models on disk."""
-    made = {name: tmp_path / name for name in ("policy", "judge", "other")}
+    made = {name: tmp_path / name for name in ("policy", "scorer", "other")}
     for seed, folder in enumerate(made.values()):
         folder.mkdir()
         model = tiny(seed, vocab_size=340)
@@ -64,7 +64,7 @@ def test_a_reward_model_with_a_tokenizer_of_its_own_reads_the_text(folders):
 
 def test_another_reward_model_gives_what_was_sampled_before_other_rewards(folders):
     found, own = sampled(folders)
-    first, final = (learning.rewarder(folders[name], own, CHATS)(found.rows) for name in ("judge", "other"))
+    first, final = (learning.rewarder(folders[name], own, CHATS)(found.rows) for name in ("scorer", "other"))
     assert first.shape == final.shape == (3,) and not np.allclose(first, final)
 
 
@@ -87,7 +87,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-BEFORE = Made(Path("policy"), Path("judge"), None, np.zeros(0))
+BEFORE = Made(Path("policy"), Path("scorer"), None, np.zeros(0))
 P = Iterate(rounds=2, prompts=2, rollouts=1, reward_epochs=1, least_gain=0.0)
 
 
@@ -119,8 +119,8 @@ def test_labelled_pairs_stay_as_they_are(project, monkeypatch):
     assert [row["row_id"] for row in iterate._pairs(HERE, 1, BEFORE, P)] == ["row old 1", "row old 2"]
 
 
-def test_labelled_pairs_judge_a_round_by_its_reward_model(project, monkeypatch):
-    made = Made(Path("policy"), Path("judge"), None, np.array([0.5, -1.0]))
+def test_labelled_pairs_value_a_round_by_its_reward_model(project, monkeypatch):
+    made = Made(Path("policy"), Path("scorer"), None, np.array([0.5, -1.0]))
     set_params(project, {"srf.data": {"source": "pairs.jsonl"}})
     monkeypatch.setattr(iterate.data, "scorer", lambda here: pytest.fail("there are no reference answers"))
-    assert iterate._judged(HERE, made, CHATS[:2]).worth == [0.5, -1.0]
+    assert iterate._with_worth(HERE, made, CHATS[:2]).worth == [0.5, -1.0]

@@ -14,7 +14,7 @@ CHAT = {"row_id": "row", "messages": [{"role": "user", "content": "What is 2 + 3
 
 
 @dataclass
-class Judge:
+class Rewarder:
     """Rewards by a rule on the last answer; the dialogues that it was asked for."""
 
     rule: object
@@ -41,7 +41,7 @@ def test_responses_of_different_worth_are_ranked_and_equal_ones_must_lie_near():
     0.1 off is no difference."""
     one = answered(("a", worth(0.9, right=True)), ("b", worth(0.2)), ("c", worth(0.5)), rewards=[3, 0, 4])
     two = answered(("d", worth(0.9, right=True)), ("e", worth(0.9, right=True)), ("f", worth(0.8)), rewards=[1, 1.5, 9])
-    found = reward_validation._probes([one, two], Judge(len), seed=0)
+    found = reward_validation._probes([one, two], Rewarder(len), seed=0)
     assert found["ood_accuracy"].n == 3 and found["ood_accuracy"].value == pytest.approx(2 / 3)
     assert found["consistency"].value == 1.0  # 0.5 is less than 3, 1 and 4
 
@@ -49,7 +49,7 @@ def test_responses_of_different_worth_are_ranked_and_equal_ones_must_lie_near():
 def test_responses_that_are_right_in_different_parts_are_no_two_wordings():
     both = answered(("a", worth(0.5, right=True, brief=False)), ("b", worth(0.5, right=False, brief=True)),
                     rewards=[0, 9])
-    found = reward_validation._probes([both], Judge(len), seed=0)
+    found = reward_validation._probes([both], Rewarder(len), seed=0)
     assert found["consistency"].n == 0 and found["ood_accuracy"].n == 0
 
 
@@ -71,10 +71,10 @@ def rows(turns):
 
 
 def test_given_labels_are_probed_by_long_dialogues_padding_and_wordings():
-    found = reward_validation._probes_of_labels(rows([1, 1, 3]), Judge(len))
+    found = reward_validation._probes_of_labels(rows([1, 1, 3]), Rewarder(len))
     assert found["ood_accuracy"].n == 1 and found["ood_accuracy"].value == 1.0  # the longest dialogues alone
     assert found["adversarial_accuracy"].n == 3 and found["adversarial_accuracy"].value == 0.0  # it goes by length
-    assert reward_validation._probes_of_labels(rows([1, 1]), Judge(len))["ood_accuracy"].n == 2  # all are as long
+    assert reward_validation._probes_of_labels(rows([1, 1]), Rewarder(len))["ood_accuracy"].n == 2  # all are as long
 
 
 def test_the_margin_goes_with_the_gap_and_given_labels_have_one_gap():
