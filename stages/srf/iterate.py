@@ -86,7 +86,8 @@ def _with_worth(here: Stage, made: Made, held_out: list[dict]) -> Round:
 def _first(here: Stage, held_out: list[dict], knobs: Optimised) -> Round:
     """The policy of `rl` as it comes."""
     start, rewards_by = here.of("rl").checkpoint, here.of("reward_model").checkpoint
-    return _with_worth(here, Made(start, rewards_by, *policy.measured(here, start, rewards_by, held_out, knobs)), held_out)
+    measured, rewards = policy.measured(here, start, rewards_by, held_out, knobs)
+    return _with_worth(here, Made(start, rewards_by, measured, rewards), held_out)
 
 
 def _round(here: Stage, number: int, before: Made, held_out: list[dict], p: Iterate, knobs: Optimised) -> Round:
