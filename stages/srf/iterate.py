@@ -17,7 +17,8 @@ from realign.params import Positive
 from realign.stage import Stage
 from realign.train.remedies import fault_of
 from realign.train.rounds import Round, best_round, gain
-from stages.common import data
+from stages.common import data, policy
+from stages.common.policy import Optimised
 
 from . import preference_data, reward_model, rl
 
@@ -59,7 +60,7 @@ def run(here: Stage) -> str:
     for stage, made in ((here, final.policy), (here.of("iterate_reward_model"), final.reward_model)):
         with atomic_directory(stage.checkpoint) as folder:
             shutil.copytree(made, folder, dirs_exist_ok=True)
-    same_judge = rl.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
+    same_judge = policy.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
     here.report({
         "rounds": exact(played), "best_round": exact(rounds.best), "rolled_back": exact(played - rounds.best),
         "score_gain": gain(rounds.final, rounds.played[0]), "score": mean(rounds.final.worth),
@@ -82,17 +83,17 @@ def _judged(here: Stage, made: Made, held_out: list[dict]) -> Round:
     return Round(made, [s.value for s in data.scorer(here)(held_out, made.measured.texts)])
 
 
-def _first(here: Stage, held_out: list[dict], knobs: rl.Rl) -> Round:
+def _first(here: Stage, held_out: list[dict], knobs: Optimised) -> Round:
     """The policy of `rl` as it comes."""
-    policy, judge = here.of("rl").checkpoint, here.of("reward_model").checkpoint
-    return _judged(here, Made(policy, judge, *rl.measured(here, policy, judge, held_out, knobs)), held_out)
+    start, judge = here.of("rl").checkpoint, here.of("reward_model").checkpoint
+    return _judged(here, Made(start, judge, *policy.measured(here, start, judge, held_out, knobs)), held_out)
 
 
-def _round(here: Stage, number: int, before: Made, held_out: list[dict], p: Iterate, knobs: rl.Rl) -> Round:
+def _round(here: Stage, number: int, before: Made, held_out: list[dict], p: Iterate, knobs: Optimised) -> Round:
     """Fresh pairs from the policy, the reward model retrained on old and fresh pairs, more steps of RL."""
     judge = _retrained(here, number, before, p)
     turned = replace(knobs, rollouts=p.rollouts, seed=knobs.seed + 1000 * number)
-    learnt = rl.learn(here, before.policy, judge, held_out, turned, knobs.seed,
+    learnt = policy.learn(here, before.policy, judge, held_out, turned, knobs.seed,
                       here.scratch / f"policy_checkpoint_{number}")
     folder = here.scratch / f"policy_{number}"
     with atomic_directory(folder) as made:

@@ -15,7 +15,8 @@ from realign.lake.schemas import PAIRS
 from realign.lake.table import frame, write
 from realign.models import build, chat, heads, tokenizer
 from realign.stage import Stage
-from stages.srf import iterate, preference_data, rl
+from stages.common import policy as learning
+from stages.srf import iterate, preference_data
 from stages.srf.iterate import Iterate, Made
 from tests.workflows.small import ROOT, set_params
 
@@ -51,10 +52,10 @@ def sampled(folders):
 def test_a_reward_model_with_a_tokenizer_of_its_own_reads_the_text(folders):
     found, own = sampled(folders)
     other = folders["other"]
-    same = rl.rewarder(other, own, CHATS)(found.rows)
+    same = learning.rewarder(other, own, CHATS)(found.rows)
     assert np.array_equal(same, heads.score(heads.load_scalar(other)[0], found.rows))
     tokenizer.save(tokenizer.train(["Gold and Peru, apples or lemons"] * 3, 340, 20), other, 128)
-    rewards = rl.rewarder(other, own, CHATS)(found.rows)
+    rewards = learning.rewarder(other, own, CHATS)(found.rows)
     scored, its = heads.load_scalar(other)
     rows = chat.encode(its, [chat.with_answer(c, t) for c, t in zip(CHATS, found.texts, strict=True)])
     assert np.array_equal(rewards, heads.score(scored, rows))
@@ -63,7 +64,7 @@ def test_a_reward_model_with_a_tokenizer_of_its_own_reads_the_text(folders):
 
 def test_another_reward_model_gives_what_was_sampled_before_other_rewards(folders):
     found, own = sampled(folders)
-    first, final = (rl.rewarder(folders[name], own, CHATS)(found.rows) for name in ("judge", "other"))
+    first, final = (learning.rewarder(folders[name], own, CHATS)(found.rows) for name in ("judge", "other"))
     assert first.shape == final.shape == (3,) and not np.allclose(first, final)
 
 

@@ -14,6 +14,7 @@ from realign.models import build, heads
 from realign.stage import Stage
 from realign.train.optimise import Outcome
 from realign.verify.reference import Score
+from stages.common import policy
 from stages.srf import rl
 from tests.workflows.small import ROOT
 
@@ -51,7 +52,7 @@ def project(tiny, tiny_config, tiny_folder, tokenizer_folder, tmp_path, monkeypa
                HERE.of("sft").checkpoint)
     heads.save_scalar(heads.ScalarModel(tiny(1, vocab_size=340)), tiny_config(vocab_size=340), tokenizer_folder,
                       HERE.of("reward_model").checkpoint)
-    monkeypatch.setattr(rl.data, "prompts", lambda here, split: CHATS if split == "validation" else CHATS[:3])
+    monkeypatch.setattr(policy.data, "prompts", lambda here, split: CHATS if split == "validation" else CHATS[:3])
     return tmp_path
 
 
@@ -64,7 +65,7 @@ def judged(monkeypatch):
         asked.append([chat["row_id"] for chat in chats])
         return [Score(0.5, "test", {}) for _ in texts]
 
-    monkeypatch.setattr(rl.data, "independent_scorer", lambda here: scorer)
+    monkeypatch.setattr(policy.data, "independent_scorer", lambda here: scorer)
     return asked
 
 
@@ -77,7 +78,7 @@ def test_what_watches_asks_prompts_that_the_figures_of_the_stage_do_not_use(proj
         rewarded.extend(chat["row_id"] for chat in chats)
         return lambda rows: np.arange(len(rows), dtype=np.float32)
 
-    watch = rl.watch(HERE, p, tokenizer, reward)
+    watch = policy.watch(HERE, p, tokenizer, reward)
     assert watch.every == 3 and watch.figures(model) == {"verifier": 0.5, "reward": 2.0}
     assert judged == [[f"row {i}" for i in range(4, 9)]] and rewarded == judged[0]
     assert watch.identity == ["reference", 3, judged[0]]
@@ -87,15 +88,15 @@ def test_what_watches_asks_prompts_that_the_figures_of_the_stage_do_not_use(proj
 def test_too_few_held_out_prompts_are_named(left, wanted, project, judged, tiny_folder):
     p = replace(P, heldout_prompts=len(CHATS) - left, verify_prompts=wanted)
     with pytest.raises(UserError) as raised:
-        rl.watch(HERE, p, build.load(str(tiny_folder))[1], lambda chats: None)
+        policy.watch(HERE, p, build.load(str(tiny_folder))[1], lambda chats: None)
     said = str(raised.value)
     assert f"{left} held-out prompts are left beside the first {len(CHATS) - left}" in said
     assert "params.yaml: srf.rl.verify_prompts" in said and f"expected: {wanted}, and at least 1" in said
 
 
 def test_nothing_watches_where_no_scorer_is_independent(project, monkeypatch):
-    monkeypatch.setattr(rl.data, "independent_scorer", lambda here: None)
-    assert rl.watch(HERE, P, None, None) is None
+    monkeypatch.setattr(policy.data, "independent_scorer", lambda here: None)
+    assert policy.watch(HERE, P, None, None) is None
 
 
 def test_the_parameters_are_the_knobs_and_the_limits_of_the_training(project, judged, monkeypatch):
@@ -105,13 +106,13 @@ def test_the_parameters_are_the_knobs_and_the_limits_of_the_training(project, ju
         seen.update(task=task, knobs=knobs, limits=limits, run=run)
         return Outcome(SimpleNamespace(), Measured([], [], exact(0.0), exact(1.0)), [], [])
 
-    monkeypatch.setattr(rl, "optimise", optimise)
+    monkeypatch.setattr(policy, "optimise", optimise)
     p = replace(P, heldout_prompts=4, verify_prompts=5)
     sft, reward_model = HERE.of("sft").checkpoint, HERE.of("reward_model").checkpoint
-    rl.learn(HERE, sft, reward_model, CHATS[:4], p, 7, project / "scratch")
+    policy.learn(HERE, sft, reward_model, CHATS[:4], p, 7, project / "scratch")
     assert seen["knobs"] == seen["limits"] == p
     assert seen["task"].prompts == CHATS[:3] and seen["task"].watch.every == p.verify_every
     assert seen["run"].scratch == project / "scratch"
     first = seen["run"].origin
-    rl.learn(HERE, reward_model, reward_model, CHATS[:4], p, 7, project / "scratch")
+    policy.learn(HERE, reward_model, reward_model, CHATS[:4], p, 7, project / "scratch")
     assert seen["run"].origin != first  # from another start it is another run
