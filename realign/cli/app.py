@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from realign.report.command import report
-from realign.versions.command import compare, trace
+from realign.versions.command import compare, trace, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   rich_markup_mode=None,
@@ -54,6 +54,7 @@ def gate(
 app.command()(report)
 app.command()(compare)
 app.command()(trace)
+app.command()(verify)
 
 
 @app.command()
