@@ -21,8 +21,9 @@ from realign.versions.bound import bind, check_lock, file_md5, tree_md5
 from realign.versions.compare import LOST, OPEN, Change, Comparison, compare_all
 from realign.versions.load import Version, collect, read_pointer, read_records
 from realign.versions.lock import steps
-from realign.versions.render import as_json, change_of, summary, visible, worst
+from realign.versions.render import as_json, summary, visible, worst
 from realign.words import AGAINST, listed
+from realign.words import change as change_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -177,8 +178,9 @@ def _sentence(change: Change, against: str, comparison: Comparison) -> str:
     ids = [e.example_id for e in comparison.changed if e.capability == change.capability]
     word = "was lost" if change.outcome == LOST else "may be lost"
     more = f"; {change.needed:,} examples would decide" if change.needed else ""
-    return (f"{change.name} {word} against {what}: {change.b:.4g} after {change.a:.4g} ({change_of(change)}), "
-            f"{change.worse} of {change.drop.n} examples worse, {change.better} better{more}"
+    moved = f"{change.b:.4g} after {change.a:.4g} ({change_of(change.drop.value)})"
+    return (f"{change.name} {word} against {what}: {moved}, {change.worse} of {change.drop.n} examples worse, "
+            f"{change.better} better{more}"
             + (f"; worst: {', '.join(ids[:3])}" if ids else ""))
 
 

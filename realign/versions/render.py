@@ -7,9 +7,9 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from realign import words
 from realign.metrics import Metric, to_json
 from realign.versions.compare import KEPT, LOST, NEW, OPEN, Change, Comparison, Example, Shift
-from realign.words import MINUS
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -21,6 +21,8 @@ def as_json(comparison: Comparison, examples: int | None = None) -> dict:
     """Plain dictionaries, numbers rounded to six digits, NaN as null; at most `examples` changed ones a
     capability (`changed_total` counts them all). `lost` and `blocking` name cells."""
     plain = asdict(comparison)
+    for kind in ("capabilities", "slices"):
+        plain[kind] = [asdict(c) | {"name": c.name, "said": label(c)} for c in getattr(comparison, kind)]
     plain["changed"] = [asdict(e) for e in worst(comparison, examples)]
     plain["changed_total"] = len(comparison.changed)
     plain["lost"] = [c.name for c in comparison.lost]
@@ -80,11 +82,6 @@ def label(change: Change) -> str:
     return "kept, gained" if change.gained else change.outcome
 
 
-def change_of(change: Change) -> str:
-    """The change of score relative to before, with the sign that a person expects."""
-    return _percent(-change.drop.value)
-
-
 def visible(comparison: Comparison) -> str:
     """The smallest drops that the comparison could have seen, and what would decide what it left open."""
     seen = sorted(c.visible for c in comparison.cells if math.isfinite(c.visible))
@@ -140,16 +137,16 @@ _METRIC_HEAD = ("metric", "before", "after", "change", "intervals")
 
 def _row(change: Change) -> tuple[str, ...]:
     return (f"  {change.slice}" if change.slice else change.capability, _number(change.a), _number(change.b),
-            change_of(change), label(change))
+            words.change(change.drop.value), label(change))
 
 
 def _detailed_row(change: Change) -> tuple[str, ...]:
     """With the ends of the change, each one-sided 95%, and what stands behind the outcome."""
     missing = [f"{count} only {side}" for count, side in ((change.only_a, "before"), (change.only_b, "after"))
                if count]
-    return (*_row(change), f"{_percent(-change.drop.high)} … {_percent(-change.drop.low)}",
+    return (*_row(change), f"{words.change(change.drop.high)} … {words.change(change.drop.low)}",
             f"{change.drop.n}{'' if change.paired else ' unpaired'}" + (f" ({', '.join(missing)})" if missing else ""),
-            str(change.units), str(change.worse), str(change.better), change.why, _percent(-change.visible),
+            str(change.units), str(change.worse), str(change.better), change.why, words.change(change.visible),
             f"{change.needed:,} examples" if change.needed else "—")
 
 
@@ -172,10 +169,6 @@ def _with_interval(metric: Metric | None) -> str:
 
 def _number(value: float) -> str:
     return "—" if math.isnan(value) else f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return "—" if math.isnan(value) else f"{round(100 * value, 1) + 0.0:+.1f}%".replace("-", MINUS)
 
 
 def _title(comparison: Comparison) -> str:
