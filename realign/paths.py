@@ -37,6 +37,11 @@ def accepted(workflow: str, stage: str) -> Path:
     return Path("metrics") / workflow / "gates" / f"{stage}.accepted"
 
 
+def suite(workflow: str, stage: str) -> Path:
+    """The suite by which a gate judges a stage."""
+    return Path("expectations") / workflow / f"{stage}.json"
+
+
 def run_log(workflow: str, stage: str) -> Path:
     """What is not an output: timings, and checkpoints to resume from."""
     return Path("runs") / workflow / stage

@@ -60,6 +60,11 @@ def interval(metric: Mapping) -> str:
     return f"{number(low)} to {number(high)}"
 
 
+def change(drop) -> str:
+    """A relative drop as a change of score, with the sign that a person expects; a dash for none."""
+    return f"{round(-100 * drop, 1) + 0.0:+.1f}%".replace("-", MINUS) if is_number(drop) else NOTHING
+
+
 def listed(names: Sequence[str]) -> str:
     """The names as "a, b and c"; empty for none."""
     return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + list(names[-1:]))

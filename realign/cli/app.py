@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from realign.report.command import report
-from realign.versions.command import compare, trace
+from realign.versions.command import compare, trace, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   rich_markup_mode=None,
@@ -16,17 +16,18 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 def status(
     workflow: Annotated[str, typer.Option(help="The workflow whose gates are shown; without it, the only one "
                                                "there is.")] = "",
+    details: Annotated[bool, typer.Option("--details", help="Also every interval and comparison.")] = False,
 ) -> None:
-    """Show the gates' verdicts.
+    """Show what the model kept and lost, and the gates' verdicts.
 
-    What the model lost against the base model comes first, then each gate with the figure that decided it, and the
-    paths of the report and of the released model. Exits with 1 where a gate rejects or the release is blocked.
+    A sentence on each comparison comes first, then each gate with the figure that decided it, and the paths of the
+    report and of the released model. Exits with 1 where a gate rejects or the release is blocked.
     """
     from pathlib import Path
 
     from realign.cli.status import show
 
-    if not show(Path(), workflow):
+    if not show(Path(), workflow, details):
         raise typer.Exit(1)
 
 
@@ -54,6 +55,7 @@ def gate(
 app.command()(report)
 app.command()(compare)
 app.command()(trace)
+app.command()(verify)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,14 +13,15 @@ from realign import paths
 from realign.errors import UserError
 from realign.gates.show import COLOURS
 from realign.report.sources import Run, Stage, load
-from realign.report.verdicts import Decision, decisions
+from realign.report.verdicts import Decision, cells, decisions
 from realign.versions.load import read_pointer
-from realign.words import interval, number
+from realign.words import AGAINST, change, interval, number
 
 
-def show(root: Path, workflow: str = "") -> bool:
-    """Print what the model lost or why its release is blocked, then the gates of `workflow`, the remedy of a failed
-    one, and where report and model lie.
+def show(root: Path, workflow: str = "", details: bool = False) -> bool:
+    """Print in a sentence what the model kept, lost, gained and what is not known, why its release is blocked, then
+    the gates of `workflow`, the remedy of a failed one, and where report and model lie; with `details` the intervals
+    and every comparison too.
 
     Without a workflow it is the only one there is. False where a gate rejects or the release is blocked. Raises
     UserError where no gate has run or a file is broken.
@@ -31,12 +33,17 @@ def show(root: Path, workflow: str = "") -> bool:
                         fix="dvc repro")
     console = Console(width=None if sys.stdout.isatty() else 120)
     blocked = run.release.get("decision") == "blocked"
-    for line in run.release.get("warnings", []):
+    for line in run.release.get("summary", []):
+        console.print(Text(line, style="red" if "; lost: " in line else ""), soft_wrap=True)
+    for line in run.release.get("warnings", []) if details else []:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if blocked:
         console.print(Text(f"release blocked: {'; '.join(run.release['reasons'])}, "
                            f"to do: {run.release['remedy']}"), soft_wrap=True)
-    console.print(_table(run))
+    console.print(_table(run, details))
+    for name, found in run.release.get("comparisons", {}).items() if details else []:
+        console.print(_compared(AGAINST.get(name, name), found))
+        console.print(Text(found["visible"]), soft_wrap=True)
     for stage in run.stages:
         if stage.verdict.get("remedy"):
             line = Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}")
@@ -67,19 +74,39 @@ def slack(decision: Decision) -> float:
     return min(sides, default=math.inf) / width
 
 
-def _table(run: Run) -> Table:
-    table = Table(title=f"Gates of {run.workflow.name}", title_justify="left", box=None, pad_edge=False)
-    for name, justify in (("stage", "left"), ("tier", "left"), ("deciding figure", "left"),
-                          ("observed", "right"), ("95% interval", "left"), ("threshold", "left")):
-        table.add_column(name, justify=justify, overflow="fold")
+def _table(run: Run, details: bool) -> Table:
+    columns = [("stage", "left"), ("tier", "left"), ("deciding figure", "left"), ("observed", "right"),
+               *([("95% interval", "left")] if details else []), ("threshold", "left")]
+    table = _plain(f"Gates of {run.workflow.name}", columns)
     for stage in run.stages:
         if not stage.tier:
             table.add_row(stage.name, Text("not run" if stage.reached else "not reached", style="dim"))
             continue
         tier = Text(stage.tier, style=f"bold {COLOURS[stage.tier]}")
         for i, d in enumerate(deciding(stage)):
-            table.add_row("" if i else stage.name, "" if i else tier, Text(d.metric), number(d.observed),
-                          interval({"low": d.low, "high": d.high}), Text(d.wording))
+            ends = [interval({"low": d.low, "high": d.high})] if details else []
+            table.add_row("" if i else stage.name, "" if i else tier, Text(d.metric), number(d.observed), *ends,
+                          Text(d.wording))
+    return table
+
+
+def _compared(name: str, comparison: Mapping) -> Table:
+    """Every capability and slice against one earlier model, with the ends of its change and its size."""
+    columns = [("capability", "left"), ("before", "right"), ("after", "right"), ("change", "right"),
+               ("95% ends", "left"), ("n", "right"), ("outcome", "left"), ("would decide", "right")]
+    table = _plain(f"Against {name}", columns)
+    for cell in cells(comparison):
+        drop = cell["drop"]
+        table.add_row(Text(f"  {cell['slice']}" if cell["slice"] else cell["capability"]), number(cell["a"]),
+                      number(cell["b"]), change(drop["value"]), f"{change(drop['high'])} to {change(drop['low'])}",
+                      number(drop["n"]), Text(cell["said"]), number(cell["needed"]))
+    return table
+
+
+def _plain(title: str, columns: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, overflow="fold")
     return table
 
 

@@ -58,7 +58,7 @@ def _cache(root: Path) -> Path:
 
 def suite_file(workflow: str, stage: str, root: Path) -> Path:
     """Where the suite of a stage stands."""
-    return root / "expectations" / workflow / f"{stage}.json"
+    return root / paths.suite(workflow, stage)
 
 
 def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from realign.gates.engine import evaluate
 from realign.gates.expectation import NOT_NULL, UNIQUE, bounds, columns, metric_name, severity, table
 from realign.gates.remedies import told
+from realign.tiers import HIGH, MEDIUM, REJECT, tier
 
 if TYPE_CHECKING:
     import pandas as pd
-
-HIGH, MEDIUM, REJECT = "HIGH", "MEDIUM", "REJECT"
 
 
 def judge(workflow: str, stage: str, suite: dict, frames: "dict[str | None, pd.DataFrame]") -> dict:
@@ -31,12 +30,6 @@ def judge(workflow: str, stage: str, suite: dict, frames: "dict[str | None, pd.D
             remedies.append(remedy)
     return {"workflow": workflow, "stage": stage, "tier": tier(checks), "checks": checks,
             "remedy": remedy_said(checks, remedies)}
-
-
-def tier(checks: list[dict]) -> str:
-    """REJECT where a critical check failed, MEDIUM where a warning did, else HIGH."""
-    failed = {c["severity"] for c in checks if not c["passed"]}
-    return REJECT if "critical" in failed else MEDIUM if "warning" in failed else HIGH
 
 
 def remedy_said(checks: list[dict], remedies: list[str]) -> str:

@@ -12,8 +12,8 @@ from realign.report.lineage import lineage
 from realign.report.samples import Sample, samples
 from realign.report.sources import Run, Stage, load
 from realign.report.summary import as_list, seen, summary, tiles
-from realign.report.verdicts import decisions, mismatches, state
-from realign.words import AGAINST, is_number, listed, number, threshold
+from realign.report.verdicts import cells, decisions, mismatches, state
+from realign.words import AGAINST, change, is_number, number, threshold
 from realign.workflow import EVALUATE
 
 TEMPLATE = "report.html.j2"
@@ -30,7 +30,7 @@ def render(root: Path, workflow: str = "") -> str:
                        lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     here.filters |= {"number": number, "tag": numbers.tag, "figure": numbers.figure,
                      "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
-                     "label": words.label, "meaning": words.meaning, "short": threshold}
+                     "label": words.label, "meaning": words.meaning, "short": threshold, "change": change}
     here.tests["known"] = is_number
     return here.get_template(TEMPLATE).render(context(run))
 
@@ -43,8 +43,7 @@ def context(run: Run) -> dict:
         "gates": [gate(s) for s in run.stages], "charts": {s.name: charts(s) for s in run.stages},
         "capabilities": capabilities(run), "samples": samples(run), "flows": flows(run),
         "lineage": lineage(run), "params": list(parameters(run)), "thresholds": thresholds(run),
-        "comparisons": comparisons(run), "change_of": change_of,
-        "blocking": listed([AGAINST.get(name, str(name)) for name in run.release.get("blocking", [])]),
+        "comparisons": comparisons(run),
         "glossary": sorted({(words.label(_family(m)), words.meaning(m)) for s in run.stages for m in s.metrics
                             if words.meaning(m)}),
     }
@@ -104,10 +103,12 @@ def _flat(value, name: str) -> Iterator[tuple[str, str]]:
 
 
 def comparisons(run: Run) -> list[dict]:
-    """What the verdict compared the model with: every capability, and the examples that fell furthest."""
+    """What the verdict compared the model with: every capability with its slices, and the examples that fell
+    furthest of what blocks."""
     found = run.release.get("comparisons", {})
     known = [name for name in AGAINST if name in found]
-    return [{"name": AGAINST.get(name, name), "capabilities": found[name]["capabilities"],
+    return [{"name": AGAINST.get(name, name), "cells": cells(found[name]), "said": found[name].get("summary", ""),
+             "visible": found[name].get("visible", ""),
              "examples": [_fallen(e) for e in found[name].get("examples", [])[:FALLEN]]}
             for name in known + sorted(found.keys() - set(known))]
 
@@ -116,15 +117,6 @@ def _fallen(example: Mapping) -> Sample:
     shared = {k: example[k] for k in ("example_id", "capability", "slice", "prompt", "reference")}
     before, after = ({k: example[f"{k}_{side}"] for k in ("output", "score")} for side in "ab")
     return Sample(shared | before, shared | after)
-
-
-def change_of(capability: Mapping) -> str:
-    """One capability's change in words; "no clear change" where the interval of the drop holds 0."""
-    if capability["regression"]:
-        return "regression"
-    if not capability["real"]:
-        return "no clear change"
-    return "down" if capability["drop"]["value"] > 0 else "up"
 
 
 def _family(metric: str) -> str:

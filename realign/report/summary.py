@@ -17,16 +17,17 @@ HEADS = {  # state -> (word on the banner, colour class)
     "empty": ("Nothing has run yet", "idle"),
 }
 
-LOSSES = ("Released, with losses", "warn")
+UNKNOWN = ("Released, not all known", "warn")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the banner says."""
+    """What the banner says; `said` is what was kept, lost, gained and not known, a sentence a comparison."""
 
     word: str
     colour: str
     lead: str
+    said: tuple[str, ...]
     reasons: tuple[str, ...]
     remedies: tuple[str, ...]
 
@@ -34,8 +35,8 @@ class Summary:
 def summary(run: Run) -> Summary:
     """The verdict on the whole run, in plain words."""
     kind = state(run)
-    told = as_list(run.release.get("warnings"))  # what was lost without blocking, against the base model first
-    word, colour = LOSSES if kind == "released" and told else HEADS[kind]
+    told = as_list(run.release.get("warnings"))  # what is not known, against the base model first
+    word, colour = UNKNOWN if kind == "released" and told else HEADS[kind]
     warned = [s for s in run.stages if s.tier == "MEDIUM"]
     stopped = [s for s in run.stages if s.tier == "REJECT"]
     reasons = [why(s, d) for s in stopped + warned for d in decisions(s) if d.failed]
@@ -45,15 +46,16 @@ def summary(run: Run) -> Summary:
         remedies = as_list(run.release.get("remedy")) + remedies
     reasons = told + reasons
     lead = _lead(run, kind, warned, stopped)
-    return Summary(word, colour, lead, tuple(reasons), tuple(dict.fromkeys(remedies)))
+    said = tuple(f"{s[:1].upper()}{s[1:]}." for s in run.release.get("summary", []))
+    return Summary(word, colour, lead, said, tuple(reasons), tuple(dict.fromkeys(remedies)))
 
 
 def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]) -> str:
     count = len(run.stages)
     with_warnings = f", {len(warned)} of them with a warning," if warned else ""
     if kind == "released":
-        lost = ", with losses that do not block it" if run.release.get("warnings") else ""
-        return f"The realigned model passed all {count} gates{with_warnings} and is released{lost}."
+        unknown = ", though not everything is known" if run.release.get("warnings") else ""
+        return f"The realigned model passed all {count} gates{with_warnings} and is released{unknown}."
     if kind == "blocked":
         return (f"The model passed all {count} gates{with_warnings} but its release is blocked. "
                 "The model released before, if there is one, stays in place.")

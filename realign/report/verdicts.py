@@ -1,5 +1,6 @@
 """Verdicts made readable: what each gate demanded, what it saw, and what became of the whole run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from realign.report.numbers import is_number
@@ -106,3 +107,10 @@ def state(run: Run) -> str:
         return "unfinished"
     decision = str(run.release.get("decision", "")).lower()
     return decision if decision in ("released", "blocked") else "accepted"
+
+
+def cells(comparison: Mapping) -> list[dict]:
+    """Every capability of a comparison in the decision, each followed by its slices."""
+    slices = comparison.get("slices", [])
+    return [cell for whole in comparison.get("capabilities", [])
+            for cell in (whole, *(s for s in slices if s["capability"] == whole["capability"]))]

@@ -18,11 +18,13 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
     examples: Annotated[int, typer.Option(min=0, help="Worst examples shown of each capability.")] = 5,
+    details: Annotated[bool, typer.Option("--details", help="Also intervals, counts, what would decide, and the "
+                                                            "metrics that moved.")] = False,
 ) -> None:
-    """Compare B with A, example by example: what dropped, by how much, and whether it is real.
+    """Compare B with A, example by example: what was kept, lost, gained, and what is not known.
 
-    Also shows every metric that moved, and the examples answered worse. More than 5% down on any
-    capability is a regression.
+    Kept is what surely fell by no more than 5%, lost what surely fell by more, or with 600 examples is below 90% of
+    what it was. Slices stand under their capability, and the examples answered worst below the table.
     """
     from realign.versions import render
     from realign.versions.compare import compare as compared
@@ -37,7 +39,28 @@ def compare(
         print(render.markdown(result, examples), end="")
     else:
         from rich.console import Console
-        Console().print(render.table(result, examples))
+        Console().print(render.table(result, examples, details))
+
+
+def verify(
+    workflow: Annotated[str, typer.Argument(help="The workflow whose released model is meant; without it, the only "
+                                                 "one there is.")] = "",
+) -> None:
+    """Check that the released model, its records, what they were judged by and the verdicts are what was released.
+
+    Every hash is computed anew, and every tier from its checks. Names what does not match, and exits with 1 then.
+    """
+    from realign.versions.verify import verify as verified
+    from realign.workflow import find
+    name = find(Path(), workflow).name
+    pointer, faults = verified(name, Path())
+    for fault in faults:
+        print(fault)
+    if faults:
+        raise typer.Exit(1)
+    print(f"{name}, version {pointer['version']}: the model ({len(pointer['model']['files'])} files), its records and "
+          f"{len(pointer['bound'])} files it was judged by are what was released; {len(pointer['gates'])} tiers follow "
+          "from their checks")
 
 
 def trace(

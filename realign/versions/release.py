@@ -6,34 +6,37 @@ it; so a kill at any instant leaves a pointer to a whole model. The comparison i
 before this one (kept as `previous`), so a second run decides the same again and writes the same bytes.
 """
 
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realign.errors import UserError
 from realign.files import read_json
 from realign.lake.atomic import atomic_directory, atomic_file, write_json
-from realign.versions.compare import Change, Comparison, compare
+from realign.tiers import REJECT, read_verdict
+from realign.versions.bound import bind, check_lock, file_md5, tree_md5
+from realign.versions.compare import LOST, OPEN, Change, Comparison, compare_all
 from realign.versions.load import Version, collect, read_pointer, read_records
-from realign.versions.render import as_json, worst
-from realign.words import AGAINST
+from realign.versions.lock import steps
+from realign.versions.render import as_json, summary, visible, worst
+from realign.words import AGAINST, listed
+from realign.words import change as change_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BLOCKING = ("start", "released")  # of what a candidate is compared with (AGAINST): a regression against it blocks
-EXAMPLES = 20  # examples of a regression that the decision names
+BLOCKING = ("baseline", "start", "released")  # of what a candidate is compared with (AGAINST): lost there, it blocks
+EXAMPLES = 20  # examples of a capability that blocks, which the decision names
 
 
 @dataclass(frozen=True)
 class Candidate:
     """What a workflow offers for release: the model, its evaluation records, those of the baseline and of the model
-    that its stages started from (None where it was not evaluated), the evaluation's metrics, and the verdict file of
-    every gate by stage. Paths are relative to the project."""
+    that its stages started from (None where it was not evaluated), the evaluation's metrics, the evaluation rows, and
+    by stage the verdict file of every gate and the suite it was judged by. Paths are relative to the project."""
 
     workflow: str
     model: Path
@@ -41,18 +44,22 @@ class Candidate:
     baseline: Path
     start: Path | None
     metrics: Path
+    evaluation: tuple[Path, ...]
     gates: Mapping[str, Path]
+    suites: Mapping[str, Path]
 
 
 def release(candidate: Candidate, folder: Path, decision: Path) -> dict:
     """Release the candidate into `folder`, or leave `folder` as it is; says which, and why, in `decision`.
 
-    Blocked where a gate is REJECT, an example of the baseline or of the start was not evaluated, or a capability is
-    more than 5% down against one of BLOCKING; down against another, it is a warning. Returns the decision. Raises
-    UserError on missing or broken input, with nothing changed.
+    Blocked where a gate is REJECT, an example of the baseline or of the start was not evaluated, or a capability or
+    slice is lost, or open and with enough examples above the margin, against one of BLOCKING; what else is not known
+    is a warning. Returns the decision. Raises UserError, with nothing changed, on missing or broken input, a tier
+    that contradicts its checks, and files that are not those dvc.lock says the stages ran on.
     """
     pointer = read_pointer(folder)
     offered = _pointer(candidate, folder, pointer)
+    check_lock(_at_hand(candidate, offered), [s for s in steps(Path()) if s.name.startswith(f"{candidate.workflow}:")])
     said = _decide(candidate, offered, pointer)
     for part in ("model", "records"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -78,42 +85,26 @@ def confirm(decision: Path) -> dict:
     return said
 
 
-def tree_md5(folder: Path) -> tuple[str, dict[str, str]]:
-    """The hash by which DVC knows this directory ("….dir" in dvc.lock), and the MD5 of each file in it.
-
-    DVC hashes the JSON list of its files' MD5 and relative paths, sorted by path (dvc_data/hashfile/tree.py).
-    """
-    if not folder.is_dir():
-        raise UserError("no such directory", where=str(folder), expected="a model", fix="dvc repro")
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    if not files:
-        raise UserError("holds no files", where=str(folder), expected="a model", fix="dvc repro")
-    hashes = {name: _md5(files[name]) for name in sorted(files)}
-    listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in hashes.items()], sort_keys=True)
-    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir", hashes
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def _pointer(candidate: Candidate, folder: Path, current: dict | None) -> dict:
     """The pointer as it would be if the candidate were released now."""
     tree, files = tree_md5(candidate.model)
     version = tree[:12]
     metrics = collect({candidate.metrics.stem: _existing(candidate.metrics).read_bytes},
                       candidate.metrics.parent.as_posix())
-    records = _md5(_existing(candidate.records))
+    records = file_md5(candidate.records)
     before = current
     if current is not None and current["version"] == version:
         before = current["previous"]
+    beside = [candidate.baseline, *([candidate.start] if candidate.start else []), *candidate.evaluation,
+              *candidate.gates.values(), *candidate.suites.values()]
     return {
         "workflow": candidate.workflow, "version": version,
         "model": {"path": (folder / "model" / version).as_posix(), "from": candidate.model.as_posix(),
                   "md5": tree, "files": files},
-        "records": {"path": (folder / "records" / f"{records[:12]}.parquet").as_posix(), "md5": records},
-        "gates": {stage: _tier(path) for stage, path in sorted(candidate.gates.items())},
+        "records": {"path": (folder / "records" / f"{records[:12]}.parquet").as_posix(),
+                    "from": candidate.records.as_posix(), "md5": records},
+        "bound": bind(beside),
+        "gates": {stage: read_verdict(path)["tier"] for stage, path in sorted(candidate.gates.items())},
         "metrics": metrics,
         "previous": before and {"version": before["version"], "records": before["records"]},
     }
@@ -125,32 +116,36 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _tier(path: Path) -> str:
-    verdict = read_json(path, fix="run its gate again")
-    if "tier" not in verdict:
-        raise UserError("not a verdict: it has no `tier`", where=str(path), fix="run its gate again")
-    return verdict["tier"]
+def _at_hand(candidate: Candidate, offered: dict) -> dict[str, str]:
+    """The hash of everything that the candidate consists of or was judged by; records by their folder too, as the
+    stage that wrote them has it."""
+    folders = {path.parent for path in (candidate.records, candidate.baseline, candidate.start) if path}
+    return offered["bound"] | {offered["model"]["from"]: offered["model"]["md5"],
+                               offered["records"]["from"]: offered["records"]["md5"],
+                               **{folder.as_posix(): tree_md5(folder)[0] for folder in folders}}
 
 
 def _decide(candidate: Candidate, offered: dict, pointer: dict | None) -> dict:
     if not candidate.gates:
         raise UserError("no gate is named", where=candidate.workflow, expected="the verdict of every gate")
     compared = _compared(candidate, offered)
-    rejected = [s for s, tier in offered["gates"].items() if tier not in ("HIGH", "MEDIUM")]
-    fell = {against: [_sentence(c, against, found) for c in found.regressions] for against, found in compared.items()}
-    reasons = [said for against in compared if against in BLOCKING for said in fell[against]]
-    reasons += [f"the gate of {stage} is {offered['gates'][stage]}" for stage in rejected]
-    reasons += [f"{c.only_a} examples of {c.capability} were evaluated for {AGAINST[against]}, not for this model"
-                for against, found in compared.items() if against != "released"
+    rejected = [stage for stage, tier in offered["gates"].items() if tier == REJECT]
+    left_out = [(c, against) for against, found in compared.items() if against != "released"
                 for c in found.capabilities if c.only_a]
+    reasons = [_sentence(c, against, found) for against, found in compared.items() for c in found.blocking]
+    reasons += [f"the gate of {stage} is {REJECT}" for stage in rejected]
+    reasons += [f"{c.only_a} examples of {c.capability} were evaluated for {AGAINST[against]}, not for this model"
+                for c, against in left_out]
     blocked = bool(reasons)
     return {
         "workflow": candidate.workflow, "decision": "blocked" if blocked else "released",
         "version": offered["version"],
         "released": offered["version"] if not blocked else pointer["version"] if pointer else None,
-        "gates": offered["gates"], "blocking": list(BLOCKING), "reasons": reasons,
-        "warnings": [said for against in compared if against not in BLOCKING for said in fell[against]],
-        "remedy": _remedy(compared, rejected) if blocked else "",
+        "summary": [summary(found, AGAINST[against]) for against, found in compared.items()],
+        "gates": offered["gates"], "bound": _at_hand(candidate, offered), "blocking": list(BLOCKING),
+        "reasons": reasons,
+        "warnings": [said for against, found in compared.items() for said in _unknown(found, against)],
+        "remedy": _remedy(compared, rejected, bool(left_out)) if blocked else "",
         "comparisons": {against: _brief(c, offered["previous"]) for against, c in compared.items()},
     }
 
@@ -163,7 +158,8 @@ def _compared(candidate: Candidate, offered: dict) -> dict[str, Comparison]:
     if offered["previous"]:
         before["released"] = _previous(offered["previous"])
     new = Version("candidate", "", read_records(candidate.records), offered["metrics"])
-    return {name: compare(Version(name, "", records, {}), new) for name, records in before.items()}
+    found = compare_all([Version(name, "", records, {}) for name, records in before.items()], new)
+    return dict(zip(before, found, strict=True))
 
 
 def _previous(previous: dict) -> "pa.Table":
@@ -175,35 +171,45 @@ def _previous(previous: dict) -> "pa.Table":
 
 
 def _sentence(change: Change, against: str, comparison: Comparison) -> str:
+    """Why a cell blocks."""
     what = AGAINST[against]
     if not change.drop.value > 0:
-        return f"{change.capability} was not evaluated, unlike for {what}"
+        return f"{change.name} was not evaluated, unlike for {what}"
     ids = [e.example_id for e in comparison.changed if e.capability == change.capability]
-    rows = f"; worst: {', '.join(ids[:3])}" if ids else ""
-    drop, sure = change.drop, "real" if change.real else "may be noise"
-    return (f"{change.capability} lost {drop.value:.1%} against {what} ({change.b:.4g} after {change.a:.4g}; "
-            f"95% interval {drop.low:.1%} to {drop.high:.1%}, {sure}; "
-            f"{change.worse} examples worse, {change.better} better, of {drop.n}{rows})")
+    word = "was lost" if change.outcome == LOST else "may be lost"
+    more = f"; {change.needed:,} examples would decide" if change.needed else ""
+    moved = f"{change.b:.4g} after {change.a:.4g} ({change_of(change.drop.value)})"
+    return (f"{change.name} {word} against {what}: {moved}, {change.worse} of {change.drop.n} examples worse, "
+            f"{change.better} better{more}"
+            + (f"; worst: {', '.join(ids[:3])}" if ids else ""))
 
 
-def _remedy(compared: Mapping[str, Comparison], rejected: list[str]) -> str:
+def _unknown(comparison: Comparison, against: str) -> list[str]:
+    """What is not known and does not block, a sentence for each reason."""
+    cells = sorted((c for c in comparison.having(OPEN) if not c.blocks), key=lambda c: c.why)
+    return [f"not known yet against {AGAINST[against]} ({why}): {listed([c.name for c in group])}"
+            for why, group in ((why, list(found)) for why, found in groupby(cells, lambda c: c.why))]
+
+
+def _remedy(compared: Mapping[str, Comparison], rejected: list[str], left_out: bool) -> str:
     """What to do about a blocked release (DESIGN §5; a regression: roll back, lower learning rate, rebalance data)."""
     parts = [f"see the remedy of the {stage} gate" for stage in rejected]
-    down = sorted({c.capability for against in BLOCKING if against in compared for c in compared[against].regressions})
+    down = sorted({c.capability for found in compared.values() for c in found.blocking})
     if down:
         parts.append(f"lower the learning rate, and give {', '.join(down)} a larger share of the data")
-    if any(c.only_a for against, found in compared.items() if against != "released" for c in found.capabilities):
+    if left_out:
         parts.append("evaluate this model on the same examples as the base model and the start")
     return "; ".join(parts)
 
 
 def _brief(comparison: Comparison, previous: dict | None) -> dict:
-    """A comparison without its metrics and slices, with the worst examples of what regressed."""
+    """A comparison without its metrics, with the worst examples of what blocks."""
     plain = as_json(comparison)
-    down = {c.capability for c in comparison.regressions}
+    down = {c.capability for c in comparison.blocking}
     kept = {(e.capability, e.example_id) for e in worst(comparison, EXAMPLES) if e.capability in down}
     changed = [e for e in plain["changed"] if (e["capability"], e["example_id"]) in kept]
-    brief = {"capabilities": plain["capabilities"], "regressions": plain["regressions"], "examples": changed}
+    brief = {key: plain[key] for key in ("capabilities", "slices", "lost", "blocking", "summary")}
+    brief |= {"examples": changed, "visible": visible(comparison)}
     return brief | ({"version": previous["version"]} if comparison.a == "released" else {})
 
 
@@ -213,7 +219,7 @@ def _keep(candidate: Candidate, pointer: dict) -> None:
     if not model.is_dir() or tree_md5(model)[0] != pointer["model"]["md5"]:
         with atomic_directory(model) as part:
             shutil.copytree(candidate.model, part, dirs_exist_ok=True, copy_function=shutil.copyfile)
-    if not records.is_file() or _md5(records) != pointer["records"]["md5"]:
+    if not records.is_file() or file_md5(records) != pointer["records"]["md5"]:
         with atomic_file(records) as part:
             shutil.copyfile(candidate.records, part)
 

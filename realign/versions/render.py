@@ -2,12 +2,14 @@
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from realign import words
 from realign.metrics import Metric, to_json
-from realign.versions.compare import Change, Comparison, Example, Shift
+from realign.versions.compare import KEPT, LOST, NEW, OPEN, Change, Comparison, Example, Shift
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -17,11 +19,15 @@ _SHOWN = 240  # characters of a prompt or answer shown to a person
 
 def as_json(comparison: Comparison, examples: int | None = None) -> dict:
     """Plain dictionaries, numbers rounded to six digits, NaN as null; at most `examples` changed ones a
-    capability (`changed_total` counts them all)."""
+    capability (`changed_total` counts them all). `lost` and `blocking` name cells."""
     plain = asdict(comparison)
+    for kind in ("capabilities", "slices"):
+        plain[kind] = [asdict(c) | {"name": c.name, "said": label(c)} for c in getattr(comparison, kind)]
     plain["changed"] = [asdict(e) for e in worst(comparison, examples)]
     plain["changed_total"] = len(comparison.changed)
-    plain["regressions"] = [c.capability for c in comparison.regressions]
+    plain["lost"] = [c.name for c in comparison.lost]
+    plain["blocking"] = [c.name for c in comparison.blocking]
+    plain["summary"] = summary(comparison)
     return _rounded(plain)
 
 
@@ -39,54 +45,80 @@ def worst(comparison: Comparison, examples: int | None) -> list[Example]:
     return [e for _, group in groupby(by_capability, lambda e: e.capability) for e in list(group)[:examples]]
 
 
-def summary(comparison: Comparison) -> str:
-    """One line: the verdict of the comparison."""
-    names = [c.capability for c in comparison.regressions]
-    if names:
-        return f"REGRESSION in {', '.join(names)}: {comparison.b} is more than 5% below {comparison.a}"
-    return f"no regression: no capability of {comparison.b} is more than 5% below {comparison.a}"
+def summary(comparison: Comparison, against: str = "") -> str:
+    """One sentence: what was kept, lost, gained and is not known, `against` what (by default A's name)."""
+    kept = [_of(comparison, cells, kind) for cells, kind in ((comparison.capabilities, ("capability", "capabilities")),
+                                                             (comparison.slices, ("slice", "slices")))]
+    parts = [f"kept {' and '.join(part for part in kept if part) or 'nothing'} against {against or comparison.a}"]
+    for word, cells in (("lost", comparison.lost), ("gained", [c for c in comparison.cells if c.gained]),
+                        ("not known yet", comparison.having(OPEN)), ("new", comparison.having(NEW))):
+        if cells:
+            parts.append(f"{word}: {_names(cells)}")
+    return "; ".join(parts)
+
+
+def _of(comparison: Comparison, cells: Sequence[Change], kind: tuple[str, str]) -> str:
+    """"4 of 5 capabilities"; empty where there are none that could be kept."""
+    old = [c for c in cells if c.outcome != NEW]
+    kept = sum(c.outcome == KEPT for c in old)
+    return f"{kept} of {len(old)} {kind[len(old) != 1]}" if old else ""
+
+
+def _names(cells: Sequence[Change]) -> str:
+    """The cells by name, those of one capability together: "facts, arithmetic (all, two steps), grounded (absent)"."""
+    found = []
+    for capability, group in groupby(cells, lambda c: c.capability):
+        parts = [c.slice or "all" for c in group]
+        found.append(capability if parts == ["all"] else f"{capability} ({', '.join(parts)})")
+    return ", ".join(found)
 
 
 def label(change: Change) -> str:
-    """What a change is called: regression, down, up or same, and whether real or noise."""
-    if math.isnan(change.drop.value):
-        return "REGRESSION, not measured" if change.regression else "nothing to compare"
-    word = ("REGRESSION" if change.regression else "down" if change.drop.value > 0
-            else "up" if change.drop.value < 0 else "same")
-    if word == "same":
-        return word
-    return f"{word}, {'real' if change.real else 'may be noise'}"
+    """The outcome as a person reads it, with what leaves it open."""
+    if change.outcome == OPEN:
+        return f"not known, {change.why.removeprefix('open, ')}"
+    if change.outcome == LOST and change.b != change.b:
+        return f"lost, {change.why}"
+    return "kept, gained" if change.gained else change.outcome
 
 
-def table(comparison: Comparison, examples: int = 5) -> "Group":
-    """What the terminal shows: capabilities, metrics that moved, the worst changed examples."""
+def visible(comparison: Comparison) -> str:
+    """The smallest drops that the comparison could have seen, and what would decide what it left open."""
+    seen = sorted(c.visible for c in comparison.cells if math.isfinite(c.visible))
+    if not seen:
+        return "nothing could be compared"
+    said = f"a drop of {seen[0]:.1%}" + (f" to {seen[-1]:.1%}, by cell," if len(seen) > 1 else "")
+    needed = [c.needed for c in comparison.cells if c.needed]
+    more = f"; up to {max(needed):,} examples of a cell would decide what is not known" if needed else ""
+    return f"{said} would have been called lost 19 times in 20{more}"
+
+
+def table(comparison: Comparison, examples: int = 5, details: bool = False) -> "Group":
+    """What the terminal shows, in 80 columns: outcomes, the worst changed examples; with `details` intervals,
+    counts and the metrics that moved, as wide as they come."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
-    parts = [_rich(Table(title=_title(comparison)), _CAPABILITY_HEAD,
-                   [_capability_row(c) for c in comparison.capabilities])]
-    slices = _slices_that_fell(comparison)
-    if slices:
-        parts.append(_rich(Table(title="slices more than 5% down"), ("slice", *_CAPABILITY_HEAD[1:]), slices))
-    moved = _moved(comparison)
+    head, row = (_DETAILED_HEAD, _detailed_row) if details else (_HEAD, _row)
+    parts = [_rich(Table(title=_title(comparison), box=None, pad_edge=False, title_justify="left"), head,
+                   [row(c) for c in comparison.cells])]
+    moved = _moved(comparison) if details else []
     if moved:
         parts.append(_rich(Table(title="metrics that moved"), _METRIC_HEAD, [_metric_row(m) for m in moved]))
     for e in worst(comparison, examples):
         head = f"{e.capability} / {e.slice}  {e.example_id}  {e.score_a:g} → {e.score_b:g}"
         parts.append(Text("\n" + head, "bold"))
         parts += [Text(f"  {name:9} {_short(text)}") for name, text in _sides(comparison, e)]
-    regressed = bool(comparison.regressions)
-    return Group(*parts, Text("\n" + summary(comparison), "bold red" if regressed else "bold green"))
+    style = "bold red" if comparison.lost else "bold yellow" if comparison.having(OPEN) else "bold green"
+    return Group(*parts, Text("\n" + summary(comparison), style), Text(visible(comparison)))
 
 
 def markdown(comparison: Comparison, examples: int = 5) -> str:
-    """The same as a Markdown comment for a pull request; long lists are folded."""
+    """The same as a Markdown comment for a pull request; intervals and long lists are folded."""
     lines = [f"### {_cell(_title(comparison))}", "", f"**{_cell(summary(comparison))}**", "",
-             *_pipes(_CAPABILITY_HEAD, [_capability_row(c) for c in comparison.capabilities])]
-    slices, moved, changed = _slices_that_fell(comparison), _moved(comparison), worst(comparison, examples)
-    if slices:
-        lines += _folded(f"{len(slices)} slices more than 5% down",
-                         _pipes(("slice", *_CAPABILITY_HEAD[1:]), slices))
+             *_pipes(_HEAD, [_row(c) for c in comparison.cells]), "", _cell(visible(comparison))]
+    moved, changed = _moved(comparison), worst(comparison, examples)
+    lines += _folded("intervals and counts", _pipes(_DETAILED_HEAD, [_detailed_row(c) for c in comparison.cells]))
     if moved:
         lines += _folded(f"{len(moved)} metrics moved", _pipes(_METRIC_HEAD, [_metric_row(m) for m in moved]))
     if changed:
@@ -98,23 +130,24 @@ def markdown(comparison: Comparison, examples: int = 5) -> str:
     return "\n".join(lines) + "\n"
 
 
-_CAPABILITY_HEAD = ("capability", "before", "after", "drop", "95% interval", "examples", "worse", "better",
-                    "verdict")
+_HEAD = ("capability", "before", "after", "change", "outcome")
+_DETAILED_HEAD = (*_HEAD, "95% ends", "examples", "questions", "worse", "better", "why", "visible drop", "would decide")
 _METRIC_HEAD = ("metric", "before", "after", "change", "intervals")
 
 
-def _capability_row(change: Change, name: str = "") -> tuple[str, ...]:
-    n = f"{change.drop.n}{'' if change.paired else ' unpaired'}"
+def _row(change: Change) -> tuple[str, ...]:
+    return (f"  {change.slice}" if change.slice else change.capability, _number(change.a), _number(change.b),
+            words.change(change.drop.value), label(change))
+
+
+def _detailed_row(change: Change) -> tuple[str, ...]:
+    """With the ends of the change, each one-sided 95%, and what stands behind the outcome."""
     missing = [f"{count} only {side}" for count, side in ((change.only_a, "before"), (change.only_b, "after"))
                if count]
-    return (name or change.capability, _number(change.a), _number(change.b), _percent(change.drop.value),
-            f"{_percent(change.drop.low)} … {_percent(change.drop.high)}",
-            n + (f" ({', '.join(missing)})" if missing else ""),
-            str(change.worse), str(change.better), label(change))
-
-
-def _slices_that_fell(comparison: Comparison) -> list[tuple[str, ...]]:
-    return [_capability_row(s, f"{s.capability} / {s.slice}") for s in comparison.slices if s.regression]
+    return (*_row(change), f"{words.change(change.drop.high)} … {words.change(change.drop.low)}",
+            f"{change.drop.n}{'' if change.paired else ' unpaired'}" + (f" ({', '.join(missing)})" if missing else ""),
+            str(change.units), str(change.worse), str(change.better), change.why, words.change(change.visible),
+            f"{change.needed:,} examples" if change.needed else "—")
 
 
 def _moved(comparison: Comparison) -> list[Shift]:
@@ -136,10 +169,6 @@ def _with_interval(metric: Metric | None) -> str:
 
 def _number(value: float) -> str:
     return "—" if math.isnan(value) else f"{value:.4g}"
-
-
-def _percent(value: float) -> str:
-    return "—" if math.isnan(value) else f"{100 * value:+.1f}%"
 
 
 def _title(comparison: Comparison) -> str:

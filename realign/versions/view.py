@@ -42,7 +42,7 @@ def sql(name: str) -> str:
     return (_SQL / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def rows(connection: "duckdb.DuckDBPyConnection", name: str, **parameters: str) -> list[dict]:
+def rows(connection: "duckdb.DuckDBPyConnection", name: str, **parameters: str | int) -> list[dict]:
     """The rows of `<name>.sql` run with `parameters`."""
     found = connection.execute(sql(name), parameters)
     columns = [column[0] for column in found.description]

@@ -24,12 +24,13 @@ def candidate(workflow: Workflow) -> Candidate:
     return Candidate(
         name, paths.checkpoint(name, workflow.offered), paths.dataset(name, EVALUATE, "records"),
         paths.dataset(paths.COMMON, BASELINE, "records"), paths.dataset(name, start, "records") if measured else None,
-        paths.metrics(name, EVALUATE),
-        {stage: paths.accepted(name, stage).with_suffix(".json") for stage in workflow.stages})
+        paths.metrics(name, EVALUATE), tuple(sorted(paths.EVALUATION.glob("*.parquet"))),
+        {stage: paths.accepted(name, stage).with_suffix(".json") for stage in workflow.stages},
+        {stage: paths.suite(name, stage) for stage in workflow.stages})
 
 
 def run(here: Stage) -> str:
     said = release(candidate(find(Path(), here.workflow)), paths.released(here.workflow), paths.decision(here.workflow))
     lines = [f"{said['decision']}, version {said['version']}; released is {said['released'] or 'no model'}",
-             *said["warnings"], *said["reasons"]]
+             *said["summary"], *said["reasons"], *said["warnings"]]
     return "\n  - ".join(lines)

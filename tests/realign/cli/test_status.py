@@ -59,6 +59,9 @@ def test_all_gates_passed(tmp_path, monkeypatch):
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "made.html").write_text("<html>")
     result = status(tmp_path, monkeypatch)
+    assert row(result.output, "polish")[:4] == ["polish", "HIGH", "kl", "0.2345"]
+    assert "0.2145" not in result.output
+    result = status(tmp_path, monkeypatch, "--details")
     assert result.exit_code == 0
     assert row(result.output, "polish")[:7] == ["polish", "HIGH", "kl", "0.2345", "0.2145", "to", "0.2545"]
     assert row(result.output, "polish")[-1] == "0.3"
@@ -98,15 +101,23 @@ def test_a_blocked_release_says_why_and_that_the_older_model_stays(tmp_path, mon
         gate(tmp_path, stage, check("kl", 0.05, "≤ 0.1"))
     (tmp_path / "released" / "made").mkdir(parents=True)
     (tmp_path / "released" / "made" / "decision.json").write_text(json.dumps(
-        {"decision": "blocked", "warnings": ["format lost 7% against the base model"],
-         "reasons": ["facts lost 9% against the start"], "remedy": "lower the learning rate"}))
+        {"decision": "blocked", "warnings": ["not known yet against the base model (too few to tell): refusal"],
+         "summary": ["kept 1 of 3 capabilities against the base model; lost: facts; not known yet: refusal"],
+         "reasons": ["facts was lost against the base model"], "remedy": "lower the learning rate",
+         "comparisons": {"baseline": {"visible": "a drop of 8% would have been seen", "slices": [], "capabilities": [
+             {"capability": "facts", "slice": "", "a": 0.9, "b": 0.8, "said": "lost", "needed": None,
+              "drop": {"value": 0.111111, "n": 600, "low": 0.08, "high": 0.14}}]}}}))
     pointer = tmp_path / "released" / "made" / "pointer.json"
     pointer.write_text('{"model": {"path": "released/made/model/1"}}')
     result = status(tmp_path, monkeypatch)
     assert result.exit_code == 1
     assert result.output.splitlines()[:2] == [
-        "format lost 7% against the base model",
-        "release blocked: facts lost 9% against the start, to do: lower the learning rate"]
+        "kept 1 of 3 capabilities against the base model; lost: facts; not known yet: refusal",
+        "release blocked: facts was lost against the base model, to do: lower the learning rate"]
+    assert "Against" not in result.output
+    detailed = status(tmp_path, monkeypatch, "--details").output
+    assert " ".join(row(detailed, "facts")) == "facts 0.9000 0.8000 −11.1% −14.0% to −8.0% 600 lost –"
+    assert "too few to tell" in detailed and "a drop of 8% would have been seen" in detailed
     assert "released model: released/made/model/1\n" in result.output
     pointer.write_text("{}")
     assert "released model" not in status(tmp_path, monkeypatch).output

@@ -89,7 +89,7 @@ def commit(root: Path, message: str, tag: str) -> None:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
-    """Tags: `empty` (nothing run yet), `good` (every answer right), `bad` (6 of 100 facts wrong; HEAD).
+    """Tags: `empty` (nothing run yet), `good` (every answer right), `bad` (20 of 100 facts wrong; HEAD).
 
     Experiment `mild`: 4 of 100 facts wrong.
     """
@@ -110,7 +110,7 @@ def built(tmp_path_factory) -> Path:
     dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
     commit(root, "good", "good")
     dvc(root, "exp", "run", "-q", "-n", "mild", "-S", "wrong=4", "stages/srf/dvc.yaml")
-    (root / "params.yaml").write_text("wrong: 6\n")
+    (root / "params.yaml").write_text("wrong: 20\n")
     dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
     commit(root, "bad", "bad")
     return root

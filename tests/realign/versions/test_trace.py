@@ -6,10 +6,10 @@ import typer
 from typer.testing import CliRunner
 
 from realign.errors import UserError
+from realign.versions.bound import tree_md5
 from realign.versions.command import trace as command
 from realign.versions.git import resolve
 from realign.versions.lock import Step, steps, upstream
-from realign.versions.release import tree_md5
 from realign.versions.trace import trace_model, trace_row
 
 

@@ -124,7 +124,7 @@ KILLER = """
 import hashlib, json, os, shutil, sys
 from pathlib import Path
 import duckdb, pyarrow.parquet
-from realign.versions.release import tree_md5
+from realign.versions.bound import tree_md5
 from types import SimpleNamespace
 from stages.common.verdict import run
 
