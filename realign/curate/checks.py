@@ -158,7 +158,7 @@ def _contaminated(texts: pl.DataFrame, words: Words, rows: int, index: Index | N
     faults: list[Fault | None] = [None] * rows
     if index is not None:
         for row, evaluation_id, share in index.faults(texts, words).iter_rows():
-            faults[row] = "contaminated", f"{share:.0%} of it stands in evaluation row {evaluation_id}"
+            faults[row] = "contaminated", f"holds evaluation row {evaluation_id} ({share:.0%} of it)"
     return faults
 
 
