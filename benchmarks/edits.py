@@ -1,4 +1,4 @@
-"""Edits of an evaluation row that leave what it asks: kinds of contamination, to measure what finds them."""
+"""Edits of an evaluation row that leave what it asks, kind by kind: what decontamination has to find."""
 
 import random
 import re
@@ -9,6 +9,8 @@ LOOK_ALIKE = str.maketrans("aceiopxyABCEHKMOPTX", "асеіорхуАВСЕНК�
 ACCENTED = str.maketrans("aeioucn", "áèîöüçñ")
 UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 SENTENCE = re.compile(r"(?<=[.?!])\s+")
+NAMES, ORDER, ANSWER, REPLACED = (
+    "names changed", "order of sentences changed", "answer alone", "one word in ten replaced")
 NAME = re.compile(r"\b[A-Z][a-z]+\b")
 
 
@@ -22,7 +24,7 @@ class Row:
 
 @dataclass(frozen=True)
 class World:
-    """What edits draw from: sentences of other rows, names and words."""
+    """What edits draw from: sentences that stand around, names and words."""
 
     sentences: Sequence[str]
     names: Sequence[str]
@@ -32,13 +34,27 @@ class World:
 Edit = Callable[[Row, World, random.Random], list[str]]  # the texts of a training row
 
 
-def world(rows: Sequence[Row], names: Sequence[str] = ()) -> World:
-    """What the rows offer: their sentences, names (capitalised words that never stand in lower case), other words."""
+def world(rows: Sequence[Row], around: Sequence[str]) -> World:
+    """What edits of these rows draw from: sentences of the texts `around`, which must be clean; names (capitalised
+    words that never stand in lower case) and other words of the rows."""
     texts = [text for row in rows for text in (row.question, row.answer)]
     lower = {word for text in texts for word in re.findall(r"\b[a-z]+\b", text)}
-    found = {name for text in texts for name in NAME.findall(text) if name.lower() not in lower}
-    sentences = [s for row in rows for s in SENTENCE.split(row.question) if len(s.split()) > 4]
-    return World(sentences, sorted(found | set(names)), sorted(lower))
+    names = {name for text in texts for name in NAME.findall(text) if name.lower() not in lower}
+    return World([s for text in around for s in SENTENCE.split(text)], sorted(names), sorted(lower))
+
+
+def edits_of(kind: str, rows: Sequence[Row], world: World, seed: int) -> list[list[str]]:
+    """The edits of one kind of all rows that it changes: an answer of under 5 words is none, and of names only those
+    count that leave four fifths of the words."""
+    found, rng = [], random.Random(f"{seed}:{kind}")
+    for row in rows:
+        texts = EDITS[kind](row, world, rng)
+        if kind == ANSWER and len(row.answer.split()) < 5:
+            continue
+        if kind in (NAMES, ORDER) and texts == [row.question] or kind == NAMES and words_left(row, texts[0]) < 0.8:
+            continue
+        found.append(texts)
+    return found
 
 
 def words_left(row: Row, edited: str) -> float:
@@ -97,14 +113,14 @@ EDITS: dict[str, Edit] = {
         f"{_sentences(world, rng, 60)}\n\n{row.question}\n\n{_sentences(world, rng, 60)}"],
     "before a long answer": lambda row, world, rng: [row.question, _sentences(world, rng, 60)],
     "question and answer in one text": lambda row, world, rng: [f"Q: {row.question}\nA: {row.answer}"],
-    "answer alone": lambda row, world, rng: [row.answer],
-    "names changed": lambda row, world, rng: [_renamed(row.question, world, rng)],
+    ANSWER: lambda row, world, rng: [row.answer],
+    NAMES: lambda row, world, rng: [_renamed(row.question, world, rng)],
     "a homoglyph in one word of five": lambda row, world, rng: [
         _one_in(5, row.question, rng, lambda word: word.translate(LOOK_ALIKE))],
     "a zero-width character in one word of five": lambda row, world, rng: [
         _one_in(5, row.question, rng, lambda word: word[:1] + rng.choice(UNSEEN) + word[1:])],
     "accents in one word of five": lambda row, world, rng: [
         _one_in(5, row.question, rng, lambda word: word.translate(ACCENTED))],
-    "order of sentences changed": lambda row, world, rng: [_shuffled(row.question, rng)],
-    "one word in ten replaced": lambda row, world, rng: [_replaced(row.question, world, rng)],
+    ORDER: lambda row, world, rng: [_shuffled(row.question, rng)],
+    REPLACED: lambda row, world, rng: [_replaced(row.question, world, rng)],
 }

@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,13 +28,15 @@ def pair_texts(row: dict) -> list[str]:
 
 @dataclass
 class Index:
-    """The questions and answers of evaluation rows, as words, with the ids of their rows."""
+    """The questions and answers of evaluation rows, as words, with the ids of their rows; how many hold each run of 3
+    words; and the questions that must be whole texts."""
 
     texts: list[tuple[str, list[str]]]
+    holders: Counter
     short: dict[str, str]
 
     def weight(self, run: tuple[str, ...]) -> int:
-        return round(100 * math.log1p(len(self.texts) / sum(run in spots(words, 3) for _, words in self.texts)))
+        return round(100 * math.log1p(len(self.texts) / self.holders[run]))
 
 
 def seen_alike(text: str) -> str:
@@ -48,7 +51,7 @@ def spots(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def index_evaluation(rows: Iterable[tuple[str, str]], answers: Iterable[tuple[str, str]] = ()) -> Index:
     """The index of `(id, question)` and `(id, answer)`."""
-    index, known = Index([], {}), set()
+    index, known = Index([], Counter(), {}), set()
     for texts, asked in ((rows, True), (answers, False)):
         for name, text in texts:
             words = seen_alike(text).split()
@@ -57,6 +60,7 @@ def index_evaluation(rows: Iterable[tuple[str, str]], answers: Iterable[tuple[st
             elif len(words) >= 5 and tuple(words) not in known:
                 known.add(tuple(words))
                 index.texts.append((name, words))
+                index.holders.update(set(spots(words, 3)))
     return index
 
 
