@@ -172,6 +172,11 @@ def evaluation_index(*folders: Path | str) -> Index:
     return index(told["question"], told["row_id"], answers["answer"], answers["row_id"])
 
 
+def held(evaluation_id: str, share: float) -> str:
+    """What is wrong with a contaminated row, in words."""
+    return f"holds evaluation row {evaluation_id} ({share:.0%} of it)"
+
+
 def decontamination(contaminated_rows: int, total: int) -> Metric:
     """1 − contaminated/total, with Wilson's interval; NaN where total is 0."""
     return proportion(total - contaminated_rows, total)

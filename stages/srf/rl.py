@@ -26,7 +26,8 @@ def run(here: Stage) -> str:
     after, attempts = learnt.outcome.measured, learnt.outcome.attempts
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
                "reward_before": mean(rewards_before), "reward_after": mean(learnt.rewards),
-               "reward_gain": mean(learnt.rewards - rewards_before), **remedies.tried(attempts)}
+               "reward_gain": mean(learnt.rewards - rewards_before),
+               "decontamination": data.prompt_decontamination(here), **remedies.tried(attempts)}
     if data.settings(here).demo:
         scorer = data.scorer(here)
         pairs = zip(scorer(held_out, after.texts), scorer(held_out, before.texts), strict=True)
