@@ -9,6 +9,7 @@ WORLD = DEMO / "world"
 EVALUATION = Path("data/evaluation")  # the rows that every workflow is judged and decontaminated against
 SEALED = Path("data/sealed")  # rows that releases alone open
 DEVELOPMENT = Path("data/development")  # rows to choose methods, checkpoints and rounds by
+SUITES = (EVALUATION, SEALED, DEVELOPMENT)
 COMMON = "common"  # in place of a workflow: what belongs to all of them
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from realign.curate.contamination import Index
+from realign.curate.contamination import Index, held
 from realign.curate.ngrams import Words, words_of
 from realign.curate.personal import SUSPECT, personal_data
 from realign.curate.rejected import rejected
@@ -158,7 +158,7 @@ def _contaminated(texts: pl.DataFrame, words: Words, rows: int, index: Index | N
     faults: list[Fault | None] = [None] * rows
     if index is not None:
         for row, evaluation_id, share in index.faults(texts, words).iter_rows():
-            faults[row] = "contaminated", f"{share:.0%} of it stands in evaluation row {evaluation_id}"
+            faults[row] = "contaminated", held(evaluation_id, share)
     return faults
 
 

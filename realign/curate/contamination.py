@@ -1,6 +1,7 @@
-"""Training rows that repeat an evaluation row."""
+"""Training rows that hold an evaluation row: its question or its answer, whole or nearly so."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,20 +9,23 @@ import numpy as np
 import polars as pl
 
 from realign.curate.ngrams import Words, words_of
-from realign.curate.text import joined_otherwise, normalise, normalised
+from realign.curate.text import normalised, seen_alike
 from realign.errors import UserError
 from realign.lake.schemas import CHATS
 from realign.lake.table import batches
 from realign.metrics import Metric, proportion
 
-NGRAM = 13  # words
-SHORTEST = 5  # words; shorter texts count only when they are equal
-SHARE = 0.8  # of a text's n-grams found in one evaluation row
+SHORTEST = 5  # words; shorter questions count only where they are a whole text, shorter answers never
+RUN = 3  # words that must stand together
+SENTENCES = 10  # words; from here on a text is found with its sentences in another order, too
+NEAR = 20  # words; from here on it is found with some of its words replaced
+SHARE = 0.5  # of the weight of such a text's runs of words
+_PRECISION = 100  # weights are whole numbers: their sums are exact
 
 
 @dataclass(frozen=True)
 class Match:
-    """The evaluation row that a text repeats, and the share of its n-grams found there."""
+    """The evaluation row that a row holds, and the share of the weight of its runs of words that stands there."""
 
     evaluation_id: str
     share: float
@@ -29,9 +33,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Index:
-    """Evaluation rows by the numbers of their whole text and of their word n-grams (n from 5 to 13).
+    """The questions and answers of evaluation rows, laid end to end, and their word 5-grams by number.
 
-    `numbers` is sorted; `owners` says which of the rows holds each; `equal` gives the row of a normalised text.
+    `numbers` is sorted; `owners` says which of the texts holds each; `equal` gives the row of a question so short that
+    it must be a whole text.
     """
 
     ids: list[str]
@@ -39,112 +44,137 @@ class Index:
     equal: dict[str, str]
     numbers: np.ndarray
     owners: np.ndarray
-    _marks: np.ndarray  # whether some 13-gram's number begins with these bits: a quick no for most n-grams
+    _ends: np.ndarray  # where each text ends
+    _runs: np.ndarray  # the number of the run of 3 words that begins at each place
+    _weights: np.ndarray  # of that run; 0 where it would reach into the next text
+    _marks: np.ndarray  # whether some 5-gram's number begins with these bits: a quick no for most n-grams
 
     def faults(self, texts: pl.DataFrame, words: Words | None = None) -> pl.DataFrame:
         """`row`, `evaluation_id` and `share` of the contaminated rows, in the order of rows.
 
-        `texts` holds every text of every row, as `text.texts_of` makes it. A row is contaminated when one of its texts
-        is, or all of them together: a copied question is found so before a long answer of the row's own, too. Only
-        texts that by their numbers might be are looked at one by one.
+        `texts` holds every text of every row, as `text.texts_of` makes it; `words` are those of its column `normal`.
 
-        A text repeats an evaluation row when, both normalised, it is equal to it, or at least 0.8 of the word 13-grams
-        of the text stand in that one row (n = the number of words where there are fewer than 13, but at least 5).
-        13-grams as in Brown et al. 2020 (GPT-3), appendix C.
+        Everything is compared as `text.seen_alike` makes it. A row is contaminated when its texts, joined, hold a
+        question or an answer of an evaluation row. To be held, it has 5 words in a row there, and
+
+        - of fewer than 10 words: every run of 3 words;
+        - of fewer than 20: every word, as part of a run of 3, so that sentences may stand in another order;
+        - of 20 or more: half of the weight of its runs of 3, so that some words may be replaced, names for example.
+
+        A run weighs log(1 + texts/texts that hold it): what evaluation rows share, their template, is little evidence.
+        A question of fewer than 5 words must be equal to one of the texts, or to all of them joined. What stands around
+        makes no difference. Containment after Brown et al. 2020 (GPT-3), appendix C, but of the evaluation text, not of
+        the training text; weights after Spärck Jones 1972. docs/trust.md has the recall and the false alarms by which
+        the numbers are settled.
         """
-        suspects = self._suspects(texts, words or words_of(texts["normal"]))
-        numbers = words_of(suspects["normal"])
-        found: dict[int, Match] = {}
-        for place, (row, normal) in enumerate(suspects.select("row", "normal").iter_rows()):
-            if row not in found and (match := self._match(normal, numbers.of(place))):
-                found[row] = match
-        return pl.DataFrame([(row, match.evaluation_id, match.share) for row, match in found.items()],
-                            {"row": pl.Int64, "evaluation_id": pl.String, "share": pl.Float64}, orient="row")
-
-    def _match(self, normal: str, numbers: Words) -> Match | None:
-        """The evaluation row that a normalised text repeats, or None."""
-        if normal in self.equal:
-            return Match(self.equal[normal], 1.0)
-        words = normal.split()
-        if len(words) < SHORTEST:
-            return None
-        n = min(NGRAM, len(words))
-        grams = _grams(words, n)
-        hits = {owner: sum(map(set(_grams(self.words[owner], n)).__contains__, grams))
-                for owner in self._likely_owners(numbers.ngrams(n))}
-        owner = min(hits, key=lambda owner: (-hits[owner], owner), default=None)
-        share = hits[owner] / len(grams) if hits else 0.0
-        return Match(self.ids[owner], share) if share >= SHARE else None
-
-    def _likely_owners(self, numbers: np.ndarray) -> list[int]:
-        """The rows that hold enough of a text's n-grams by their numbers: at least those that do."""
-        first, after = (np.searchsorted(self.numbers, numbers, side) for side in ("left", "right"))
-        held = np.concatenate([self.owners[a:b] for a, b in zip(first, after, strict=True)])
-        owners, hits = np.unique(held, return_counts=True)
-        return owners[hits / numbers.size >= SHARE].tolist()
-
-    def _suspects(self, texts: pl.DataFrame, words: Words) -> pl.DataFrame:
-        """`row` and `normal` of the texts that could be contaminated, all that are and few others.
-
-        In the order of rows, and of texts in each; that of all its texts together comes last.
-        """
+        normal = seen_alike(texts["text"], texts["normal"])
+        words = words if words is not None and normal.equals(texts["normal"]) else words_of(normal)
         rows = texts["row"].to_numpy()
         begins = np.flatnonzero(np.diff(rows, prepend=-1))  # the first text of each row
-        bounds = np.append(begins, rows.size)
-        hits = np.append(0, np.cumsum(self._holds_ngrams(words.ngrams(NGRAM)), dtype=np.int64))
-        alone, together = (_near(each, hits) | self._whole(words, each) for each in (words.text, words.text[bounds]))
-        together |= np.isin(rows[begins], joined_otherwise(texts).to_numpy())
-        joined = [(int(rows[a]), normalise("\n".join(texts["text"][int(a):int(b)])))
-                  for a, b in zip(begins[together], bounds[1:][together], strict=True) if b - a > 1]
-        return pl.concat([
-            texts.select("row", "normal").filter(alone),
-            pl.DataFrame(joined, {"row": pl.Int64, "normal": pl.String}, orient="row"),
-        ]).sort("row", maintain_order=True)
+        found = {int(rows[begins[place]]): match for place, match in self._holding(words, begins, normal)}
+        return pl.DataFrame([(row, match.evaluation_id, match.share) for row, match in sorted(found.items())],
+                            {"row": pl.Int64, "evaluation_id": pl.String, "share": pl.Float64}, orient="row")
 
-    def _whole(self, words: Words, bounds: np.ndarray) -> np.ndarray:
-        """Which of the runs of words between `bounds` are, whole, the text or a short n-gram of an evaluation row."""
-        first, after = bounds[:-1], bounds[1:]
-        some = after > first
-        out = np.zeros(first.size, bool)
-        out[some] = self._holds(words.spans(first[some], after[some]))
-        return out
+    def _holding(self, words: Words, begins: np.ndarray, normal: pl.Series) -> Iterator[tuple[int, Match]]:
+        """The places of the rows that hold an evaluation row, with the row; what is held in parts comes last."""
+        bounds = np.append(begins, len(normal))
+        spans = words.text[bounds]
+        if self.equal:
+            yield from self._equal(bounds, normal)
+        runs, known = words.ngrams(RUN), words.ngrams(SHORTEST)
+        hits = np.flatnonzero(self._holds_ngrams(known))
+        places = np.searchsorted(spans, hits, "right") - 1  # of the row in which each begins
+        inside = hits + SHORTEST <= spans[places + 1]
+        hits, places = hits[inside], places[inside]
+        for place, numbers in zip(*_grouped(places, known[hits]), strict=True):
+            first, after = spans[place:place + 2].tolist()
+            owners = self._likely(self._owners(numbers), np.unique(runs[first:after - RUN + 1]))
+            if owners.size:
+                held = " ".join(normal[int(bounds[place]):int(bounds[place + 1])]).split()
+                if match := self._match(owners, held):
+                    yield place, match
 
-    def _holds(self, numbers: np.ndarray) -> np.ndarray:
-        """Which of the numbers are in the index."""
-        places = np.searchsorted(self.numbers, numbers)
-        return np.append(self.numbers, np.uint64(0))[places] == numbers
+    def _equal(self, bounds: np.ndarray, normal: pl.Series) -> Iterator[tuple[int, Match]]:
+        """The places of rows of which a text, or all of them joined, is a short question."""
+        short = (normal.str.count_matches(" ", literal=True) < SHORTEST - 1).to_numpy()
+        some = np.append(0, np.cumsum(short))
+        for place in np.flatnonzero(np.diff(some[bounds])).tolist():
+            texts = normal[int(bounds[place]):int(bounds[place + 1])].to_list()
+            for text in [*texts, " ".join(filter(None, texts))]:
+                if text in self.equal:
+                    yield place, Match(self.equal[text], 1.0)
+                    break
+
+    def _owners(self, numbers: np.ndarray) -> np.ndarray:
+        """The texts that hold one of these 5-grams."""
+        first, after = (np.searchsorted(self.numbers, numbers, side) for side in ("left", "right"))
+        return np.unique(np.concatenate([self.owners[a:b] for a, b in zip(first, after, strict=True)]))
+
+    def _likely(self, owners: np.ndarray, runs: np.ndarray) -> np.ndarray:
+        """Those of the texts that a row holds, by the numbers of its runs of 3 words: all that it does, or more."""
+        places, lengths = self._places(owners)
+        numbers = self._runs[places]
+        held = runs[np.minimum(np.searchsorted(runs, numbers), runs.size - 1)] == numbers
+        return owners[_held(lengths, held, self._weights[places])[0]]
+
+    def _match(self, owners: np.ndarray, words: list[str]) -> Match | None:
+        """Of the texts, the one that a row's words hold most of, word by word; None where they hold none."""
+        runs, ngrams = set(_grams(words, RUN)), set(_grams(words, SHORTEST))
+        places, lengths = self._places(owners)
+        held = np.array([" ".join(self.words[owner][at:at + RUN]) in runs
+                         for owner in owners.tolist() for at in range(len(self.words[owner]))])
+        whole, shares = _held(lengths, held, self._weights[places])
+        best = min(((-share, owner) for owner, share in zip(owners[whole].tolist(), shares[whole].tolist(), strict=True)
+                    if not ngrams.isdisjoint(_grams(self.words[owner], SHORTEST))), default=None)
+        return Match(self.ids[best[1]], -best[0]) if best else None
+
+    def _places(self, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The places of all words of these texts, one text after the other, and how many each has."""
+        ends = self._ends[owners]
+        lengths = ends - np.append(0, self._ends)[owners]
+        after = np.cumsum(lengths)
+        return np.arange(after[-1]) + np.repeat(ends - after, lengths), lengths
 
     def _holds_ngrams(self, numbers: np.ndarray) -> np.ndarray:
-        """Which of the numbers of 13-grams are in the index."""
+        """Which of the numbers of 5-grams are in the index."""
         out = self._marks[numbers >> _shift(self._marks)]
         likely = np.flatnonzero(out)
-        out[likely] = self._holds(numbers[likely])
+        places = np.searchsorted(self.numbers, numbers[likely])
+        out[likely] = np.append(self.numbers, np.uint64(0))[places] == numbers[likely]
         return out
 
 
-def index(texts: Iterable[str], ids: Iterable[str]) -> Index:
-    """The index of evaluation rows, built once for any number of lookups; a text without words is left out."""
-    rows = pl.DataFrame({"id": list(ids), "text": list(texts)}, {"id": pl.String, "text": pl.String})
-    rows = rows.select("id", normal=normalised(pl.col("text"))).filter(pl.col("normal") != "")
-    first = rows.unique("normal", keep="first", maintain_order=True)
+def index(texts: Iterable[str], ids: Iterable[str], answers: Iterable[str] = (),
+          answer_ids: Iterable[str] = ()) -> Index:
+    """The index of questions and answers, each with the id of its row, built once for any number of lookups."""
+    asked, told = _texts(texts, ids), _texts(answers, answer_ids)
+    short = pl.col("normal").str.split(" ").list.len() < SHORTEST
+    first = asked.filter(short).unique("normal", keep="first", maintain_order=True)
+    rows = pl.concat([asked, told]).filter(~short).unique("normal", keep="first", maintain_order=True)
     words = words_of(rows["normal"])
     numbers, owners = _numbers(words)
+    runs = np.append(words.ngrams(RUN), np.zeros(RUN - 1, np.uint64))
     return Index(rows["id"].to_list(), rows["normal"].str.split(" ").to_list(),
-                 dict(zip(first["normal"], first["id"], strict=True)), numbers, owners, _marked(words.ngrams(NGRAM)))
+                 dict(zip(first["normal"], first["id"], strict=True)), numbers, owners, words.text[1:], runs,
+                 _weights(words, runs), _marked(numbers))
 
 
-def evaluation_index(folder: Path | str) -> Index:
-    """The index of what every row of every *.parquet in `folder` (in the CHATS schema) asks: its last message.
+def evaluation_index(*folders: Path | str) -> Index:
+    """The index of every row of every *.parquet in the folders (in the CHATS schema): what it asks, its last message,
+    and what its reference answers in words, where it is no answer of another question as well.
 
-    Raises UserError where there is no such file, or one is not of that schema.
+    Raises UserError where a folder holds no such file, or one is not of that schema.
     """
-    files = sorted(Path(folder).glob("*.parquet"))
-    if not files:
-        raise UserError("holds no evaluation rows", where=str(folder), expected="Parquet files of chats",
-                        fix="`dvc repro` makes them; without them nothing can be decontaminated")
-    last = pl.col("messages").list.last().struct.field("content").fill_null("")
-    rows = pl.concat(frame.select("row_id", text=last) for file in files for frame in batches(file, CHATS))
-    return index(rows["text"], rows["row_id"])
+    rows = pl.concat(frame for folder in folders for file in _files(Path(folder)) for frame in batches(file, CHATS))
+    told = rows.select("row_id", question=pl.col("messages").list.last().struct.field("content").fill_null(""),
+                       answer=pl.col("reference").map_elements(_answer, return_dtype=pl.String))
+    answers = told.filter(pl.col("answer") != "", pl.col("question").n_unique().over("answer") == 1)
+    return index(told["question"], told["row_id"], answers["answer"], answers["row_id"])
+
+
+def held(evaluation_id: str, share: float) -> str:
+    """What is wrong with a contaminated row, in words."""
+    return f"holds evaluation row {evaluation_id} ({share:.0%} of it)"
 
 
 def decontamination(contaminated_rows: int, total: int) -> Metric:
@@ -152,32 +182,75 @@ def decontamination(contaminated_rows: int, total: int) -> Metric:
     return proportion(total - contaminated_rows, total)
 
 
+def _files(folder: Path) -> list[Path]:
+    if files := sorted(folder.glob("*.parquet")):
+        return files
+    raise UserError("holds no evaluation rows", where=str(folder), expected="Parquet files of chats",
+                    fix="`dvc repro` makes them; without them nothing can be decontaminated")
+
+
+def _answer(reference: str) -> str:
+    """The answer in words that a reference (JSON) states; empty where it states none."""
+    stated = json.loads(reference)
+    return str(stated.get("answer") or stated.get("exact") or "")
+
+
+def _texts(texts: Iterable[str], ids: Iterable[str]) -> pl.DataFrame:
+    """`id` and `normal` of the texts that hold words."""
+    rows = pl.DataFrame({"id": list(ids), "text": list(texts)}, {"id": pl.String, "text": pl.String})
+    normal = seen_alike(rows["text"], rows.select(normalised(pl.col("text"))).to_series())
+    return rows.select("id", normal=normal).filter(pl.col("normal") != "")
+
+
+def _held(lengths: np.ndarray, held: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the texts are held, and by which share of their weight.
+
+    `lengths` are theirs in words; `held` says of the run at each of their words whether it is, `weights` what it weighs
+    (0: reaches into the next text).
+    """
+    begins, real = np.cumsum(lengths) - lengths, weights > 0
+    held = held & real
+    covered = held.copy()
+    covered[1:] |= held[:-1]
+    covered[2:] |= held[:-2]
+    missing, uncovered, weight, total = (np.add.reduceat(each, begins, dtype=np.int64)
+                                         for each in (real & ~held, ~covered, weights * held, weights))
+    whole = np.where(lengths < SENTENCES, missing, uncovered) == 0
+    return np.where(lengths < NEAR, whole, weight >= SHARE * total), weight / total
+
+
 def _grams(words: list[str], n: int) -> list[str]:
     return [" ".join(words[i:i + n]) for i in range(len(words) - n + 1)]
 
 
-def _near(bounds: np.ndarray, hits: np.ndarray) -> np.ndarray:
-    """Which of the runs of words between `bounds` have enough n-grams among the hits (running sums), in any rows."""
-    first, total = bounds[:-1], np.diff(bounds) - NGRAM + 1
-    out, some = np.zeros(first.size, bool), total > 0
-    out[some] = (hits[(first + total)[some]] - hits[first[some]]) / total[some] >= SHARE
-    return out
+def _grouped(keys: np.ndarray, values: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
+    """The distinct keys of a sorted array, and the values of each."""
+    begins = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[begins].tolist(), np.split(values, begins[1:]) if begins.size else []
 
 
 def _numbers(words: Words) -> tuple[np.ndarray, np.ndarray]:
-    """Every number to be found, sorted, and the row that holds it: once for each row."""
+    """The number of every 5-gram, sorted, and the text that holds it: once for each text."""
     owner = np.repeat(np.arange(words.text.size - 1), np.diff(words.text))
-    numbers, owners = [words.spans(words.text[:-1], words.text[1:])], [np.arange(words.text.size - 1)]
-    for n in range(SHORTEST, NGRAM + 1):
-        grams = words.ngrams(n)
-        inside = owner[:grams.size] == owner[n - 1:n - 1 + grams.size]
-        numbers.append(grams[inside])
-        owners.append(owner[:grams.size][inside])
-    numbers, owners = np.concatenate(numbers), np.concatenate(owners)
+    numbers = words.ngrams(SHORTEST)
+    inside = owner[:numbers.size] == owner[SHORTEST - 1:]
+    numbers, owners = numbers[inside], owner[:numbers.size][inside]
     order = np.lexsort([owners, numbers])
     numbers, owners = numbers[order], owners[order]
     new = (np.diff(numbers, prepend=~numbers[:1]) != 0) | (np.diff(owners, prepend=-1) != 0)
     return numbers[new], owners[new].astype(np.int32)
+
+
+def _weights(words: Words, runs: np.ndarray) -> np.ndarray:
+    """What each run of 3 words weighs, by its place; 0 where it would reach into the next text."""
+    texts = words.text.size - 1
+    owner = np.repeat(np.arange(texts), np.diff(words.text))
+    inside = np.append(owner[:1 - RUN] == owner[RUN - 1:], np.zeros(RUN - 1, bool))[:owner.size]
+    known, which = np.unique(runs[inside], return_inverse=True)
+    holders = np.bincount(np.unique(np.stack([which, owner[inside]]), axis=1)[0], minlength=known.size)
+    out = np.zeros(owner.size, np.int64)
+    out[inside] = np.rint(_PRECISION * np.log1p(texts / holders[which]))
+    return out
 
 
 def _marked(numbers: np.ndarray) -> np.ndarray:

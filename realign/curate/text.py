@@ -28,7 +28,6 @@ _NEGATIVE = r"(^|[^\p{L}\p{N}_])[-−](\d)"
 _DECIMAL = r"(\d)\.(\d)"
 _SPEAKING = rf"{_CALCULATION}|[-−]\d|{_DECIMAL}"
 _SEPARATOR = r"[\p{P}\p{Z}\p{C}\p{Sm}\p{Sk}]+"
-_WORD = r"[\p{age:14.0}&&[^\p{P}\p{Z}\p{C}\p{Sm}\p{Sk}]]"  # a character that surely stays
 # Beside ASCII: letters and quotes that NFKC leaves alone, in any order, and in lower case too. Most texts hold nothing
 # else.
 _LETTERS = "À-ÖØ-öø-ÿА-яЁё\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3"
@@ -37,6 +36,17 @@ _UNCOMMON = rf"[^\x00-\x7f{_LETTERS}{_QUOTES[1:-1]}]"
 # Characters newer than the Unicode tables of the oldest Python that runs this (3.11), the mark, and the letter whose
 # lower case hangs on its neighbours.
 _STRANGE = rf"[^\p{{age:14.0}}]|[{_MARK}Σ]"
+# What nobody sees: format characters, marks on letters, and letters that Unicode draws as nothing.
+_UNSEEN = r"[\p{Cf}\p{M}\u115f\u1160\u2800\u3164]"
+_LOOK_ALIKE = {  # Cyrillic, Greek and other letters, in the case in which they look so, by the Latin letter (UTS 39)
+    "A": "АΑ", "B": "ВΒ", "C": "С", "E": "ЕΕ", "H": "НΗ", "I": "ІΙӀ", "J": "ЈͿ", "K": "КΚ", "M": "МΜ", "N": "Ν",
+    "O": "ОΟՕ", "P": "РΡ", "S": "ЅՏ", "T": "ТΤ", "X": "ХΧ", "Y": "УҮΥ", "Z": "Ζ", "a": "аαɑ", "b": "вƄ", "c": "сςᴄ",
+    "d": "ԁđ", "e": "еεҽ", "f": "ꞙ", "g": "ɡց", "h": "һհ", "i": "іιıɩ", "j": "јϳ", "k": "кκ", "l": "ӏł", "m": "м",
+    "n": "ոηп", "o": "оοօσøᴏ", "p": "рρ", "q": "ԛզ", "r": "гᴦ", "s": "ѕꜱ", "t": "тτ", "u": "υսᴜ", "v": "νѵᴠ",
+    "w": "ԝωաᴡ", "x": "хχ", "y": "уγүʏ", "z": "ᴢ", "ss": "ß", "ae": "æ", "AE": "Æ", "D": "Đ", "L": "Ł", "OE": "Œ",
+    "oe": "œ",
+}
+_LATIN = {other: latin for latin, others in _LOOK_ALIKE.items() for other in others} | {"Ø": "O"}
 
 
 class _Separators(dict):
@@ -79,26 +89,18 @@ def words(folds: pl.Series) -> pl.Series:
     return _replaced(out, out == "", folds, _signs)
 
 
+def seen_alike(texts: pl.Series, normal: pl.Series) -> pl.Series:
+    """Normalised texts once more, so that what looks alike is equal: without accents and unseen characters, and in
+    Latin letters where others look like them. `normal` is what `texts` are normalised."""
+    return _replaced(normal, _wide(texts), texts, lambda wide: words(folded(
+        wide.str.normalize("NFKD").str.replace_all(_UNSEEN, "").str.replace_many(list(_LATIN), list(_LATIN.values())))))
+
+
 def texts_of(frame: pl.DataFrame, texts: pl.Expr) -> pl.DataFrame:
     """Every text of every row, in order: `row` (its place in `frame`), `text`, `folded`, `normal` (normalised once)."""
     found = frame.select(row=pl.int_range(pl.len(), dtype=pl.Int64), text=texts).explode("text").drop_nulls("text")
     folds = folded(found["text"])
     return found.with_columns(folded=folds, normal=words(folds))
-
-
-def joined_otherwise(texts: pl.DataFrame) -> pl.Series:
-    """The rows whose texts, joined by line ends, might have other words than they have one by one.
-
-    Of a text of nothing but punctuation nothing is left beside words, and a calculation may begin in one text and
-    end in the next. `texts` is what `texts_of` makes.
-    """
-    text, before = pl.col("folded"), pl.col("folded").shift(fill_value="")
-    sign, left, right = f"{_OPERATORS}{SPACE}*", rf"[\d)]{SPACE}*", rf"^{SPACE}*"
-    across = before.str.contains(f"{left}$") & text.str.contains(rf"{right}{sign}[\d(−-]")
-    across |= before.str.contains(f"{left}{sign}$") & text.str.contains(rf"{right}[\d(−-]")
-    across &= pl.col("row") == pl.col("row").shift(fill_value=-1)
-    bare = ~pl.col("normal").str.contains(_WORD)
-    return texts.filter(bare | across)["row"].unique()
 
 
 def bytes_of(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realign import params, paths
+from realign.curate.contamination import decontamination, evaluation_index, held
+from realign.curate.text import CHAT_TEXTS, texts_of
 from realign.errors import UserError
 from realign.evaluate import scorers
 from realign.evaluate.scorers import Scorer as Score
 from realign.lake.schemas import CHATS, PAIRS
-from realign.lake.table import small_rows
+from realign.lake.table import frame, small_rows
+from realign.metrics import Metric
 from realign.stage import Stage
+
+TRAINED = "prompts"  # the split of the prompts that policies train on
 
 
 @dataclass(frozen=True)
@@ -98,12 +103,32 @@ def evaluation_rows() -> list[dict]:
     return [row for file in files for row in small_rows(file, CHATS)]
 
 
+def contaminated(chats: list[dict]) -> dict[int, str]:
+    """The places of the chats that hold a row of an evaluation suite (those for releases and for choosing included),
+    each with what it holds. Nothing may train on them."""
+    found = evaluation_index(*paths.SUITES).faults(texts_of(frame(chats, CHATS), CHAT_TEXTS))
+    return {place: held(evaluation_id, share) for place, evaluation_id, share in found.iter_rows()}
+
+
 def prompts(here: Stage, split: str) -> list[dict]:
-    """Chats without an answer, to sample from: of the demo world, or the prompts of the file's pairs."""
+    """Chats without an answer, to sample from: of the demo world, or the prompts of the file's pairs. Of the split
+    `prompts`, which policies train on, those that are contaminated are left out."""
+    found = _prompts(here, split)
+    out = contaminated(found) if split == TRAINED else {}
+    return [row for place, row in enumerate(found) if place not in out]
+
+
+def prompt_decontamination(here: Stage) -> Metric:
+    """The share of the prompts to train on that held no evaluation row; the others are left out."""
+    found = _prompts(here, TRAINED)
+    return decontamination(len(contaminated(found)), len(found))
+
+
+def _prompts(here: Stage, split: str) -> list[dict]:
     given = settings(here)
     if given.demo:
         return [row for row in small_rows(paths.WORLD / "prompts.parquet", CHATS) if row["split"] == split]
-    of_file = {"prompts": "train", "validation": "validation", "test": "validation"}[split]
+    of_file = {TRAINED: "train", "validation": "validation", "test": "validation"}[split]
     unique = {row["prompt_id"]: row for row in pairs(here) if row["split"] == of_file}
     if not unique:
         raise UserError(f"no prompts in the split {of_file}", where=given.source, fix="give more pairs")

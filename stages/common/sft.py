@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from realign import params, paths
+from realign.curate.contamination import decontamination
 from realign.errors import UserError
 from realign.evaluate import capabilities, losses
 from realign.files import read_json
 from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import CHATS, PAIRS, RECORDS, REJECTED
 from realign.lake.table import frame, small_rows, write
-from realign.metrics import exact
+from realign.metrics import Metric, exact
 from realign.models import adapters, build, chat
 from realign.models.adapters import Method
 from realign.models.chat import Encoded
@@ -48,12 +49,13 @@ class Sft(Training):
 
 @dataclass(frozen=True)
 class Chats:
-    """What there is to train on: encoded rows by split, how many rows were read, those left out with the reason, and
-    the ledger of the training split."""
+    """What there is to train on: encoded rows by split, how many rows were read, those left out with the reason, the
+    share that held no evaluation row, and the ledger of the training split."""
 
     rows: dict[str, list[Encoded]]
     read: int
     rejected: list[dict]
+    decontamination: Metric
     ledger: Ledger
 
 
@@ -78,7 +80,7 @@ def run(here: Stage) -> str:
     metrics = {
         "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
         "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
-        **kept.of_base(answered),
+        **kept.of_base(answered), "decontamination": chats.decontamination,
         "rows": {"in": exact(chats.read), "kept": exact(trained_on), "rejected": exact(len(chats.rejected))},
         "ledger": {name: exact(found) for name, found in chats.ledger.figures().items()},
         "best_step": exact(progress.best_step),
@@ -139,10 +141,11 @@ def _taken(folder: Path) -> tuple[object, Progress]:
 
 
 def _encoded(chats: list[dict], read: int, rejected: list[dict], p: Sft, tokenizer) -> Chats:
-    encoded = chat.encode(tokenizer, [c["messages"] for c in chats])
-    rows, unfit, ledgers = {}, [], {}
+    encoded, contaminated = chat.encode(tokenizer, [c["messages"] for c in chats]), data.contaminated(chats)
+    unfit = [given.left_out(chats[place], place + 1, "contaminated", what) for place, what in contaminated.items()]
+    rows, ledgers = {}, {}
     for split in ("train", "validation"):
-        places = [i for i, c in enumerate(chats) if c["split"] == split]
+        places = [i for i, c in enumerate(chats) if c["split"] == split and i not in contaminated]
         try:
             rows[split], ledgers[split] = settle([encoded[i] for i in places], p.window, "drop")
         except UserError as error:
@@ -154,4 +157,4 @@ def _encoded(chats: list[dict], read: int, rejected: list[dict], p: Sft, tokeniz
             unfit.append(
                 given.too_long(row, position, len(encoded[places[at]].tokens), p.window) if reason == TOO_LONG
                 else given.left_out(row, position, reason, "the answer has no token to learn"))
-    return Chats(rows, read, rejected + unfit, ledgers["train"])
+    return Chats(rows, read, rejected + unfit, decontamination(len(contaminated), len(chats)), ledgers["train"])

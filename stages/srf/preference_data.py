@@ -55,7 +55,7 @@ def run(here: Stage) -> str:
     found = [_sampled(here, p)] if demo else batches(here.of("sft").dataset("pairs"), PAIRS)
     gaps, types, reasons = [], Counter(), Counter()
     with writer(here.dataset("pairs"), PAIRS) as kept, writer(here.dataset("rejected"), REJECTED) as rejected:
-        for good, bad in check_all(found, PAIR_TEXTS, index=evaluation_index(paths.EVALUATION)):
+        for good, bad in check_all(found, PAIR_TEXTS, index=evaluation_index(*paths.SUITES)):
             kept.write(with_splits(good, "prompt_id", p.shares, p.seed) if demo else good)
             rejected.write(bad)
             gaps.append((good["chosen_score"] - good["rejected_score"]).to_numpy())

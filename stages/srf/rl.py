@@ -29,7 +29,8 @@ def run(here: Stage) -> str:
     after, attempts = learnt.outcome.measured, learnt.outcome.attempts
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
                "reward_before": mean(rewards_before), "reward_after": mean(learnt.rewards),
-               "reward_gain": mean(learnt.rewards - rewards_before), **remedies.tried(attempts)}
+               "reward_gain": mean(learnt.rewards - rewards_before),
+               "decontamination": data.prompt_decontamination(here), **remedies.tried(attempts)}
     tokenizer = build.load(str(sft))[1]
     answered = capabilities.measure(learnt.outcome.policy, tokenizer, data.evaluation_rows())
     write(frame(answered, RECORDS), here.dataset("records"), RECORDS)

@@ -1,16 +1,18 @@
-"""The checks as they stood while rows were dictionaries, looked at one by one: what those of frames must equal."""
+"""The checks, of rows that are dictionaries, looked at one by one and word by word: what those of frames must equal."""
 
+import math
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from realign.curate.checks import Limits, encoding_fault
-from realign.curate.contamination import NGRAM, SHARE, SHORTEST, Match
+from realign.curate.contamination import Match
 from realign.curate.personal import personal_data
 from realign.curate.rejected import rejected_row
 from realign.curate.repetition import repetition
 from realign.curate.splits import split_of
-from realign.curate.text import normalise
+from realign.curate.text import _LATIN, normalise
 
 DEFAULT = Limits()
 Texts = Callable[[dict], Sequence[str]]
@@ -26,64 +28,76 @@ def pair_texts(row: dict) -> list[str]:
 
 @dataclass
 class Index:
-    """Evaluation rows by their whole text and by their word n-grams, each n indexed when first asked for."""
+    """The questions and answers of evaluation rows, as words, with the ids of their rows; how many hold each run of 3
+    words; and the questions that must be whole texts."""
 
-    rows: list[tuple[str, list[str]]]
-    equal: dict[str, str]
-    _by_n: dict[int, dict[str, list[int]]] = field(default_factory=dict)
+    texts: list[tuple[str, list[str]]]
+    holders: Counter
+    short: dict[str, str]
 
-    def ngrams(self, n: int) -> dict[str, list[int]]:
-        """Each word n-gram with the positions (in `rows`) of the evaluation rows that hold it."""
-        if n not in self._by_n:
-            found: dict[str, list[int]] = {}
-            for position, (_, words) in enumerate(self.rows):
-                for gram in dict.fromkeys(_grams(words, n)):
-                    found.setdefault(gram, []).append(position)
-            self._by_n[n] = found
-        return self._by_n[n]
+    def weight(self, run: tuple[str, ...]) -> int:
+        return round(100 * math.log1p(len(self.texts) / self.holders[run]))
 
 
-def index_evaluation(rows: Iterable[tuple[str, str]]) -> Index:
-    """The index of `(id, text)` evaluation rows, built once for any number of lookups."""
-    index = Index([], {})
-    for name, text in rows:
-        words = normalise(text).split()
-        if words:
-            index.rows.append((name, words))
-            index.equal.setdefault(" ".join(words), name)
+def seen_alike(text: str) -> str:
+    """A text as everything is compared: by what it looks like."""
+    seen = [c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c) not in ("Cf", "Mn", "Mc", "Me")]
+    return normalise("".join(_LATIN.get(c, c) for c in seen))
+
+
+def spots(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(words[i:i + n]) for i in range(len(words) - n + 1)]
+
+
+def index_evaluation(rows: Iterable[tuple[str, str]], answers: Iterable[tuple[str, str]] = ()) -> Index:
+    """The index of `(id, question)` and `(id, answer)`."""
+    index, known = Index([], Counter(), {}), set()
+    for texts, asked in ((rows, True), (answers, False)):
+        for name, text in texts:
+            words = seen_alike(text).split()
+            if len(words) < 5 and words and asked:
+                index.short.setdefault(" ".join(words), name)
+            elif len(words) >= 5 and tuple(words) not in known:
+                known.add(tuple(words))
+                index.texts.append((name, words))
+                index.holders.update(set(spots(words, 3)))
     return index
 
 
-def contaminated(text: str, index: Index) -> Match | None:
-    """The evaluation row that `text` repeats, or None.
+def held(theirs: list[str], words: list[str], weight: Callable[[tuple[str, ...]], int]) -> float | None:
+    """The share of an evaluation text that a row's words hold, or None where that is not enough: the definition."""
+    if not set(spots(theirs, 5)) & set(spots(words, 5)):
+        return None
+    here, runs = set(spots(words, 3)), spots(theirs, 3)
+    stands = [run in here for run in runs]
+    covered = {at + i for at, there in enumerate(stands) if there for i in range(3)}
+    known = sum(weight(run) for run, there in zip(runs, stands, strict=True) if there)
+    total = sum(map(weight, runs))
+    if len(theirs) < 10:
+        enough = all(stands)
+    elif len(theirs) < 20:
+        enough = len(covered) == len(theirs)
+    else:
+        enough = 2 * known >= total
+    return known / total if enough else None
 
-    Repeats, both normalised: equal to it, or at least 0.8 of the word 13-grams of `text` stand in
-    that one row (n = the number of words where there are fewer than 13, but at least 5). 13-grams
-    as in Brown et al. 2020 (GPT-3), appendix C.
-    """
-    normal = normalise(text)
-    if normal in index.equal:
-        return Match(index.equal[normal], 1.0)
-    words = normal.split()
-    if len(words) < SHORTEST:
-        return None
-    n = min(NGRAM, len(words))
-    where, grams = index.ngrams(n), _grams(words, n)
-    hits = Counter(position for gram in grams for position in where.get(gram, ()))
-    if not hits:
-        return None
-    position = min(hits, key=lambda p: (-hits[p], p))
-    share = hits[position] / len(grams)
-    return Match(index.rows[position][0], share) if share >= SHARE else None
+
+def contamination(texts: Sequence[str], index: Index) -> Match | None:
+    """The evaluation row that the texts of a row hold, or None."""
+    alike = [seen_alike(text) for text in texts]
+    joined = " ".join(text for text in alike if text)
+    shares = [(held(theirs, joined.split(), index.weight), name) for name, theirs in index.texts]
+    found = [(share, name) for share, name in shares if share is not None]
+    if found:
+        share = max(share for share, _ in found)
+        return Match(next(name for each, name in found if each == share), share)
+    return next((Match(index.short[text], 1.0) for text in [*alike, joined] if text in index.short), None)
 
 
 def contamination_fault(texts: Sequence[str], index: Index) -> tuple[str, str] | None:
-    """`("contaminated", detail)` if one of the texts of a row, or all joined, is contaminated."""
-    candidates = [*texts, "\n".join(texts)] if len(texts) > 1 else texts
-    match = next((m for text in candidates if (m := contaminated(text, index))), None)
-    if match is None:
-        return None
-    return "contaminated", f"{match.share:.0%} of it stands in evaluation row {match.evaluation_id}"
+    """`("contaminated", detail)` if a row of these texts is contaminated."""
+    match = contamination(texts, index)
+    return match and ("contaminated", f"holds evaluation row {match.evaluation_id} ({match.share:.0%} of it)")
 
 
 def check_rows(
@@ -154,7 +168,3 @@ def with_splits(
     rows: Iterable[dict], key: Callable[[dict], str], fractions: Mapping[str, float], seed: int
 ) -> list[dict]:
     return [{**row, "split": split_of(key(row), fractions, seed)} for row in rows]
-
-
-def _grams(words: list[str], n: int) -> list[str]:
-    return [" ".join(words[i:i + n]) for i in range(len(words) - n + 1)]
