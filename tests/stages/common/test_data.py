@@ -1,5 +1,6 @@
 """What a workflow works on: where its rows and models come from, and that DVC watches what the parameters name."""
 
+import json
 import logging
 import re
 import shutil
@@ -80,9 +81,21 @@ def test_an_independent_scorer_is_there_where_it_is_another_than_the_reward(chan
     assert data.independent_scorer(HERE) == ("the scorer" if there else None)
 
 
-def chat(name, split="evaluation"):
-    return {"row_id": name, "messages": [{"role": "user", "content": f"What is {name}?"}], "capability": "facts",
-            "slice": "", "reference": "{}", "split": split, "source": "test"}
+def chat(name, split="evaluation", asked="", reference="{}"):
+    return {"row_id": name, "messages": [{"role": "user", "content": asked or f"What is {name}?"}],
+            "capability": "facts", "slice": "", "reference": reference, "split": split, "source": "test"}
+
+
+HARBOURS = {"evaluation": "Which harbour is the oldest of Norway?", "sealed": "Which harbour is the oldest of Chile?",
+            "development": "Which harbour is the oldest of Ghana?"}
+
+
+@pytest.fixture
+def suites(project):
+    """The three suites, each of one question; that of the gates has an answer, too."""
+    for name, asked in HARBOURS.items():
+        reference = json.dumps({"answer": "It was Bergen, long before others"} if name == "evaluation" else {})
+        store([chat(name, asked=asked, reference=reference)], project / f"data/{name}/demo.parquet", CHATS)
 
 
 def test_evaluation_rows_are_those_of_every_suite_by_name(project):
@@ -93,10 +106,27 @@ def test_evaluation_rows_are_those_of_every_suite_by_name(project):
     assert [row["row_id"] for row in data.evaluation_rows()] == ["of a", "more of a", "of b"]
 
 
-def test_prompts_of_the_demo_are_those_of_the_split(project):
-    store([chat("one", "prompts"), chat("two", "test"), chat("three", "prompts")],
-                project / "demo/world/prompts.parquet", CHATS)
+def test_chats_that_hold_a_row_of_any_suite_are_contaminated(suites):
+    asked = ["Which harbour is the oldest of Peru?", *(f"Well. {text.upper()} Say it." for text in HARBOURS.values()),
+             "Is it so that it was Bergen, long before others?"]
+    found = data.contaminated([chat(str(i), asked=text) for i, text in enumerate(asked)])
+    assert found == {i: f"holds evaluation row {name} (100% of it)"
+                     for i, name in enumerate([*HARBOURS, "evaluation"], 1)}
+
+
+def test_without_one_of_the_suites_nothing_can_be_decontaminated(project, suites):
+    (project / "data/sealed/demo.parquet").unlink()
+    with pytest.raises(UserError, match=r"data/sealed: holds no evaluation rows"):
+        data.contaminated([chat("one")])
+
+
+def test_prompts_of_the_demo_are_those_of_the_split_and_contaminated_ones_are_not_trained_on(project, suites):
+    store([chat("one", "prompts"), chat("two", "test", HARBOURS["sealed"]), chat("three", "prompts"),
+           chat("four", "prompts", HARBOURS["sealed"])], project / "demo/world/prompts.parquet", CHATS)
     assert [row["row_id"] for row in data.prompts(HERE, "prompts")] == ["one", "three"]
+    assert [row["row_id"] for row in data.prompts(HERE, "test")] == ["two"]
+    share = data.prompt_decontamination(HERE)
+    assert (share.value, share.n) == (pytest.approx(2 / 3), 3)
 
 
 def pair(number, prompt, split):
@@ -105,10 +135,11 @@ def pair(number, prompt, split):
             "source": "file"}
 
 
-def test_prompts_of_labelled_pairs_are_asked_once_and_held_out_with_their_pairs(project):
+def test_prompts_of_labelled_pairs_are_asked_once_and_held_out_with_their_pairs(project, suites):
     set_params(project, LABELLED)
     store([pair(1, "gold", "train"), pair(2, "gold", "train"), pair(3, "Peru", "validation"),
-                 pair(4, "Lima", "train")], HERE.of("sft").dataset("pairs"), PAIRS)
+                 pair(4, "Lima", "train"), pair(5, "the oldest", "train") |
+                 {"messages": chat("", asked=HARBOURS["evaluation"])["messages"]}], HERE.of("sft").dataset("pairs"), PAIRS)
     found = {split: data.prompts(HERE, split) for split in ("prompts", "validation", "test")}
     assert {split: [row["row_id"] for row in rows] for split, rows in found.items()} == {
         "prompts": ["gold", "Lima"], "validation": ["Peru"], "test": ["Peru"]}
