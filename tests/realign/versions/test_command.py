@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+from realign import words
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.versions import render
@@ -88,7 +89,9 @@ def test_slices_stand_under_their_capability_and_intervals_behind_details(built)
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(render.table(compare(a, b), 0, details=True))
     detailed = console.export_text()
-    assert "−8.1% … −5.0%" in detailed and "open, above 5%" in detailed and "examples" in detailed
+    ends = compare(a, b).slices[0].drop
+    assert words.change(ends.high) in detailed and words.change(ends.low) in detailed
+    assert "open, above 5%" in " ".join(detailed.split()) and "would decide" in detailed
 
 
 def test_brackets_in_model_text_are_not_markup(built):
