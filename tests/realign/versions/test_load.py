@@ -23,7 +23,7 @@ def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
     before = state(built)
     found = {name: load(name, built) for name in ("good", "bad", "HEAD", "mild", "workspace", "good:sft")}
     assert {name: wrong(v) for name, v in found.items()} == {
-        "good": 0, "bad": 6, "HEAD": 6, "mild": 4, "workspace": 6, "good:sft": 0}
+        "good": 0, "bad": 20, "HEAD": 20, "mild": 4, "workspace": 20, "good:sft": 0}
     assert found["mild"].metrics["evaluate.capability.facts"]["value"] == pytest.approx(0.96)
     assert found["good"].metrics["evaluate.capability.facts"]["value"] == 1.0
     assert found["workspace"].revision == "" and found["bad"].revision == resolve(built, "HEAD")
@@ -43,7 +43,7 @@ def test_the_work_tree_counts_as_it_is_now(project):
     path.unlink()
     write(frame([row | {"score": 0.0} for row in rows], RECORDS), path, RECORDS)
     assert wrong(load("workspace", project)) == 200
-    assert wrong(load("bad", project)) == 6
+    assert wrong(load("bad", project)) == 20
 
 
 def test_an_unknown_name_is_answered_with_close_ones(built):

@@ -42,7 +42,7 @@ def test_a_step_knows_its_paths_from_the_root(built):
     assert set(found["srf:gate@sft"].inputs) == {"0", "metrics/srf/sft.json"}  # from its entry's `do`
     assert found["srf:gate@sft"].sizes == {
         path: (built / path).stat().st_size for path in ("0", "metrics/srf/sft.json", "metrics/srf/sft.accepted")}
-    assert found["srf:evaluate"].params == {"params.yaml": {"wrong": 6}}
+    assert found["srf:evaluate"].params == {"params.yaml": {"wrong": 20}}
     at_good = {s.name: s for s in steps(built, resolve(built, "good"))}
     assert at_good["srf:evaluate"].params == {"params.yaml": {"wrong": 0}}
     assert at_good["srf:sft"].outputs == found["srf:sft"].outputs
