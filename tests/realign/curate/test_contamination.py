@@ -91,7 +91,8 @@ def test_punctuation_alone_is_compared_as_it_is():
 
 @pytest.mark.parametrize("text", [
     "WHICH RIVER RUNS THROUGH CAFE EUROPA?", "Whісh rіver runs thrоugh Café Europа",
-    "Which ri\u200bver ru\u00adns through Cafe\u0301 Europa", "Which—river; runs. (through) [cafe] *Europa*", "Ｗｈｉｃｈ river runs through 𝐂𝐚𝐟𝐞 Europa",
+    "Which ri\u200bver ru\u00adns through Cafe\u0301 Europa", "Which—river; runs. (through) [cafe] *Europa*",
+    "Ｗｈｉｃｈ river runs through 𝐂𝐚𝐟𝐞 Europa",
 ])
 def test_what_looks_alike_is_equal(text):
     assert contaminated(text, index_evaluation([("e", "Which river runs through Café Europa?")])) == Match("e", 1.0)
