@@ -148,6 +148,13 @@ def test_the_evaluation_rows_of_folders_are_indexed_by_what_they_ask_and_answer(
         "a", "b", "c", "c", None, None, None]
 
 
+@pytest.mark.parametrize("reference", ["Bergen", '["Bergen"]'])
+def test_a_reference_that_is_no_object_is_named_with_its_row(reference, tmp_path):
+    write(frame([chat("a", "who knows") | {"reference": reference}], CHATS), tmp_path / "one.parquet", CHATS)
+    with pytest.raises(UserError, match=r"evaluation row a, reference: found .*Bergen"):
+        evaluation_index(tmp_path)
+
+
 def test_a_folder_without_evaluation_rows_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no evaluation rows"):
         evaluation_index(tmp_path)
