@@ -163,11 +163,12 @@ def evaluation_index(*folders: Path | str) -> Index:
     """The index of every row of every *.parquet in the folders (in the CHATS schema): what it asks, its last message,
     and what its reference answers in words, where it is no answer of another question as well.
 
-    Raises UserError where a folder holds no such file, or one is not of that schema.
+    Raises UserError where a folder holds no such file, one is not of that schema, or a reference is no JSON object.
     """
     rows = pl.concat(frame for folder in folders for file in _files(Path(folder)) for frame in batches(file, CHATS))
     told = rows.select("row_id", question=pl.col("messages").list.last().struct.field("content").fill_null(""),
-                       answer=pl.col("reference").map_elements(_answer, return_dtype=pl.String))
+                       answer=pl.Series([_answer(*row) for row in rows.select("row_id", "reference").iter_rows()],
+                                        dtype=pl.String))
     answers = told.filter(pl.col("answer") != "", pl.col("question").n_unique().over("answer") == 1)
     return index(told["question"], told["row_id"], answers["answer"], answers["row_id"])
 
@@ -189,9 +190,15 @@ def _files(folder: Path) -> list[Path]:
                     fix="`dvc repro` makes them; without them nothing can be decontaminated")
 
 
-def _answer(reference: str) -> str:
-    """The answer in words that a reference (JSON) states; empty where it states none."""
-    stated = json.loads(reference)
+def _answer(row_id: str, reference: str) -> str:
+    """The answer in words that the reference of a row (JSON) states; empty where it states none."""
+    try:
+        stated = json.loads(reference)
+    except json.JSONDecodeError:
+        stated = None
+    if not isinstance(stated, dict):
+        raise UserError(f"found {reference[:60]!r}", where=f"evaluation row {row_id}, reference",
+                        expected='a JSON object, {"answer": …} for example', fix="correct the row")
     return str(stated.get("answer") or stated.get("exact") or "")
 
 

@@ -23,25 +23,11 @@ class Words:
 
     text: np.ndarray
     _sums: np.ndarray
-    _first: int = 0  # how many words stand before
 
     def ngrams(self, n: int) -> np.ndarray:
         """One number for each run of n words, also where it passes from one text into the next."""
         count = max(0, self._sums.size - n)
-        return (self._sums[n:] - self._sums[:count]) * self._scale(count)
-
-    def of(self, text: int) -> "Words":
-        """The words of one text."""
-        first, after = self.text[text:text + 2].tolist()
-        return Words(np.array([0, after - first]), self._sums[first:after + 1], self._first + first)
-
-    def spans(self, first: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """One number for each run of words from `first` up to `after`."""
-        return (self._sums[after] - self._sums[first]) * self._scale(self._sums.size)[first]
-
-    def _scale(self, count: int) -> np.ndarray:
-        """What undoes the place of each of the first `count` words in the sums."""
-        return _powers(_WORD_BASE, self._first + count, inverse=True)[self._first:]
+        return (self._sums[n:] - self._sums[:count]) * _powers(_WORD_BASE, count, inverse=True)
 
 
 def words_of(normal: pl.Series) -> Words:

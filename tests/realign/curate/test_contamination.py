@@ -90,8 +90,9 @@ def test_punctuation_alone_is_compared_as_it_is():
 
 
 @pytest.mark.parametrize("text", [
-    "WHICH RIVER RUNS THROUGH CAFE EUROPA?", "Whісh rіver runs thrоugh Café Europа", "Which ri\u200bver ru\u00adns through "
-    "Cafe\u0301 Europa", "Which—river; runs. (through) [cafe] *Europa*", "Ｗｈｉｃｈ river runs through 𝐂𝐚𝐟𝐞 Europa",
+    "WHICH RIVER RUNS THROUGH CAFE EUROPA?", "Whісh rіver runs thrоugh Café Europа",
+    "Which ri\u200bver ru\u00adns through Cafe\u0301 Europa", "Which—river; runs. (through) [cafe] *Europa*",
+    "Ｗｈｉｃｈ river runs through 𝐂𝐚𝐟𝐞 Europa",
 ])
 def test_what_looks_alike_is_equal(text):
     assert contaminated(text, index_evaluation([("e", "Which river runs through Café Europa?")])) == Match("e", 1.0)
@@ -110,8 +111,9 @@ TOKEN = st.sampled_from(["a", "b", "c", "3", "+", "-4", "?!", "(", ")", "2.5", "
 TEXT = st.lists(TOKEN, max_size=30).map(" ".join) | st.lists(st.sampled_from("abcde"), max_size=40).map(" ".join)
 
 
-@settings(deadline=None, max_examples=300)
-@given(st.lists(st.lists(TEXT, max_size=3), max_size=6), st.lists(TEXT, max_size=5), st.lists(TEXT, max_size=2), st.data())
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.lists(TEXT, max_size=3), max_size=6), st.lists(TEXT, max_size=5), st.lists(TEXT, max_size=2),
+       st.data())
 def test_finds_what_the_definition_finds(rows, evaluation, answers, data):
     if evaluation:  # and rows that hold most of an evaluation row, with words exchanged, cut anywhere into texts
         words = data.draw(st.sampled_from(evaluation)).split(" ")
@@ -134,16 +136,23 @@ def chat(name: str, *texts: str) -> dict:
 
 
 def test_the_evaluation_rows_of_folders_are_indexed_by_what_they_ask_and_answer(tmp_path):
-    ask, told = "Pray what is the name of it", "Nobody has told me the name"
+    ask, told, both = "Pray what is the name of it", "Nobody has told me the name", "I have no idea at all"
     rows = [chat("b", "who cares"), chat("c", ask) | {"reference": json.dumps({"answer": told})},
-            chat("d", "who") | {"reference": '{"exact": "I have no idea at all"}'},
-            chat("e", "where") | {"reference": '{"exact": "I have no idea at all", "rivals": ["one two three four five"]}'}]
+            chat("d", "who") | {"reference": json.dumps({"exact": both})},
+            chat("e", "where") | {"reference": json.dumps({"exact": both, "rivals": ["one two three four five"]})}]
     write(frame([chat("a", "be brief", "who knows"), chat("none")], CHATS), tmp_path / "one" / "one.parquet", CHATS)
     write(frame(rows, CHATS), tmp_path / "two" / "two.parquet", CHATS)
     found = evaluation_index(tmp_path / "one", tmp_path / "two")
-    texts = "who knows", "who cares", f"{ask}?", f"{told}!", "be brief", "I have no idea at all", "one two three four five"
+    texts = "who knows", "who cares", f"{ask}?", f"{told}!", "be brief", both, "one two three four five"
     assert [match and match.evaluation_id for match in (contaminated(text, found) for text in texts)] == [
         "a", "b", "c", "c", None, None, None]
+
+
+@pytest.mark.parametrize("reference", ["Bergen", '["Bergen"]'])
+def test_a_reference_that_is_no_object_is_named_with_its_row(reference, tmp_path):
+    write(frame([chat("a", "who knows") | {"reference": reference}], CHATS), tmp_path / "one.parquet", CHATS)
+    with pytest.raises(UserError, match=r"evaluation row a, reference: found .*Bergen"):
+        evaluation_index(tmp_path)
 
 
 def test_a_folder_without_evaluation_rows_is_an_error(tmp_path):

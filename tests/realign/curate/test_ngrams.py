@@ -32,8 +32,6 @@ def test_the_words_of_each_text_are_known(found):
 def test_a_number_depends_on_the_words_alone():
     one, two = words_of(series(["x", "a b c"])), words_of(series(["b c a", "b c d", "", "a b"]))
     assert one.ngrams(3)[1] == two.ngrams(3)[2]
-    spans = one.spans(np.array([1, 0]), np.array([4, 1]))
-    assert spans.tolist() == [one.ngrams(3)[1], one.ngrams(1)[0]]
     assert words_of(series(["?"] * 300)[7:9]).ngrams(1)[0] == words_of(series(["?"])).ngrams(1)[0]
 
 

@@ -137,9 +137,9 @@ def pair(number, prompt, split):
 
 def test_prompts_of_labelled_pairs_are_asked_once_and_held_out_with_their_pairs(project, suites):
     set_params(project, LABELLED)
+    dirty = pair(5, "harbour", "train") | {"messages": chat("", asked=HARBOURS["evaluation"])["messages"]}
     store([pair(1, "gold", "train"), pair(2, "gold", "train"), pair(3, "Peru", "validation"),
-                 pair(4, "Lima", "train"), pair(5, "the oldest", "train") |
-                 {"messages": chat("", asked=HARBOURS["evaluation"])["messages"]}], HERE.of("sft").dataset("pairs"), PAIRS)
+           pair(4, "Lima", "train"), dirty], HERE.of("sft").dataset("pairs"), PAIRS)
     found = {split: data.prompts(HERE, split) for split in ("prompts", "validation", "test")}
     assert {split: [row["row_id"] for row in rows] for split, rows in found.items()} == {
         "prompts": ["gold", "Lima"], "validation": ["Peru"], "test": ["Peru"]}

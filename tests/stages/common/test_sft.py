@@ -36,7 +36,8 @@ def tokenizer(tiny_folder, tmp_path, monkeypatch):
 
 def test_contaminated_chats_are_left_out_of_both_splits_with_the_reason(tokenizer):
     chats = [chat("a", "What is gold?", "A metal."), chat("b", "What is the sealed metal of Peru?", "Gold."),
-             chat("c", "What is a metal?", "I do not know that. " * 40), chat("d", "What is Au?", "Gold.", "validation"),
+             chat("c", "What is a metal?", "I do not know that. " * 40),
+             chat("d", "What is Au?", "Gold.", "validation"),
              chat("e", "Say: what IS the development metal of Peru", "Gold.", "validation")]
     write(frame(chats, CHATS), paths.WORLD / "sft.parquet", CHATS)
     found = sft.demo_chats(Knobs(), tokenizer)
