@@ -272,7 +272,7 @@ def test_the_verdict_depends_on_all_that_the_workflow_made(workflow):
     stage = shared()[f"verdict@{workflow}"]
     assert stage.cmd == f"python -m stages {workflow} verdict"
     assert set(stage.data) == {f"checkpoints/{workflow}", f"data/{workflow}", f"metrics/{workflow}",
-                               "data/common/baseline"}
+                               f"expectations/{workflow}", "data/common/baseline", "data/evaluation"}
     decision, home = paths.decision(workflow).as_posix(), paths.released(workflow).as_posix()
     assert stage.outs.keys() == {decision, *(f"{home}/{name}" for name in ("model", "records", "pointer.json"))}
     assert {path for path, how in stage.outs.items() if how.get("persist")} == stage.outs.keys() - {decision}

@@ -59,7 +59,7 @@ def release(candidate: Candidate, folder: Path, decision: Path) -> dict:
     """
     pointer = read_pointer(folder)
     offered = _pointer(candidate, folder, pointer)
-    check_lock(_at_hand(candidate, offered), [s for s in steps(Path()) if s.name.startswith(f"{candidate.workflow}:")])
+    check_lock(_at_hand(candidate, offered), [s for s in steps(Path()) if _before(s.name, candidate.workflow)])
     said = _decide(candidate, offered, pointer)
     for part in ("model", "records"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -123,6 +123,11 @@ def _at_hand(candidate: Candidate, offered: dict) -> dict[str, str]:
     return offered["bound"] | {offered["model"]["from"]: offered["model"]["md5"],
                                offered["records"]["from"]: offered["records"]["md5"],
                                **{folder.as_posix(): tree_md5(folder)[0] for folder in folders}}
+
+
+def _before(step: str, workflow: str) -> bool:
+    """Whether a step of the lock is of this workflow, or shared by all (`verdict@srf` and the like come after)."""
+    return step.startswith(f"{workflow}:") or ":" not in step and "@" not in step
 
 
 def _decide(candidate: Candidate, offered: dict, pointer: dict | None) -> dict:

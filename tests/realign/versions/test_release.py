@@ -234,33 +234,38 @@ def test_decision_and_pointer_carry_the_hashes_of_all_that_the_release_rests_on(
 
 
 def locked() -> None:
-    """A dvc.lock of the stages that evaluated and judged what is at hand."""
-    at_hand = {"checkpoints/srf/iterate": tree_md5(Path("checkpoints/srf/iterate"))[0],
-               "data/srf/evaluate": tree_md5(Path("data/srf/evaluate"))[0],
-               "expectations/srf/rl.json": hashlib.md5(Path("expectations/srf/rl.json").read_bytes()).hexdigest(),
-               "metrics/srf/gates/rl.json": hashlib.md5(Path("metrics/srf/gates/rl.json").read_bytes()).hexdigest()}
-    model, answers, suite, verdict = ({"path": f"../../{path}", "md5": md5} for path, md5 in at_hand.items())
+    """The dvc.lock files of the stages that answered, evaluated and judged what is at hand."""
+    def entry(path: str) -> dict:
+        found = Path(path)
+        md5 = tree_md5(found)[0] if found.is_dir() else hashlib.md5(found.read_bytes()).hexdigest()
+        return {"path": path, "md5": md5}
     Path("stages/srf/dvc.lock").write_text(json.dumps({"stages": {
-        "evaluate": {"cmd": "x", "deps": [model], "outs": [answers]},
-        "gate@rl": {"cmd": "x", "deps": [suite], "outs": [verdict]}}}))
-    declared = Path("stages/srf/dvc.yaml")
-    declared.write_text(declared.read_text().replace("wdir: ../..", ""))
+        "evaluate": {"cmd": "x", "deps": [entry("checkpoints/srf/iterate")], "outs": [entry("data/srf/evaluate")]},
+        "gate@rl": {"cmd": "x", "deps": [entry("expectations/srf/rl.json")],
+                    "outs": [entry("metrics/srf/gates/rl.json")]}}}))
+    Path("dvc.yaml").write_text("stages: {baseline: {cmd: x}}")
+    old = {"path": "checkpoints/srf/iterate", "md5": "of the model before"}
+    Path("dvc.lock").write_text(json.dumps({"stages": {
+        "baseline": {"cmd": "x", "deps": [entry("data/evaluation/demo.parquet")],
+                     "outs": [entry("data/common/baseline")]},
+        "verdict@srf": {"cmd": "x", "deps": [old]}}}))
 
 
 @pytest.mark.parametrize("path", ["checkpoints/srf/iterate/model.safetensors", "data/srf/evaluate/records.parquet",
-                                  "metrics/srf/gates/rl.json", "expectations/srf/rl.json"])
+                                  "metrics/srf/gates/rl.json", "expectations/srf/rl.json",
+                                  "data/common/baseline/records.parquet", "data/evaluation/demo.parquet"])
 def test_what_the_stages_did_not_run_on_is_not_released(path):
     candidate = offer("one", 8)
     locked()
     assert release(candidate, FOLDER, DECISION)["decision"] == "released"
     before = state()
-    if path.endswith("parquet"):
+    if path.endswith("records.parquet"):
         records(path, 7)
-    elif path.endswith("rl.json"):
+    elif path.endswith(("rl.json", "demo.parquet")):
         Path(path).write_text(Path(path).read_text() + "\n")
     else:
         Path(path).write_text("onf")  # one bit of "one"
-    with pytest.raises(UserError, match=r"is not what srf:(evaluate|gate@rl) ran on"):
+    with pytest.raises(UserError, match=r"is not what (srf:evaluate|srf:gate@rl|baseline) ran on"):
         release(candidate, FOLDER, DECISION)
     assert state() == before
 
