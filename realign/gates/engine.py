@@ -2,18 +2,14 @@
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING
 
 from realign.errors import UserError
 from realign.gates.expectation import table
-from realign.gates.frames import narrowed
+from realign.gates.frames import Frame, narrowed
 from realign.gates.suite import suggest
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def evaluate(suite: dict, frames: "dict[str | None, pd.DataFrame]") -> list[dict]:
+def evaluate(suite: dict, frames: dict[str | None, Frame]) -> list[dict]:
     """`{"passed": bool, "result": {…}}` for every expectation, in the suite's order.
 
     `result` is Great Expectations' BASIC result, for metrics and groups its COMPLETE one, which names the rows

@@ -7,7 +7,7 @@ a unique column a number that stands for the value. The texts themselves never l
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realign.errors import UserError
 from realign.files import read_json
@@ -16,10 +16,10 @@ from realign.gates.suite import suggest
 from realign.metrics import flatten
 
 if TYPE_CHECKING:
-    import pandas as pd
     import polars as pl
 
 METRICS = None  # key of the metrics frame, as expectation.table() names it
+Frame = Any  # a pandas frame, as Great Expectations takes it, made by polars
 GROUP = ("value", *PARTS)  # the columns of a group's frame, after `name`
 
 
@@ -61,7 +61,7 @@ def _unaccounted(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, fl
 
 
 def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
-                 where: str) -> "dict[str | None, pd.DataFrame]":
+                 where: str) -> dict[str | None, Frame]:
     """One row of the metrics that the suite names, a frame of each group, and each row table, projected.
 
     Raises UserError where the suite names a metric, a group, a file or a column that is not there.
@@ -75,9 +75,9 @@ def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
     return frames
 
 
-def _metrics_frame(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> "pd.DataFrame":
+def _metrics_frame(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> Frame:
     """Columns `kl`, `kl.n`, `kl.low` and `kl.high` of every metric that the suite names, in one row."""
-    import pandas as pd
+    import polars as pl
 
     row = {}
     for column in (c for e in suite["expectations"] if table(e) is None for c in columns(e)):
@@ -86,18 +86,19 @@ def _metrics_frame(suite: dict, metrics: dict[str, dict[str, float]], where: str
             raise UserError(f"the suite names a metric that the stage does not write: {column!r}",
                             where=where, fix=suggest(name, metrics))
         row |= {name if part == "value" else f"{name}.{part}": metrics[name][part] for part in GROUP}
-    return pd.DataFrame([row], dtype="float64")
+    return pl.DataFrame([row], dict.fromkeys(row, pl.Float64)).to_pandas()
 
 
-def _group_frame(group: str, metrics: dict[str, dict[str, float]], where: str) -> "pd.DataFrame":
+def _group_frame(group: str, metrics: dict[str, dict[str, float]], where: str) -> Frame:
     """One row a member, in the file's order: its name without the group's, then value, n, low and high."""
-    import pandas as pd
+    import polars as pl
 
     members = {name.removeprefix(f"{group}."): parts for name, parts in metrics.items() if name.startswith(f"{group}.")}
     if not members:
         raise UserError(f"the suite judges a group of metrics that the stage does not write: {group!r}", where=where,
                         fix=suggest(group, {name.rpartition(".")[0] or name for name in metrics}))
-    return pd.DataFrame([{"name": name} | {part: parts[part] for part in GROUP} for name, parts in members.items()])
+    rows = [{"name": name} | {part: parts[part] for part in GROUP} for name, parts in members.items()]
+    return pl.DataFrame(rows, {"name": pl.String} | dict.fromkeys(GROUP, pl.Float64)).to_pandas()
 
 
 # What an expectation needs of a text column, where that is less than the text.
@@ -133,9 +134,8 @@ def _named(column: str, what: str) -> str:
     return column if what == "whole" else f"{column} ({what})"
 
 
-def _read_table(path: Path, shown: str, expectations: list[dict]) -> "pd.DataFrame":
+def _read_table(path: Path, shown: str, expectations: list[dict]) -> Frame:
     """What the expectations need of the Parquet file, read in batches; without any column, its rows counted."""
-    import pandas as pd
     import polars as pl
 
     wanted = list(dict.fromkeys((column, need(e)) for e in expectations for column in columns(e)))
@@ -146,7 +146,7 @@ def _read_table(path: Path, shown: str, expectations: list[dict]) -> "pd.DataFra
             if column not in known:
                 raise UserError(f"no column {column!r}", where=shown, fix=suggest(column, known))
         if not wanted:
-            return pd.DataFrame(index=range(rows.select(pl.len()).collect().item()))
+            return pl.DataFrame({"rows": range(rows.select(pl.len()).collect().item())}).to_pandas()[[]]
         made = [_projection(column, what, known[column], shown).alias(_named(column, what)) for column, what in wanted]
         # Ranks need the whole column: taken of the hashes, when these are all that is held.
         codes = [pl.col(_named(column, what)).rank("dense") for column, what in wanted

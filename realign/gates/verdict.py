@@ -2,18 +2,15 @@
 
 import json
 import math
-from typing import TYPE_CHECKING
 
 from realign.gates.engine import evaluate
 from realign.gates.expectation import NOT_NULL, UNIQUE, bounds, columns, metric_name, severity, table
+from realign.gates.frames import Frame
 from realign.gates.remedies import told
 from realign.tiers import HIGH, MEDIUM, REJECT, tier
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def judge(workflow: str, stage: str, suite: dict, frames: "dict[str | None, pd.DataFrame]") -> dict:
+def judge(workflow: str, stage: str, suite: dict, frames: dict[str | None, Frame]) -> dict:
     """The verdict of a suite with its evidence, as plain JSON: workflow, stage, tier, checks, remedy.
 
     A check has metric, observed, low, high, n, expectation, threshold, min, max, strict_min, strict_max, severity,
@@ -40,7 +37,7 @@ def remedy_said(checks: list[dict], remedies: list[str]) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def checked(expectation: dict, outcome: dict, frame: "pd.DataFrame", suite: dict) -> list[tuple[dict, str]]:
+def checked(expectation: dict, outcome: dict, frame: Frame, suite: dict) -> list[tuple[dict, str]]:
     """The checks that an expectation made, each with its remedy: one a row of metrics, or one of all rows."""
     rows = table(expectation) in suite.get("meta", {}).get("tables", {})
     result = outcome["result"]
@@ -58,7 +55,7 @@ def _check(expectation: dict, found: dict, name: str, rows: bool) -> tuple[dict,
     return check, "" if passed else told(meta.get("remedy", ""), check, name)
 
 
-def _of_each(expectation: dict, result: dict, frame: "pd.DataFrame") -> list[tuple[dict, str]]:
+def _of_each(expectation: dict, result: dict, frame: Frame) -> list[tuple[dict, str]]:
     """Figures, and the member's name, of every row of a frame of metrics."""
     column, group = columns(expectation)[0], table(expectation)
     failed = set(result["unexpected_index_list"])
@@ -66,7 +63,7 @@ def _of_each(expectation: dict, result: dict, frame: "pd.DataFrame") -> list[tup
             for i, row in frame.iterrows()]
 
 
-def _figures(column: str, group: str | None, row: "pd.Series") -> dict:
+def _figures(column: str, group: str | None, row: Frame) -> dict:
     """What a row of the metrics (columns `kl`, `kl.n` …) or of a group (`value`, `n` …) says of one metric."""
     start = "" if group else f"{metric_name(column)}."
     shown = column if not group else f"{group}.{row['name']}" + ("" if column == "value" else f".{column}")
@@ -76,7 +73,7 @@ def _figures(column: str, group: str | None, row: "pd.Series") -> dict:
     return {"metric": shown, "observed": _plain(row[column]), "low": low, "high": high, "n": int(n)}
 
 
-def _of_all(expectation: dict, outcome: dict, frame: "pd.DataFrame") -> tuple[dict, str]:
+def _of_all(expectation: dict, outcome: dict, frame: Frame) -> tuple[dict, str]:
     """Figures of a whole frame, and the members that a set expectation missed."""
     result, names = outcome["result"], columns(expectation)
     observed = result.get("observed_value")
@@ -88,7 +85,7 @@ def _of_all(expectation: dict, outcome: dict, frame: "pd.DataFrame") -> tuple[di
              "passed": outcome["passed"]}, _missed(expectation, frame))
 
 
-def _missed(expectation: dict, frame: "pd.DataFrame") -> str:
+def _missed(expectation: dict, frame: Frame) -> str:
     """The members that the expectation names and the group has not, in order."""
     wanted = expectation["kwargs"].get("value_set", [])
     return ", ".join(sorted(set(map(str, wanted)) - set(frame["name"]))) if "name" in frame else ""
