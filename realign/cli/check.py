@@ -91,7 +91,7 @@ def readings(root: Path) -> list[Reading]:
     for stage in running:
         below = {_over(section, stage) for section in stage.sections}
         for section in stage.sections:
-            if any(_within(other, section) for other in named - {section}):
+            if "." not in section and any(_within(other, section) for other in named - {section}):
                 continue
             kind = _kind(section, stage)
             reading = Reading(section, kind, _over(section, stage), section not in below)

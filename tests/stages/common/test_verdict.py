@@ -224,13 +224,15 @@ stages:
     - checkpoints/made/train
     - metrics/made: {{cache: false}}
   verdict:
-    cmd: "{python} judge.py"
-    deps: [data, metrics/made, checkpoints/made/train]
-    outs:
-    - released/made/decision.json: {{cache: false}}
-    - released/made/pointer.json: {{cache: false, persist: true}}
-    - released/made/records: {{cache: false, persist: true}}
-    - released/made/model: {{persist: true}}
+    foreach: [made]
+    do:
+      cmd: "{python} judge.py"
+      deps: [data, metrics/made, checkpoints/made/train]
+      outs:
+      - released/made/decision.json: {{cache: false}}
+      - released/made/pointer.json: {{cache: false, persist: true}}
+      - released/made/records: {{cache: false, persist: true}}
+      - released/made/model: {{persist: true}}
 """
 JUDGE = """
 from stages.common import verdict
