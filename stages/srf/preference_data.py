@@ -43,6 +43,8 @@ class PreferenceData:
     """Pairs at most."""
     validation: OpenShare
     """Share of prompts that are held out."""
+    minimal_pairs: bool
+    """Whether the best responses are also paired with themselves, one value forged."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -72,15 +74,16 @@ def run(here: Stage) -> str:
 
 
 def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:
-    """Pairs of the responses that the model of a directory gives to the chats, and of the best of these with one value
-    forged; in no split yet."""
+    """Pairs of the responses that the model of a directory gives to the chats and, where wanted, of the best of these with
+    one value forged; in no split yet."""
     policy, tokenizer, _ = build.load(str(model))
     sampled = responses.several(policy, tokenizer, chats, p.temperatures, p.max_tokens, seed)
     flat = [(chat, text) for chat, texts in zip(chats, sampled, strict=True) for text in texts if text]
     scorer = data.scorer(here)
     scores = iter(scorer([chat for chat, _ in flat], [text for _, text in flat]))
     scored = [[(next(scores), text) for text in texts if text] for texts in sampled]
-    return [*pair(chats, scored, p.least_gap, p.pairs_per_prompt), *forged(chats, scored, scorer, seed)]
+    minimal = forged(chats, scored, scorer, seed) if p.minimal_pairs else []
+    return [*pair(chats, scored, p.least_gap, p.pairs_per_prompt), *minimal]
 
 
 def _sampled(here: Stage, p: PreferenceData) -> pl.DataFrame:
