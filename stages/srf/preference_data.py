@@ -74,8 +74,8 @@ def run(here: Stage) -> str:
 
 
 def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:
-    """Pairs of the responses that the model of a directory gives to the chats and, where wanted, of the best of these with
-    one value forged; in no split yet."""
+    """Pairs of the responses that the model of a directory gives to the chats and, where wanted, of the best of these
+    with one value forged; in no split yet."""
     policy, tokenizer, _ = build.load(str(model))
     sampled = responses.several(policy, tokenizer, chats, p.temperatures, p.max_tokens, seed)
     flat = [(chat, text) for chat, texts in zip(chats, sampled, strict=True) for text in texts if text]

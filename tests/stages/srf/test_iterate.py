@@ -76,7 +76,7 @@ def pair(prompt: str, split: str = "") -> dict:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Two pairs of before, and four prompts, of which one has a pair."""
+    """Two pairs of before, four prompts, of which one has a pair, and suites that ask something else."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     old = [pair("old 1", "train"), pair("old 2", "validation")]
@@ -84,6 +84,9 @@ def project(tmp_path, monkeypatch):
     chats = [{"row_id": name, "messages": CHATS[0]["messages"], "capability": "facts", "slice": "", "reference": "{}",
               "split": "prompts", "source": "demo"} for name in ("old 1", "new 1", "new 2", "new 3")]
     store(chats, paths.WORLD / "prompts.parquet", CHAT_ROWS)
+    for folder in paths.SUITES:
+        held_out = [{"role": "user", "content": f"What is the {folder.name} metal of Chile?"}]
+        store([{**chats[0], "row_id": folder.name, "messages": held_out}], folder / "one.parquet", CHAT_ROWS)
     return tmp_path
 
 
