@@ -61,7 +61,9 @@ def _all(root: Path) -> Iterator[Step]:
         folder = lock.parent.relative_to(root).as_posix()
         declared = read_yaml(lock.with_name("dvc.yaml")).get("stages") or {}
         for name, entry in (read_yaml(lock).get("stages") or {}).items():
-            yield _step(name, entry, folder, declared.get(name.split("@")[0]) or {})
+            stage = declared.get(name.split("@")[0])
+            if stage is not None and ("@" in name) == ("foreach" in stage):  # DVC keeps entries of stages that are no more
+                yield _step(name, entry, folder, stage)
 
 
 def _step(name: str, entry: Mapping, folder: str, declared: Mapping) -> Step:
