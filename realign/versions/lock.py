@@ -62,7 +62,8 @@ def _all(root: Path) -> Iterator[Step]:
         declared = read_yaml(lock.with_name("dvc.yaml")).get("stages") or {}
         for name, entry in (read_yaml(lock).get("stages") or {}).items():
             stage = declared.get(name.split("@")[0])
-            if stage is not None and ("@" in name) == ("foreach" in stage):  # DVC keeps entries of stages that are no more
+            # DVC keeps the entries of stages that are no more
+            if stage is not None and ("@" in name) == ("foreach" in stage):
                 yield _step(name, entry, folder, stage)
 
 
