@@ -113,15 +113,15 @@ def contaminated(chats: list[dict]) -> dict[int, str]:
 def prompts(here: Stage, split: str) -> list[dict]:
     """Chats without an answer, to sample from: of the demo world, or the prompts of the file's pairs. Of the split
     `prompts`, which policies train on, those that are contaminated are left out."""
-    found = _prompts(here, split)
-    out = contaminated(found) if split == TRAINED else {}
-    return [row for place, row in enumerate(found) if place not in out]
+    return training_prompts(here)[0] if split == TRAINED else _prompts(here, split)
 
 
-def prompt_decontamination(here: Stage) -> Metric:
-    """The share of the prompts to train on that held no evaluation row; the others are left out."""
+def training_prompts(here: Stage) -> tuple[list[dict], Metric]:
+    """The prompts that policies train on, and the share of all that held no evaluation row; the others are left
+    out."""
     found = _prompts(here, TRAINED)
-    return decontamination(len(contaminated(found)), len(found))
+    out = contaminated(found)
+    return [row for place, row in enumerate(found) if place not in out], decontamination(len(out), len(found))
 
 
 def _prompts(here: Stage, split: str) -> list[dict]:

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realign.evaluate import capabilities, responses
+from realign.evaluate import responses
 from realign.evaluate.drift import drift
 from realign.evaluate.preferences import win_rate
 from realign.evaluate.scorers import Scorer
-from realign.lake.schemas import RECORDS
-from realign.lake.table import frame, write
 from realign.metrics import REGRESSION, exact, mean, mean_of
 from realign.models import build
 from realign.params import Count, Positive
@@ -36,12 +34,10 @@ def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
     """The metrics of the model that stage `final` made: what it kept of the base model's capabilities, and how it
     stands against the model of `start`. Its answers to the evaluation rows are written as the stage's records."""
     policy, tokenizer, _ = build.load(str(final.checkpoint))
-    answered = capabilities.measure(policy, tokenizer, data.evaluation_rows())
-    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
-    found = kept.of_base(answered)
+    found = kept.measured(here, policy, tokenizer)
     retained = found["retention"]
     return {
-        "capability": capabilities.accuracy(answered), **found,
+        **found,
         "retention_worst": min(retained.values(), key=lambda m: m.value),
         "retention_mean": mean_of(list(retained.values())),
         "regressions": exact(sum(m.value < 1 - REGRESSION for m in retained.values())),

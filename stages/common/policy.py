@@ -56,18 +56,17 @@ def rewarder(reward_model: Path, tokenizer, chats: Sequence[dict]) -> Reward:
     return policy.rewarder(model, own_tokenizer, tokenizer, chats)
 
 
-def learn(here: Stage, start: Path, reward_model: Path, held_out: Sequence[dict], p: Optimised, seed: int,
-          scratch: Path) -> Learnt:
-    """Train the policy of a directory on the reward model of another, close to the SFT model; `seed` is that of what
-    it is measured on."""
+def learn(here: Stage, start: Path, reward_model: Path, prompts: Sequence[dict], held_out: Sequence[dict],
+          p: Optimised, seed: int, scratch: Path) -> Learnt:
+    """Train the policy of a directory on the prompts and the reward model of another, close to the SFT model; `seed`
+    is that of what it is measured on, on the prompts held out."""
     reference, tokenizer, _ = build.load(str(here.of("sft").checkpoint))
     model, own_tokenizer = heads.load_scalar(reward_model)
 
     def reward(chats: Sequence[dict]) -> Reward:
         return policy.rewarder(model, own_tokenizer, tokenizer, chats)
 
-    prompts, scorer = data.prompts(here, "prompts"), data.independent_scorer(here)
-    taught = reward(prompts)
+    taught, scorer = reward(prompts), data.independent_scorer(here)
     if scorer and p.wrong_penalty:
         taught = policy.grounded(taught, scorer, tokenizer, prompts, p.wrong_penalty)
     task = Task(WITH_CRITIC, lambda: build.load(str(start))[0], reference, tokenizer, prompts, taught,

@@ -13,10 +13,10 @@ from pathlib import Path
 from realign import params, paths
 from realign.curate.contamination import decontamination
 from realign.errors import UserError
-from realign.evaluate import capabilities, losses
+from realign.evaluate import losses
 from realign.files import read_json
 from realign.lake.atomic import atomic_directory
-from realign.lake.schemas import CHATS, PAIRS, RECORDS, REJECTED
+from realign.lake.schemas import CHATS, PAIRS, REJECTED
 from realign.lake.table import frame, small_rows, write
 from realign.metrics import Metric, exact
 from realign.models import adapters, build, chat
@@ -73,14 +73,12 @@ def run(here: Stage) -> str:
         else:
             model, progress = train(p, model, config, chats.rows, base, folder, here.scratch)
     write(frame(chats.rejected, REJECTED), here.dataset("rejected"), REJECTED)
-    answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
-    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
+    measured = kept.measured(here, model, tokenizer)
     after, _ = losses.row_losses(model, held_out)
     trained_on = sum(map(len, chats.rows.values()))
     metrics = {
         "heldout_loss": losses.per_token(after, counts), "base_heldout_loss": losses.per_token(before, counts),
-        "heldout_loss_drop": losses.drop(before, after, counts), "capability": capabilities.accuracy(answered),
-        **kept.of_base(answered), "decontamination": chats.decontamination,
+        "heldout_loss_drop": losses.drop(before, after, counts), **measured, "decontamination": chats.decontamination,
         "rows": {"in": exact(chats.read), "kept": exact(trained_on), "rejected": exact(len(chats.rejected))},
         "ledger": {name: exact(found) for name, found in chats.ledger.figures().items()},
         "best_step": exact(progress.best_step),
@@ -116,10 +114,9 @@ def train(p: Sft, model, config: dict, rows: Mapping[str, list[Encoded]], base: 
           scratch: Path) -> tuple[object, Progress]:
     """Train the base model and write it into an existing folder; the model as it stands there, and how it went."""
     held_out = rows["validation"]
-    _, counts = losses.row_losses(model, held_out)
 
     def validate(tuned) -> dict[str, float]:
-        sums, _ = losses.row_losses(tuned, held_out)
+        sums, counts = losses.row_losses(tuned, held_out)
         return {"objective": float(sums.sum() / counts.sum())}
 
     config = adapters.prepare(model, config, p.method, p.seed)

@@ -51,9 +51,10 @@ class Made:
 
 def run(here: Stage) -> str:
     p, knobs = here.params(Iterate), here.of("rl").params(rl.Rl)
-    held_out = data.prompts(here, "validation")[:knobs.heldout_prompts]
+    prompts, held_out = data.prompts(here, "prompts"), data.prompts(here, "validation")[:knobs.heldout_prompts]
     rounds = best_round(
-        _first(here, held_out, knobs), lambda number, before: _round(here, number, before.made, held_out, p, knobs),
+        _first(here, held_out, knobs),
+        lambda number, before: _round(here, number, before.made, prompts, held_out, p, knobs),
         lambda found: fault_of(found.made.measured.kl.value, found.made.measured.entropy.value, knobs) is None,
         p.rounds, p.least_gain)
     final, first, played = rounds.final.made, rounds.played[0].made, len(rounds.played) - 1
@@ -90,22 +91,23 @@ def _first(here: Stage, held_out: list[dict], knobs: Optimised) -> Round:
     return _with_worth(here, Made(start, rewards_by, measured, rewards), held_out)
 
 
-def _round(here: Stage, number: int, before: Made, held_out: list[dict], p: Iterate, knobs: Optimised) -> Round:
+def _round(here: Stage, number: int, before: Made, prompts: list[dict], held_out: list[dict], p: Iterate,
+           knobs: Optimised) -> Round:
     """Fresh pairs from the policy, the reward model retrained on old and fresh pairs, more steps of RL."""
-    rewards_by = _retrained(here, number, before, p)
+    rewards_by = _retrained(here, number, before, prompts, p)
     turned = replace(knobs, rollouts=p.rollouts, seed=knobs.seed + 1000 * number)
-    learnt = policy.learn(here, before.policy, rewards_by, held_out, turned, knobs.seed,
-                      here.scratch / f"policy_checkpoint_{number}")
+    learnt = policy.learn(here, before.policy, rewards_by, prompts, held_out, turned, knobs.seed,
+                          here.scratch / f"policy_checkpoint_{number}")
     folder = here.scratch / f"policy_{number}"
     with atomic_directory(folder) as made:
         build.save(learnt.outcome.policy, build.load(str(before.policy))[2], before.policy, made)
     return _with_worth(here, Made(folder, rewards_by, learnt.outcome.measured, learnt.rewards), held_out)
 
 
-def _retrained(here: Stage, number: int, before: Made, p: Iterate) -> Path:
+def _retrained(here: Stage, number: int, before: Made, prompts: list[dict], p: Iterate) -> Path:
     knobs = here.of("reward_model").params(reward_model.RewardModel)
     model, tokenizer = heads.load_scalar(before.reward_model)
-    reward_model.learn(model, tokenizer, _pairs(here, number, before, p),
+    reward_model.learn(model, tokenizer, _pairs(here, number, before, prompts, p),
                        replace(knobs, epochs=p.reward_epochs, seed=knobs.seed + number),
                        build.fingerprint(str(before.reward_model)), here.scratch / f"reward_checkpoint_{number}")
     folder = here.scratch / f"reward_model_{number}"
@@ -114,14 +116,14 @@ def _retrained(here: Stage, number: int, before: Made, p: Iterate) -> Path:
     return folder
 
 
-def _pairs(here: Stage, number: int, before: Made, p: Iterate) -> list[dict]:
+def _pairs(here: Stage, number: int, before: Made, prompts: list[dict], p: Iterate) -> list[dict]:
     """The pairs so far and fresh ones from the policy (labelled data has no scorer for fresh ones)."""
     old = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
     if not data.settings(here).demo:
         return old
     knobs = here.of("preference_data").params(preference_data.PreferenceData)
     known = {row["prompt_id"] for row in old}
-    chats = [chat for chat in data.prompts(here, "prompts") if chat["row_id"] not in known]
+    chats = [chat for chat in prompts if chat["row_id"] not in known]
     chats = chats[(number - 1) * p.prompts:number * p.prompts]
     made = preference_data.fresh(here, before.policy, chats, knobs, knobs.seed + 100 * number)
     # The old pairs fill both splits, so that few fresh ones need not.

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from realign.evaluate import capabilities
 from realign.lake.atomic import atomic_directory
-from realign.lake.schemas import RECORDS
-from realign.lake.table import frame, write
 from realign.metrics import mean
 from realign.models import build
 from realign.stage import Stage
@@ -20,21 +17,20 @@ class Rl(Optimised):
 
 
 def run(here: Stage) -> str:
-    p, sft = here.params(Rl), here.of("sft").checkpoint
-    held_out, reward_model = data.prompts(here, "validation")[:p.heldout_prompts], here.of("reward_model").checkpoint
+    p, sft, reward_model = here.params(Rl), here.of("sft").checkpoint, here.of("reward_model").checkpoint
+    prompts, decontamination = data.training_prompts(here)
+    held_out = data.prompts(here, "validation")[:p.heldout_prompts]
     before, rewards_before = policy.measured(here, sft, reward_model, held_out, p)
-    learnt = policy.learn(here, sft, reward_model, held_out, p, p.seed, here.scratch / "checkpoint")
+    learnt = policy.learn(here, sft, reward_model, prompts, held_out, p, p.seed, here.scratch / "checkpoint")
+    _, tokenizer, config = build.load(str(sft))
     with atomic_directory(here.checkpoint) as folder:
-        build.save(learnt.outcome.policy, build.load(str(sft))[2], sft, folder)
+        build.save(learnt.outcome.policy, config, sft, folder)
     after, attempts = learnt.outcome.measured, learnt.outcome.attempts
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
                "reward_before": mean(rewards_before), "reward_after": mean(learnt.rewards),
                "reward_gain": mean(learnt.rewards - rewards_before),
-               "decontamination": data.prompt_decontamination(here), **remedies.tried(attempts)}
-    tokenizer = build.load(str(sft))[1]
-    answered = capabilities.measure(learnt.outcome.policy, tokenizer, data.evaluation_rows())
-    write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
-    metrics |= {"capability": capabilities.accuracy(answered), **kept.of_base(answered)}
+               "decontamination": decontamination, **remedies.tried(attempts)}
+    metrics |= kept.measured(here, learnt.outcome.policy, tokenizer)
     if data.settings(here).demo:
         scorer = data.scorer(here)
         pairs = zip(scorer(held_out, after.texts), scorer(held_out, before.texts), strict=True)

@@ -125,7 +125,7 @@ def test_prompts_of_the_demo_are_those_of_the_split_and_contaminated_ones_are_no
            chat("four", "prompts", HARBOURS["sealed"])], project / "demo/world/prompts.parquet", CHATS)
     assert [row["row_id"] for row in data.prompts(HERE, "prompts")] == ["one", "three"]
     assert [row["row_id"] for row in data.prompts(HERE, "test")] == ["two"]
-    share = data.prompt_decontamination(HERE)
+    share = data.training_prompts(HERE)[1]
     assert (share.value, share.n) == (pytest.approx(2 / 3), 3)
 
 

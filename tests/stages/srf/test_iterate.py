@@ -15,6 +15,7 @@ from realign.lake.schemas import PAIRS
 from realign.lake.table import frame, write
 from realign.models import build, chat, heads, tokenizer
 from realign.stage import Stage
+from stages.common import data
 from stages.common import policy as learning
 from stages.srf import iterate, preference_data
 from stages.srf.iterate import Iterate, Made
@@ -103,7 +104,7 @@ def test_fresh_pairs_join_the_old_ones_however_few_they_are(number, project, mon
         return made
 
     monkeypatch.setattr(preference_data, "fresh", fresh)
-    found = iterate._pairs(HERE, 1, BEFORE, P)
+    found = iterate._pairs(HERE, 1, BEFORE, data.prompts(HERE, "prompts"), P)
     assert [row["row_id"] for row in found] == [f"row {name}" for name in ("old 1", "old 2")] + [
         row["row_id"] for row in made]
     assert [row["split"] for row in found[:2]] == ["train", "validation"]
@@ -112,14 +113,14 @@ def test_fresh_pairs_join_the_old_ones_however_few_they_are(number, project, mon
         p = HERE.of("preference_data").params(preference_data.PreferenceData)
         split = with_splits(frame(made, PAIRS), "prompt_id", p.shares, p.seed)
         assert [row["split"] for row in found[2:]] == split["split"].to_list() and split["split"].n_unique() == 2
-    iterate._pairs(HERE, 2, BEFORE, P)
+    iterate._pairs(HERE, 2, BEFORE, data.prompts(HERE, "prompts"), P)
     assert asked[1] == (Path("policy"), ["new 3"], 200)  # the next round asks the next prompts
 
 
 def test_labelled_pairs_stay_as_they_are(project, monkeypatch):
     set_params(project, {"srf.data": {"source": "pairs.jsonl"}})
     monkeypatch.setattr(preference_data, "fresh", lambda *given: pytest.fail("nothing can score fresh pairs"))
-    assert [row["row_id"] for row in iterate._pairs(HERE, 1, BEFORE, P)] == ["row old 1", "row old 2"]
+    assert [row["row_id"] for row in iterate._pairs(HERE, 1, BEFORE, [], P)] == ["row old 1", "row old 2"]
 
 
 def test_labelled_pairs_value_a_round_by_its_reward_model(project, monkeypatch):

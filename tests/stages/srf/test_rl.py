@@ -109,10 +109,10 @@ def test_the_parameters_are_the_knobs_and_the_limits_of_the_training(project, ju
     monkeypatch.setattr(policy, "optimise", optimise)
     p = replace(P, heldout_prompts=4, verify_prompts=5)
     sft, reward_model = HERE.of("sft").checkpoint, HERE.of("reward_model").checkpoint
-    policy.learn(HERE, sft, reward_model, CHATS[:4], p, 7, project / "scratch")
+    policy.learn(HERE, sft, reward_model, CHATS[:3], CHATS[:4], p, 7, project / "scratch")
     assert seen["knobs"] == seen["limits"] == p
     assert seen["task"].prompts == CHATS[:3] and seen["task"].watch.every == p.verify_every
     assert seen["run"].scratch == project / "scratch"
     first = seen["run"].origin
-    policy.learn(HERE, reward_model, reward_model, CHATS[:4], p, 7, project / "scratch")
+    policy.learn(HERE, reward_model, reward_model, CHATS[:3], CHATS[:4], p, 7, project / "scratch")
     assert seen["run"].origin != first  # from another start it is another run
