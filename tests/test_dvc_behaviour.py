@@ -84,9 +84,9 @@ def dvc(folder, *args):
                           capture_output=True)
 
 
-def repro(folder):
+def repro(folder, file="stages/toy/dvc.yaml"):
     """Exit status, and the names of the stages whose command was run."""
-    done = dvc(folder, "repro", "stages/toy/dvc.yaml")
+    done = dvc(folder, "repro", file)
     return done.returncode, re.findall(r"Running stage '(?:.*:)?([\w@]+)'", done.stdout)
 
 
@@ -117,3 +117,26 @@ def test_only_what_changed_runs_and_a_rejection_stops_what_follows(project):
     assert code == 0 and ran == ["gate@first"]  # the models come from DVC's cache
     assert accepted.exists() and json.loads(verdict.read_text())["tier"] == "HIGH"
     assert (project / "checkpoints/toy/first/model").read_text() == "model of 80"
+
+
+FAILING = """\
+stages:
+  make: {cmd: mkdir -p shared/made && echo 1 > shared/made/model, outs: [shared/made]}
+  use: {cmd: cp shared/made/model used, deps: [shared], outs: [used]}
+  last: {cmd: test -f wanted, deps: [used]}
+"""
+
+
+@pytest.mark.slow
+def test_after_a_failure_what_was_made_before_stands(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(FAILING)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert dvc(tmp_path, "init", "-q").returncode == 0
+    shutil.copy(ROOT / ".dvcignore", tmp_path)
+    code, ran = repro(tmp_path, "dvc.yaml")
+    assert code != 0 and ran == ["make", "use", "last"]
+    code, ran = repro(tmp_path, "dvc.yaml")
+    assert code != 0 and ran == ["last"]
+    (tmp_path / "wanted").touch()
+    assert repro(tmp_path, "dvc.yaml") == (0, ["last"])
+    assert repro(tmp_path, "dvc.yaml") == (0, [])
