@@ -13,7 +13,8 @@ LIBRARIES = ("great-expectations", "pandas", "polars", "pyarrow")
 def cache_key(workflow: str, stage: str, inputs: list[Path]) -> str:
     """SHA-256 over the gate's name, the bytes of its inputs, the gates' code and the libraries' versions."""
     here = Path(__file__).resolve().parent
-    code = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in ("kinds", "metrics", "tiers"))]
+    code = [*sorted(here.glob("*.py")),
+            *(here.parent / f"{name}.py" for name in ("kinds", "metrics", "tiers", "words"))]
     parts = [workflow, stage, *(f"{name} {version(name)}" for name in LIBRARIES),
              *(_file_digest(path) for path in [*inputs, *code])]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

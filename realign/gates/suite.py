@@ -9,7 +9,6 @@ Imports nothing heavy: a gate whose verdict is cached reads no more than this.
 """
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -30,6 +29,7 @@ from realign.gates.expectation import (
     table,
 )
 from realign.gates.remedies import SUFFIXES, remedy_of
+from realign.words import is_number
 
 
 def read_suite(path: Path) -> dict:
@@ -177,10 +177,6 @@ def _text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _inside(value: object) -> bool:
     return _text(value) and not value.startswith("/") and ".." not in PurePosixPath(value).parts
 
@@ -188,7 +184,7 @@ def _inside(value: object) -> bool:
 META = {  # key of a suite's `meta` -> (what fits, in words)
     "note": (lambda value: _text(value) or _names(value), "a sentence or a list of sentences"),
     "tables": (_object(_inside), "a name and a path inside the project, relative to its root, for each table"),
-    "evidence": (_object(lambda n: _number(n) and n >= 1 and n == int(n)),
+    "evidence": (_object(lambda n: is_number(n) and n >= 1 and n == int(n)),
                  'a least number of examples, 1 or more, for each metric, such as {"*": 100}'),
     "counted": (_names, "a list of metrics"), "recorded": (_names, "a list of metrics"),
     "remedy": (_object(_text), "for each metric what to do when it fails"),
@@ -217,7 +213,7 @@ def _check_expectation(expectation: object, tables: dict, where: str) -> None:
     if {"mostly", "row_condition"} & expectation["kwargs"].keys():
         raise UserError(f"{expectation['type']} may skip a metric", where=where,
                         fix="leave `mostly` and `row_condition` to expectations on rows")
-    if wrong := [b for b in bounds(expectation) if b is not None and not _number(b)]:
+    if wrong := [b for b in bounds(expectation) if b is not None and not is_number(b)]:
         raise UserError(f"{wrong[0]!r} is no bound", where=where, expected="a number")
 
 

@@ -47,7 +47,6 @@ class GroupSettings:
     """The clipped surrogate."""
 
 
-
 def loss_of(settings: GroupSettings) -> Loss:
     """The clipped surrogate and the KL penalty, aggregated as the settings say; weight: answers, or tokens.
 

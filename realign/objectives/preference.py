@@ -48,7 +48,8 @@ def with_reference(pairs: Sequence[Pair], reference: np.ndarray | None) -> list[
         return [(chosen, rejected, []) for chosen, rejected in pairs]
     if reference.shape != (len(pairs), 2) or not np.isfinite(reference).all():
         raise UserError(f"reference log-probabilities {reference.shape} for {len(pairs)} pairs",
-                        where="dpo", expected="a finite number for both sides of every pair", fix="compute them anew")
+                        where="reference", expected="a finite number for both sides of every pair",
+                        fix="compute them anew")
     return [(*pair, told) for pair, told in zip(pairs, reference.tolist(), strict=True)]
 
 
@@ -85,7 +86,7 @@ def loss_of(settings: Preference) -> Loss:
     def loss(model: nn.Module, batch: Batch):
         if settings.needs_reference and "reference" not in batch:
             raise UserError(f"{settings.variant} without the reference's log-probabilities",
-                            where="dpo.variant", expected="a number for both sides of every pair",
+                            where="variant", expected="a number for both sides of every pair",
                             fix="give them, or take simpo or orpo")
         sums, counts = row_logprobs(model, batch)
         half = len(sums) // 2

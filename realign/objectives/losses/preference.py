@@ -43,7 +43,7 @@ class Preference:
 
     def __post_init__(self):
         if self.label_smoothing and self.variant in ("ipo", "orpo"):
-            raise UserError(f"{self.variant} has no label smoothing", where="dpo.label_smoothing",
+            raise UserError(f"{self.variant} has no label smoothing", where="label_smoothing",
                             fix="set it to 0, or take the variant sigmoid or simpo")
 
     @property
