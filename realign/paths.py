@@ -7,9 +7,11 @@ TABLES = Path("data/tables")
 DEMO = Path("demo")  # what the demo's own stages make: its world, and the SFT model that workflows share
 WORLD = DEMO / "world"
 EVALUATION = Path("data/evaluation")  # the rows that every workflow is judged and decontaminated against
+RESERVE = Path("data/reserve")  # more rows for the verdict, drawn where those leave something open
 SEALED = Path("data/sealed")  # rows that releases alone open
 DEVELOPMENT = Path("data/development")  # rows to choose methods, checkpoints and rounds by
-SUITES = (EVALUATION, SEALED, DEVELOPMENT)
+SUITES = (EVALUATION, RESERVE, SEALED, DEVELOPMENT)
+MORE, MORE_OF_START = "reserve", "reserve_of_start"  # datasets: answers to such rows, and those of the start
 COMMON = "common"  # in place of a workflow: what belongs to all of them
 
 

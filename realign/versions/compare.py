@@ -1,17 +1,18 @@
 """Two versions compared, example by example: whether each capability and slice was kept, lost, or cannot be told.
 
-What decides is constant, not a knob: MARGIN, FLOOR, ENOUGH, LEAST_UNITS and the confidence of interval.py.
+What decides is constant, not a knob: MARGIN, FLOOR, ENOUGH, LEAST_UNITS, the confidence of interval.py and the looks
+of looks.py.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import NormalDist
 
 from realign.metrics import REGRESSION, Metric
-from realign.versions.interval import CONFIDENCE, Sums, Z, holm, p_gained, p_lost, relative_drop
+from realign.versions.interval import ALPHA, Sums, holm, p_gained, p_lost, quantile, relative_drop
 from realign.versions.load import Version
+from realign.versions.looks import Plan
 from realign.versions.view import connect, rows
 
 PAIRED_SHARE = 0.70  # below this share of A's examples found in B, pairs no longer stand for the whole
@@ -26,7 +27,8 @@ _ROUNDING = 1e-9  # 1 - 0.95/1 is 0.05 and a little
 @dataclass(frozen=True)
 class Cell:
     """One capability (`slice` empty) or one slice of it, as it was counted in A and B. Sums are over units, the other
-    figures over examples: `n` compared, those that stand on one side only, those answered worse and better."""
+    figures over examples: `n` compared, those that stand on one side only, those answered worse and better. `alpha` is
+    the error that this look at the capability may make."""
 
     capability: str
     slice: str
@@ -37,6 +39,7 @@ class Cell:
     only_b: int = 0
     worse: int = 0
     better: int = 0
+    alpha: float = ALPHA
 
     @property
     def measured(self) -> bool:
@@ -48,11 +51,11 @@ class Cell:
 class Change:
     """One capability or slice in A and in B; means are over the examples compared.
 
-    `drop` is (A − B) / A, negative where B is better, its ends one-sided 95%, its `n` examples. `units` is how many
-    questions those examples ask. `outcome` is KEPT, LOST, OPEN or, where A was never asked, NEW, and `why` says what
-    decided; `blocks` whether that stops a release, `gained` whether B is surely better. `visible` is the smallest
-    drop that would have been called lost 19 times in 20, `needed` how many examples would decide an open cell 19
-    times in 20 if the drop is what it seems (None where no number would, or nothing is open).
+    `drop` is (A − B) / A, negative where B is better, its ends one-sided 95% over all looks, its `n` examples. `units`
+    is how many questions those examples ask. `outcome` is KEPT, LOST, OPEN or, where A was never asked, NEW, and `why`
+    says what decided; `blocks` whether that stops a release, `gained` whether B is surely better. `visible` is the
+    smallest drop that would have been called lost 19 times in 20, `needed` how many examples would decide an open cell
+    19 times in 20 if the drop is what it seems (None where no number would, or nothing is open).
     """
 
     capability: str
@@ -143,8 +146,9 @@ def compare(a: Version, b: Version) -> Comparison:
     return compare_all([a], b)[0]
 
 
-def compare_all(before: Sequence[Version], b: Version) -> list[Comparison]:
-    """`b` against each of `before`, all their cells in one family of tests.
+def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan] | None = None) -> list[Comparison]:
+    """`b` against each of `before`, all their cells in one family of tests; `plans` says of which capabilities more
+    examples could be asked.
 
     Paired by capability and example id wherever at least 70% of A's examples are in B. With fewer (the evaluation
     set itself changed), the two sets of examples are compared as independent.
@@ -152,7 +156,7 @@ def compare_all(before: Sequence[Version], b: Version) -> list[Comparison]:
     counted, others = [], []
     for a in before:
         with connect([a, b]) as connection:
-            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS)))
+            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS), plans or {}))
             others.append((tuple(Example(**row) for row in rows(connection, "changed", a=a.name, b=b.name)),
                            tuple(_shift(row) for row in rows(connection, "shifted", a=a.name, b=b.name))))
     found = []
@@ -162,16 +166,17 @@ def compare_all(before: Sequence[Version], b: Version) -> list[Comparison]:
     return found
 
 
-def cells(counted: Iterable[Mapping]) -> list[Cell]:
+def cells(counted: Iterable[Mapping], plans: Mapping[str, Plan]) -> list[Cell]:
     """The cells that compare.sql counted. The only slice of a capability is the capability, and stands once."""
     found = []
-    for _, group in groupby(counted, lambda row: row["capability"]):
-        whole, *slices = (_cell(row) for row in group)
-        found += [whole, *(slices if len(slices) > 1 else [])]
+    for capability, group in groupby(counted, lambda row: row["capability"]):
+        whole, *slices = group
+        alpha = plans[capability].alpha(whole["paired"] + whole["only_a"]) if capability in plans else ALPHA
+        found += [_cell(row, alpha) for row in (whole, *(slices if len(slices) > 1 else []))]
     return found
 
 
-def _cell(row: Mapping) -> Cell:
+def _cell(row: Mapping, alpha: float) -> Cell:
     n_a, n_b = row["paired"] + row["only_a"], row["paired"] + row["only_b"]
     paired = row["paired"] >= max(1, PAIRED_SHARE * n_a)
     if paired:
@@ -185,32 +190,35 @@ def _cell(row: Mapping) -> Cell:
                     row["all_aa"] / one_a**2, row["all_bb"] / one_b**2, None)
     return Cell(row["capability"], "" if row["whole"] else row["slice"], sums,
                 row["paired"] if paired else min(n_a, n_b), paired, row["only_a"], row["only_b"],
-                row["worse"], row["better"])
+                row["worse"], row["better"], alpha)
 
 
 def judged(families: Sequence[Sequence[Cell]]) -> list[list[Change]]:
     """The outcome of every cell of every comparison; `lost` and `gained` are each tested over all of them together
     (Holm), so that among any number of cells a false one stands in at most one verdict of twenty."""
     asked = [cell for family in families for cell in family if cell.measured]
-    fell = dict(zip(map(id, asked), holm([p_lost(c.sums, MARGIN) for c in asked]), strict=True))
-    rose = dict(zip(map(id, asked), holm([p_gained(c.sums) for c in asked]), strict=True))
+    # a look that may spend a third of the error needs a third of the p-value
+    fell, rose = ({id(c): rejected for c, rejected in zip(asked, holm([p(c.sums) * ALPHA / c.alpha for c in asked]),
+                                                          strict=True)}
+                  for p in (lambda sums: p_lost(sums, MARGIN), p_gained))
     return [[_change(c, fell.get(id(c), False), rose.get(id(c), False), len(asked)) for c in family]
             for family in families]
 
 
 def _change(cell: Cell, fell: bool, rose: bool, family: int) -> Change:
     sums = cell.sums
-    drop = relative_drop(sums)
+    drop = relative_drop(sums, cell.alpha)
     outcome, why = _outcome(cell, drop, fell)
     above = drop.value > MARGIN + _ROUNDING
-    width = (drop.high - drop.low) / 2
-    strict = NormalDist().inv_cdf(1 - (1 - CONFIDENCE) / family) / Z if family else 1.0  # Holm's first step
+    error = (drop.high - drop.low) / 2 / quantile(cell.alpha)
+    first = quantile(cell.alpha / max(1, family))  # Holm's first step
     return Change(
         capability=cell.capability, slice=cell.slice, a=_ratio(sums.a, sums.n_a), b=_ratio(sums.b, sums.n_b),
         drop=Metric(drop.value, cell.n, drop.low, drop.high), units=min(sums.n_a, sums.n_b),
         outcome=outcome, why=why, blocks=outcome == LOST or outcome == OPEN and above and cell.n >= ENOUGH,
-        gained=rose and drop.value < 0, visible=MARGIN + (strict + 1) * width,
-        needed=_needed(cell.n, drop, width * ((strict if above else 1.0) + 1)) if outcome == OPEN else None,
+        gained=rose and drop.value < 0, visible=MARGIN + (first + quantile(ALPHA)) * error,
+        needed=(_needed(cell.n, drop, error * ((first if above else quantile(cell.alpha)) + quantile(ALPHA)))
+                if outcome == OPEN else None),
         paired=cell.paired, only_a=cell.only_a, only_b=cell.only_b, worse=cell.worse, better=cell.better)
 
 

@@ -13,7 +13,7 @@ from statistics import NormalDist
 from realign.metrics import Metric
 
 CONFIDENCE = 0.95  # of each end alone
-Z = NormalDist().inv_cdf(CONFIDENCE)
+ALPHA = 1 - CONFIDENCE
 FEW = 25  # units that differ, below which the exact law is asked too (the customary limit of McNemar's exact test)
 _STEPS = 30  # halvings of [0, 1]: to nine digits
 
@@ -63,8 +63,14 @@ class Sums:
                 max(0.0, self.b_squared / self.n_b - b * b) / self.n_b, cov)
 
 
-def relative_drop(sums: Sums) -> Metric:
-    """(mean A − mean B) / mean A, and its ends, each one-sided 95%: by Fieller's theorem (1954), on smoothed sums.
+def quantile(alpha: float) -> float:
+    """The standard normal's value that is exceeded with chance `alpha`."""
+    return NormalDist().inv_cdf(1 - alpha)
+
+
+def relative_drop(sums: Sums, alpha: float = ALPHA) -> Metric:
+    """(mean A − mean B) / mean A, and its ends, each one-sided with error `alpha`: by Fieller's theorem (1954), on
+    smoothed sums.
 
     An end holds each ratio q = mean B / mean A that a test of mean B − q·mean A = 0 does not reject. Where few units
     differ, it goes at least as far as the exact one. NaN where A's mean is 0 or a side is empty; an end is NaN where
@@ -73,17 +79,17 @@ def relative_drop(sums: Sums) -> Metric:
     if not sums.n_a or not sums.n_b or sums.a <= 0:
         return Metric(math.nan, min(sums.n_a, sums.n_b), math.nan, math.nan)
     drop = 1 - (sums.b / sums.n_b) / (sums.a / sums.n_a)
-    low, high = _fieller(sums.smoothed())
+    low, high = _fieller(sums.smoothed(), alpha)
     if sums.few:
-        least, most = _exact(sums)
+        least, most = _exact(sums, alpha)
         low, high = min(low, least), max(high, most)
     # smoothing pulls towards no change, so in tiny samples the estimate itself may fall outside
     return Metric(drop, min(sums.n_a, sums.n_b), min(low, drop), max(high, drop))
 
 
-def _fieller(s: Sums) -> tuple[float, float]:
+def _fieller(s: Sums, alpha: float) -> tuple[float, float]:
     a, b, var_a, var_b, cov = s.moments
-    z2 = Z * Z
+    z2 = quantile(alpha) ** 2
     square, middle, rest = a * a - z2 * var_a, a * b - z2 * cov, b * b - z2 * var_b
     if square <= 0:
         return math.nan, math.nan
@@ -91,11 +97,11 @@ def _fieller(s: Sums) -> tuple[float, float]:
     return 1 - (middle + root) / square, 1 - max(0.0, (middle - root) / square)
 
 
-def _exact(s: Sums) -> tuple[float, float]:
+def _exact(s: Sums, alpha: float) -> tuple[float, float]:
     """The ends from the share of units that fell (Clopper and Pearson 1934), what the others won taken off."""
     size = s.lost / s.worse if s.worse else 1.0
-    least = _share(lambda p: 1 - at_most(s.worse - 1, s.n_a, p) > 1 - CONFIDENCE) if s.worse else 0.0
-    most = _share(lambda p: at_most(s.worse, s.n_a, p) <= 1 - CONFIDENCE)
+    least = _share(lambda p: 1 - at_most(s.worse - 1, s.n_a, p) > alpha) if s.worse else 0.0
+    most = _share(lambda p: at_most(s.worse, s.n_a, p) <= alpha)
     return tuple((share * size - s.won / s.n_a) / (s.a / s.n_a) for share in (least, most))
 
 
@@ -163,7 +169,7 @@ def _ways(k: int, n: int) -> tuple[float, ...]:
     return tuple(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(k + 1))
 
 
-def holm(p_values: list[float], level: float = 1 - CONFIDENCE) -> list[bool]:
+def holm(p_values: list[float], level: float = ALPHA) -> list[bool]:
     """Which hypotheses a family of tests rejects, with at most `level` chance of any false one (Holm 1979).
 
     NaN is a test that could not be made; it counts in the family and is not rejected.

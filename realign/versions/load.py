@@ -60,14 +60,14 @@ def load(name: str, root: Path = Path("."), workflow: str = "") -> Version:
     return Version(name, commit, _records_at(files, records.as_posix(), base), _metrics_at(files, home.as_posix()))
 
 
-def read_records(path: Path) -> "pa.Table":
+def read_records(path: Path, allow_empty: bool = False) -> "pa.Table":
     """Records of a Parquet file; UserError where it is missing, damaged, has other columns, names an example
-    twice or holds a score outside [0, 1]."""
+    twice or holds a score outside [0, 1]; where it holds none, too, unless `allow_empty`."""
     import pyarrow.compute as pc
 
     from realign.lake.schemas import RECORDS
     from realign.lake.table import read_table
-    table = read_table(path, RECORDS)
+    table = read_table(path, RECORDS, allow_empty)
     keys = table.group_by(["capability", "example_id"]).aggregate([([], "count_all")])
     if keys.num_rows < table.num_rows:
         twice = next(k for k in keys.to_pylist() if k["count_all"] > 1)

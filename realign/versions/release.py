@@ -19,6 +19,7 @@ from realign.lake.atomic import atomic_directory, atomic_file, write_json
 from realign.tiers import REJECT, read_verdict
 from realign.versions.bound import bind, check_lock, file_md5, tree_md5
 from realign.versions.compare import LOST, OPEN, Change, Comparison, compare_all
+from realign.versions.draw import BASELINE, CANDIDATE, START, among, check_whole, drawn, planned, reserve
 from realign.versions.load import Version, collect, read_pointer, read_records
 from realign.versions.lock import steps
 from realign.versions.render import as_json, summary, visible, worst
@@ -35,14 +36,16 @@ EXAMPLES = 20  # examples of a capability that blocks, which the decision names
 @dataclass(frozen=True)
 class Candidate:
     """What a workflow offers for release: the model, its evaluation records, those of the baseline and of the model
-    that its stages started from (None where it was not evaluated), the evaluation's metrics, the evaluation rows, and
-    by stage the verdict file of every gate and the suite it was judged by. Paths are relative to the project."""
+    that its stages started from (None where it was not evaluated), by name the records of each on rows in reserve, the
+    evaluation's metrics, the evaluation rows (those in reserve too), and by stage the verdict file of every gate and
+    the suite it was judged by. Paths are relative to the project."""
 
     workflow: str
     model: Path
     records: Path
     baseline: Path
     start: Path | None
+    reserve: Mapping[str, Path]
     metrics: Path
     evaluation: tuple[Path, ...]
     gates: Mapping[str, Path]
@@ -95,7 +98,8 @@ def _pointer(candidate: Candidate, folder: Path, current: dict | None) -> dict:
     before = current
     if current is not None and current["version"] == version:
         before = current["previous"]
-    beside = [candidate.baseline, *([candidate.start] if candidate.start else []), *candidate.evaluation,
+    beside = [candidate.baseline, *([candidate.start] if candidate.start else []), *candidate.reserve.values(),
+              *candidate.evaluation,
               *candidate.gates.values(), *candidate.suites.values()]
     return {
         "workflow": candidate.workflow, "version": version,
@@ -157,13 +161,18 @@ def _decide(candidate: Candidate, offered: dict, pointer: dict | None) -> dict:
 
 def _compared(candidate: Candidate, offered: dict) -> dict[str, Comparison]:
     """The candidate against everything that came before it, in the order of AGAINST."""
-    before = {"baseline": read_records(candidate.baseline)}
-    if candidate.start:
-        before["start"] = read_records(candidate.start)
+    files = {CANDIDATE: candidate.records, BASELINE: candidate.baseline} | (
+        {START: candidate.start} if candidate.start else {})
+    first = {name: read_records(path) for name, path in files.items()}
+    more = {name: read_records(candidate.reserve[name], allow_empty=True) for name in files}
+    waiting = reserve(more[BASELINE])
+    before = drawn(first, waiting, among(more))
+    check_whole(before, first, more, candidate.reserve)
+    new = Version(CANDIDATE, "", before.pop(CANDIDATE), offered["metrics"])
     if offered["previous"]:
         before["released"] = _previous(offered["previous"])
-    new = Version("candidate", "", read_records(candidate.records), offered["metrics"])
-    found = compare_all([Version(name, "", records, {}) for name, records in before.items()], new)
+    found = compare_all([Version(name, "", records, {}) for name, records in before.items()], new,
+                        planned(first[BASELINE], waiting))
     return dict(zip(before, found, strict=True))
 
 

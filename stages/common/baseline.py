@@ -1,5 +1,6 @@
 """What the base model can do before any workflow touches it, capability by capability."""
 
+from realign import paths
 from realign.evaluate import capabilities
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
@@ -12,6 +13,8 @@ def run(here: Stage) -> str:
     model, tokenizer, _ = build.load(data.base_model())
     answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
     write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
+    more = capabilities.measure(model, tokenizer, data.reserve_rows())
+    write(frame(more, RECORDS), here.dataset(paths.MORE), RECORDS)
     accuracy = capabilities.accuracy(answered)
     here.report({"capability": accuracy})
     return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())

@@ -96,11 +96,20 @@ def independent_scorer(here: Stage) -> Score | None:
 
 def evaluation_rows() -> list[dict]:
     """The rows of every capability suite, in the order of the suites' names."""
-    files = sorted(paths.EVALUATION.glob("*.parquet"))
-    if not files:
+    found = _suite(paths.EVALUATION)
+    if not found:
         raise UserError("holds no evaluation rows", where=str(paths.EVALUATION), expected="a Parquet file a suite",
                         fix="`dvc repro` makes those of the demo")
-    return [row for file in files for row in small_rows(file, CHATS)]
+    return found
+
+
+def reserve_rows() -> list[dict]:
+    """The rows that a verdict may draw besides."""
+    return _suite(paths.RESERVE)
+
+
+def _suite(folder: Path) -> list[dict]:
+    return [row for file in sorted(folder.glob("*.parquet")) for row in small_rows(file, CHATS, allow_empty=True)]
 
 
 def contaminated(chats: list[dict]) -> dict[int, str]:

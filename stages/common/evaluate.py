@@ -13,7 +13,7 @@ from realign.metrics import REGRESSION, exact, mean, mean_of
 from realign.models import build
 from realign.params import Count, Positive
 from realign.stage import Stage
-from stages.common import data, kept
+from stages.common import data, drawn, kept
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
     stands against the model of `start`. Its answers to the evaluation rows are written as the stage's records."""
     policy, tokenizer, _ = build.load(str(final.checkpoint))
     found = kept.measured(here, policy, tokenizer)
+    drawn.answer(here, start, policy, tokenizer)
     retained = found["retention"]
     return {
         **found,

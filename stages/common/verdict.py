@@ -9,6 +9,7 @@ from pathlib import Path
 from realign import paths
 from realign.files import read_json
 from realign.stage import Stage
+from realign.versions.draw import CANDIDATE, START
 from realign.versions.release import Candidate, release
 from realign.workflow import BASELINE, EVALUATE, Workflow, find
 
@@ -24,7 +25,11 @@ def candidate(workflow: Workflow) -> Candidate:
     return Candidate(
         name, paths.checkpoint(name, workflow.offered), paths.dataset(name, EVALUATE, "records"),
         paths.dataset(paths.COMMON, BASELINE, "records"), paths.dataset(name, start, "records") if measured else None,
-        paths.metrics(name, EVALUATE), tuple(sorted(paths.EVALUATION.glob("*.parquet"))),
+        {CANDIDATE: paths.dataset(name, EVALUATE, paths.MORE),
+         BASELINE: paths.dataset(paths.COMMON, BASELINE, paths.MORE),
+         START: paths.dataset(name, EVALUATE, paths.MORE_OF_START)},
+        paths.metrics(name, EVALUATE),
+        tuple(sorted(path for suite in (paths.EVALUATION, paths.RESERVE) for path in suite.glob("*.parquet"))),
         {stage: paths.accepted(name, stage).with_suffix(".json") for stage in workflow.stages},
         {stage: paths.suite(name, stage) for stage in workflow.stages})
 

@@ -4,6 +4,7 @@ There are three suites, and none has a prompt of another: `development` is for c
 `evaluation` for the gates, `sealed` for releases alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -33,6 +34,8 @@ class World:
     """Rows of every capability to choose methods, checkpoints and rounds by."""
     evaluation: Positive
     """Rows of every capability for the gates."""
+    reserve: Count
+    """More rows of every capability, as far as there are any, for what the verdict cannot tell from those."""
     sealed: Positive
     """Rows of every capability for releases alone."""
 
@@ -47,12 +50,13 @@ PROMPTS = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.5, "refusal": 0.75, "f
 SUITES = {"evaluation": paths.EVALUATION, "sealed": paths.SEALED, "development": paths.DEVELOPMENT}
 
 
-def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset()) -> list[dict]:
+def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str] = frozenset(),
+         capabilities: Sequence[str] = chats.CAPABILITIES) -> list[dict]:
     """Chat rows of one part: unique, in a fixed order; with a styled answer where `answered`; with no prompt that is
     in `without`."""
     found: dict[str, dict] = {}
     share = {"train": TRAIN, "prompts": PROMPTS}.get(part, SHARE)
-    for capability in chats.CAPABILITIES:
+    for capability in capabilities:
         wanted = count if part in SUITES else round(count * share[capability])
         index = have = 0
         while have < wanted and index < 20 * wanted:  # a small world runs out of new questions
@@ -69,6 +73,14 @@ def rows(p: World, part: str, count: int, answered: bool, without: frozenset[str
                 have += 1
             index += 1
     return sorted(found.values(), key=lambda row: row["row_id"])
+
+
+def reserve(p: World, evaluation: list[dict], without: frozenset[str]) -> list[dict]:
+    """The rows that would come next in the suite of the gates. Of facts there are none: each one is asked already."""
+    known = {row["row_id"] for row in evaluation}
+    others = [name for name in chats.CAPABILITIES if name != "facts"]
+    more = rows(p, "evaluation", p.evaluation + p.reserve, False, without, others)
+    return [row for row in more if row["row_id"] not in known]
 
 
 def _prompts(*parts: list[dict]) -> frozenset[str]:
@@ -88,5 +100,7 @@ def run(here: Stage) -> str:
     write(frame(prompts, CHATS), paths.WORLD / "prompts.parquet", CHATS)
     for part, folder in SUITES.items():
         write(frame(suites[part], CHATS), folder / "demo.parquet", CHATS)
+    more = reserve(p, suites["evaluation"], _prompts(suites["sealed"], suites["development"], test))
+    write(frame(more, CHATS), paths.RESERVE / "demo.parquet", CHATS)
     counts = ", ".join(f"{len(found)} {part}" for part, found in suites.items())
-    return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}"
+    return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}, {len(more)} in reserve"

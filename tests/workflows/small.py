@@ -21,7 +21,7 @@ from stages.__main__ import module_of
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "demo.world": {"train": 100, "validation": 8, "prompts": 40, "test": 4, "development": 4,
-                   "evaluation": 4, "sealed": 4},
+                   "evaluation": 4, "reserve": 4, "sealed": 4},
     "common.sft": {"epochs": 1, "evaluate_every": 20, "checkpoint_every": 8},
     "srf.preference_data": {"prompts": 60, "temperatures": [0.7, 1.0, 1.3], "max_tokens": 32},
     "srf.reward_model": {"epochs": 1, "batch_size": 8, "evaluate_every": 4, "checkpoint_every": 2},

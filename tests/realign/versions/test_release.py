@@ -48,6 +48,11 @@ def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 6
     records("data/srf/evaluate/records.parquet", wrong, n, slices)
     records("data/srf/sft/records.parquet", 10, slices=slices)
     records("data/common/baseline/records.parquet", 6, slices=slices)
+    reserve = {"candidate": Path("data/srf/evaluate/reserve.parquet"),
+               "baseline": Path("data/common/baseline/reserve.parquet"),
+               "start": Path("data/srf/evaluate/reserve_of_start.parquet")}
+    for path in reserve.values():
+        write(frame([], RECORDS), path, RECORDS)
     gates = {stage: gate(stage, tier) for stage, tier in zip(STAGES, tiers, strict=True)}
     suites = {stage: Path(f"expectations/srf/{stage}.json") for stage in STAGES}
     for path in (*suites.values(), Path("data/evaluation/demo.parquet")):
@@ -56,8 +61,8 @@ def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 6
     metrics = Path("metrics/srf/evaluate.json")
     metrics.write_text(json.dumps({"kl": {"value": wrong / 1000, "n": 9, "low": 0.0, "high": 1.0}}))
     return Candidate("srf", model, Path("data/srf/evaluate/records.parquet"),
-                     Path("data/common/baseline/records.parquet"), Path("data/srf/sft/records.parquet"), metrics,
-                     (Path("data/evaluation/demo.parquet"),), gates, suites)
+                     Path("data/common/baseline/records.parquet"), Path("data/srf/sft/records.parquet"),
+                     reserve, metrics, (Path("data/evaluation/demo.parquet"),), gates, suites)
 
 
 def state() -> dict[str, bytes]:
@@ -225,6 +230,8 @@ def test_decision_and_pointer_carry_the_hashes_of_all_that_the_release_rests_on(
     said = release(offer("one", 8), FOLDER, DECISION)
     pointer = json.loads((FOLDER / "pointer.json").read_text())
     beside = {"data/evaluation/demo.parquet", "data/common/baseline/records.parquet", "data/srf/sft/records.parquet",
+              "data/srf/evaluate/reserve.parquet", "data/srf/evaluate/reserve_of_start.parquet",
+              "data/common/baseline/reserve.parquet",
               *(f"expectations/srf/{s}.json" for s in STAGES), *(f"metrics/srf/gates/{s}.json" for s in STAGES)}
     assert set(pointer["bound"]) == beside
     assert said["bound"].items() >= pointer["bound"].items()

@@ -18,6 +18,7 @@ from realign.versions.release import Candidate, release
 STAGES = ("sft", "pairs", "evaluate")
 RECORDED = {"candidate": Path("data/srf/evaluate/records.parquet"), "start": Path("data/srf/sft/records.parquet"),
             "baseline": Path("data/common/baseline/records.parquet")}
+RESERVE = {name: Path(f"data/srf/evaluate/reserve_{name}.parquet") for name in RECORDED}
 EVALUATION = Path("data/evaluation/demo.parquet")
 MODEL = Path("checkpoints/srf/evaluate")
 
@@ -41,6 +42,8 @@ def released(tmp_path, monkeypatch, declared) -> Path:
              "reference": "r", "score": 1.0} for i in range(600)]
     for path in (*RECORDED.values(), EVALUATION):
         write(frame(rows, RECORDS), path, RECORDS)
+    for path in RESERVE.values():
+        write(frame([], RECORDS), path, RECORDS)
     suites = {stage: Path(f"expectations/srf/{stage}.json") for stage in STAGES}
     for stage, path in suites.items():
         verdict(stage, "HIGH", True)
@@ -48,8 +51,8 @@ def released(tmp_path, monkeypatch, declared) -> Path:
         path.write_text('{"min_value": 0.95}')
     metrics = Path("metrics/srf/evaluate.json")
     metrics.write_text("{}")
-    said = release(Candidate("srf", MODEL, RECORDED["candidate"], RECORDED["baseline"], RECORDED["start"], metrics,
-                             (EVALUATION,), {s: Path(f"metrics/srf/gates/{s}.json") for s in STAGES}, suites),
+    said = release(Candidate("srf", MODEL, RECORDED["candidate"], RECORDED["baseline"], RECORDED["start"], RESERVE,
+                             metrics, (EVALUATION,), {s: Path(f"metrics/srf/gates/{s}.json") for s in STAGES}, suites),
                    Path("released/srf"), Path("released/srf/decision.json"))
     assert said["decision"] == "released"
     return Path("released/srf/model") / said["version"]

@@ -39,6 +39,8 @@ def make(root: Path, weights: str, wrong: int) -> None:
         rows = [{"example_id": f"e{i}", "capability": "facts", "slice": "s", "prompt": f"{i}?", "output": "o",
                      "reference": "r", "score": float(i >= misses)} for i in range(100)]
         write(frame(rows, RECORDS), root / "data" / home / "records.parquet", RECORDS)
+    for name in ("common/baseline/reserve", "made/evaluate/reserve", "made/evaluate/reserve_of_start"):
+        write(frame([], RECORDS), root / "data" / f"{name}.parquet", RECORDS)
     model = root / "checkpoints/made/train"
     model.mkdir(parents=True, exist_ok=True)
     for name in ("model.safetensors", "config.json"):
