@@ -6,17 +6,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from realign.errors import UserError
-from realign.versions.lock import Step
+from realign.versions.lock import Step, overlap
 
 
 def tree_md5(folder: Path) -> tuple[str, dict[str, str]]:
     """The hash by which DVC knows this directory ("….dir" in dvc.lock), and the MD5 of each file in it.
 
-    DVC hashes the JSON list of its files' MD5 and relative paths, sorted by path (dvc_data/hashfile/tree.py).
+    DVC hashes the JSON list of its files' MD5 and relative paths, sorted by path (dvc_data/hashfile/tree.py); its own
+    .gitignore files are left out, as .dvcignore says.
     """
     if not folder.is_dir():
         raise UserError("no such directory", where=str(folder), expected="a model", fix="dvc repro")
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.name != ".gitignore"}
     if not files:
         raise UserError("holds no files", where=str(folder), expected="a model", fix="dvc repro")
     hashes = {name: file_md5(files[name]) for name in sorted(files)}
@@ -47,6 +48,16 @@ def _fault(file: Path, path: str, md5: str) -> str:
         return f"{path} is missing"
     found = file_md5(file)
     return "" if found == md5 else f"{path} is not what was released: its MD5 is {found}, was {md5}"
+
+
+def check_recorded(hashes: Mapping[str, str], steps: Iterable[Step]) -> None:
+    """Raises UserError where no stage that ran read or made one of these paths, or a directory around it: what nobody
+    recorded may be anything, edited by hand too."""
+    recorded = {path for step in steps for path in (*step.inputs, *step.outputs)} & hashes.keys()
+    for path in sorted(hashes):
+        if not any(overlap(path, known) for known in recorded):
+            raise UserError("no dvc.lock records it", where=path, expected="what a stage of the pipeline read or made",
+                            fix="`dvc repro` makes it, and everything it rests on, under record")
 
 
 def check_lock(hashes: Mapping[str, str], steps: Iterable[Step]) -> None:

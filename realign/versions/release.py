@@ -17,7 +17,7 @@ from realign.errors import UserError
 from realign.files import read_json
 from realign.lake.atomic import atomic_directory, atomic_file, write_json
 from realign.tiers import REJECT, read_verdict
-from realign.versions.bound import bind, check_lock, file_md5, tree_md5
+from realign.versions.bound import bind, check_lock, check_recorded, file_md5, tree_md5
 from realign.versions.compare import LOST, OPEN, Change, Comparison, compare_all
 from realign.versions.draw import BASELINE, CANDIDATE, START, among, check_whole, drawn, planned, reserve
 from realign.versions.load import Version, collect, read_pointer, read_records
@@ -58,11 +58,15 @@ def release(candidate: Candidate, folder: Path, decision: Path) -> dict:
     Blocked where a gate is REJECT, an example of the baseline or of the start was not evaluated, or a capability or
     slice is lost, or open and with enough examples above the margin, against one of BLOCKING; what else is not known
     is a warning. Returns the decision. Raises UserError, with nothing changed, on missing or broken input, a tier
-    that contradicts its checks, and files that are not those dvc.lock says the stages ran on.
+    that contradicts its checks, and files that are not those dvc.lock says the stages ran on, or, in a DVC repository,
+    that it does not know.
     """
     pointer = read_pointer(folder)
     offered = _pointer(candidate, folder, pointer)
-    check_lock(_at_hand(candidate, offered), [s for s in steps(Path()) if _before(s.name, candidate.workflow)])
+    ran = [s for s in steps(Path()) if _before(s.name, candidate.workflow)]
+    check_lock(_at_hand(candidate, offered), ran)
+    if Path(".dvc").is_dir():
+        check_recorded(_at_hand(candidate, offered), ran)
     said = _decide(candidate, offered, pointer)
     for part in ("model", "records"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -98,8 +102,8 @@ def _pointer(candidate: Candidate, folder: Path, current: dict | None) -> dict:
     before = current
     if current is not None and current["version"] == version:
         before = current["previous"]
-    beside = [candidate.baseline, *([candidate.start] if candidate.start else []), *candidate.reserve.values(),
-              *candidate.evaluation,
+    beside = [candidate.metrics, candidate.baseline, *([candidate.start] if candidate.start else []),
+              *candidate.reserve.values(), *candidate.evaluation,
               *candidate.gates.values(), *candidate.suites.values()]
     return {
         "workflow": candidate.workflow, "version": version,
@@ -123,7 +127,8 @@ def _existing(path: Path) -> Path:
 def _at_hand(candidate: Candidate, offered: dict) -> dict[str, str]:
     """The hash of everything that the candidate consists of or was judged by; records by their folder too, as the
     stage that wrote them has it."""
-    folders = {path.parent for path in (candidate.records, candidate.baseline, candidate.start) if path}
+    folders = {path.parent for path in (candidate.records, candidate.baseline, candidate.start, *candidate.evaluation)
+               if path}
     return offered["bound"] | {offered["model"]["from"]: offered["model"]["md5"],
                                offered["records"]["from"]: offered["records"]["md5"],
                                **{folder.as_posix(): tree_md5(folder)[0] for folder in folders}}

@@ -10,7 +10,7 @@ import pytest
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
-from realign.versions.bound import tree_md5
+from realign.versions.bound import file_md5, tree_md5
 from realign.versions.load import load
 from realign.versions.release import Candidate, confirm, release
 
@@ -231,7 +231,7 @@ def test_decision_and_pointer_carry_the_hashes_of_all_that_the_release_rests_on(
     pointer = json.loads((FOLDER / "pointer.json").read_text())
     beside = {"data/evaluation/demo.parquet", "data/common/baseline/records.parquet", "data/srf/sft/records.parquet",
               "data/srf/evaluate/reserve.parquet", "data/srf/evaluate/reserve_of_start.parquet",
-              "data/common/baseline/reserve.parquet",
+              "data/common/baseline/reserve.parquet", "metrics/srf/evaluate.json",
               *(f"expectations/srf/{s}.json" for s in STAGES), *(f"metrics/srf/gates/{s}.json" for s in STAGES)}
     assert set(pointer["bound"]) == beside
     assert said["bound"].items() >= pointer["bound"].items()
@@ -275,6 +275,39 @@ def test_what_the_stages_did_not_run_on_is_not_released(path):
     with pytest.raises(UserError, match=r"is not what (srf:evaluate|srf:gate@rl|baseline) ran on"):
         release(candidate, FOLDER, DECISION)
     assert state() == before
+
+
+def record_all(candidate: Candidate) -> None:
+    """A dvc.lock that knows everything at hand."""
+    folders = {path.parent for path in (candidate.records, candidate.baseline, candidate.start, *candidate.evaluation)}
+    files = [candidate.metrics, *candidate.reserve.values(), *candidate.evaluation, *candidate.gates.values(),
+             *candidate.suites.values()]
+    outs = [{"path": p.as_posix(), "md5": tree_md5(p)[0] if p.is_dir() else file_md5(p)}
+            for p in [candidate.model, *folders, *files]]
+    Path("stages/srf/dvc.lock").write_text(json.dumps({"stages": {"evaluate": {"cmd": "x", "outs": outs}}}))
+    Path(".dvc").mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("unknown", ["checkpoints/srf/iterate", "data/srf/evaluate", "metrics/srf/gates/rl.json",
+                                     "data/evaluation", "metrics/srf/evaluate.json", "expectations/srf/rl.json"])
+def test_in_a_dvc_repository_what_no_lock_records_is_not_released(unknown):
+    candidate = offer("one", 8)
+    record_all(candidate)
+    assert release(candidate, FOLDER, DECISION)["decision"] == "released"
+    lock = json.loads(Path("stages/srf/dvc.lock").read_text())
+    ran = lock["stages"]["evaluate"]
+    ran["outs"] = [out for out in ran["outs"] if not out["path"].startswith(unknown)]
+    Path("stages/srf/dvc.lock").write_text(json.dumps(lock))
+    with pytest.raises(UserError, match=f"{unknown}(.|\n)*no dvc.lock records it"):
+        release(candidate, FOLDER, DECISION)
+
+
+def test_evaluation_rows_that_nobody_evaluated_are_not_bound_to_a_release():
+    candidate = offer("one", 8)
+    record_all(candidate)
+    Path("data/evaluation/more.parquet").write_text("rows")
+    with pytest.raises(UserError, match="is not what srf:evaluate ran on"):
+        release(candidate, FOLDER, DECISION)
 
 
 @pytest.mark.parametrize("missing", ["metrics/srf/gates/rl.json", "data/srf/evaluate/records.parquet",
