@@ -1,6 +1,7 @@
-"""What the base model can do before any workflow touches it, capability by capability."""
+"""What the base model can do before any workflow touches it, capability by capability, and where it falls short."""
 
 from realign.evaluate import capabilities
+from realign.evaluate.coverage import gaps
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
 from realign.models import build
@@ -13,5 +14,5 @@ def run(here: Stage) -> str:
     answered = capabilities.measure(model, tokenizer, data.evaluation_rows())
     write(frame(answered, RECORDS), here.dataset("records"), RECORDS)
     accuracy = capabilities.accuracy(answered)
-    here.report({"capability": accuracy})
+    here.report({"capability": accuracy, "gaps": gaps(answered)})
     return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())
