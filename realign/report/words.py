@@ -86,8 +86,8 @@ TIERS = {
 }
 
 # Figures for the top of the page, the most telling first; each from the last stage that has it.
-TELLING = ("retention_worst", "win_rate_correctness", "win_rate", "kl", "score_gain", "validation_accuracy", "preference_gap",
-           "pairs", "heldout_loss_drop")
+TELLING = ("retention_worst", "win_rate_correctness", "win_rate", "kl", "score_gain", "validation_accuracy",
+           "preference_gap", "pairs", "heldout_loss_drop")
 
 
 def label(metric: str) -> str:
