@@ -53,7 +53,12 @@ FAMILIES = {
     "best_round": COUNT, "rolled_back": COUNT,
     # the whole model
     "capability": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
-    "retention_mean": RATIO, "regressions": COUNT, "win_rate": SHARE,
+    "retention_mean": RATIO, "regressions": COUNT, "gaps": SHARE, "task_accuracy": SHARE, "coverage": SHARE,
+    # gains over the base model
+    "win_rate": SHARE, "win_rate_correctness": SHARE, "base_correctness": SHARE, "distinct_share": SHARE,
+    "distinct_ratio": RATIO, "ending_share": SHARE, "ending_excess": SHARE_DIFFERENCE, "phrase_share": SHARE,
+    "phrase_excess": SHARE_DIFFERENCE, "mean_words": POSITIVE, "length_ratio": RATIO, "paid": NUMBER,
+    "behaviour_gain": SHARE_DIFFERENCE,
 }
 
 

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from realign.errors import UserError
 from realign.evaluate.responses import answers, at_temperature
-from realign.metrics import Metric, proportion
+from realign.metrics import Metric, mean_of, proportion
 from realign.verify.reference import Reference, verify
 
 
@@ -28,3 +29,14 @@ def accuracy(rows: Sequence[dict]) -> dict[str, Metric]:
     for row in rows:
         scores[row["capability"]].append(row["score"])
     return {name: proportion(int(sum(found)), len(found)) for name, found in sorted(scores.items())}
+
+
+def task_accuracy(rows: Sequence[dict], task: Sequence[str]) -> Metric:
+    """Share answered right, mean over the capabilities of the task, each counting alike. UserError where one of them
+    has no rows."""
+    by_name = accuracy(rows)
+    for name in task:
+        if name not in by_name:
+            raise UserError(f"no evaluation rows of {name!r}, which is named as the task", fix="name others",
+                            expected="some of " + ", ".join(by_name))
+    return mean_of([by_name[name] for name in task])

@@ -16,17 +16,22 @@ def retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric
 
 def slice_retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric]:
     """The same by slice, named "capability/slice"; what has too few examples even as `other` is left out."""
-    counts = Counter((row["capability"], row["slice"]) for row in after)
-    cells = {row["example_id"]: f"{row['capability']}/"
-             f"{row['slice'] if counts[row['capability'], row['slice']] >= LEAST else 'other'}" for row in after}
-    return {name: metric for name, metric in _by(before, after, cells).items() if metric.n >= LEAST}
+    return {name: metric for name, metric in _by(before, after, cells(after)).items() if metric.n >= LEAST}
 
 
-def _by(before: Sequence[dict], after: Sequence[dict], cells: dict[str, str]) -> dict[str, Metric]:
+def cells(rows: Sequence[dict]) -> dict[str, str]:
+    """"capability/slice" by example, in the rows' order; a slice of fewer than LEAST rows is its capability's
+    `other`."""
+    counts = Counter((row["capability"], row["slice"]) for row in rows)
+    return {row["example_id"]: f"{row['capability']}/"
+            f"{row['slice'] if counts[row['capability'], row['slice']] >= LEAST else 'other'}" for row in rows}
+
+
+def _by(before: Sequence[dict], after: Sequence[dict], names: dict[str, str]) -> dict[str, Metric]:
     old = {row["example_id"]: row["score"] for row in before}
     found = {}
-    for name in sorted(set(cells.values())):
-        rows = [row for row in after if cells[row["example_id"]] == name]
+    for name in sorted(set(names.values())):
+        rows = [row for row in after if names[row["example_id"]] == name]
         found[name] = bootstrap(lambda a, b: a.sum() / max(b.sum(), 1e-9), [row["score"] for row in rows],
                                 [old[row["example_id"]] for row in rows])
     return found

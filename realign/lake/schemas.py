@@ -23,6 +23,16 @@ RECORDS = _required(
     output=pa.string(), score=pa.float64(), reference=pa.string(),
 )
 
+# What the base model and the final one answered to one held-out prompt at temperature 1, with the same seed: by the
+# verifier right (1) or not, the scorer's score in [0, 1], the reward that training paid; NaN where nobody judges.
+# `kl` to the model of the start and `entropy` are sums over the final answer's `tokens`, nats.
+SAMPLES = _required(
+    example_id=pa.string(), capability=pa.string(), slice=pa.string(), prompt=pa.string(), reference=pa.string(),
+    sample=pa.int64(), base_output=pa.string(), output=pa.string(), base_right=pa.float64(), right=pa.float64(),
+    base_score=pa.float64(), score=pa.float64(), base_reward=pa.float64(), reward=pa.float64(),
+    kl=pa.float64(), entropy=pa.float64(), tokens=pa.int64(),
+)
+
 # Two answers to one prompt, the better one first; scores in [0, 1].
 PAIRS = _required(
     row_id=pa.string(), prompt_id=pa.string(), messages=MESSAGES, chosen=pa.string(),

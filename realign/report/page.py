@@ -41,7 +41,8 @@ def context(run: Run) -> dict:
         "workflow": run.workflow, "run": run, "words": run.workflow.stages, "tiers": words.TIERS,
         "state": state(run), "summary": summary(run), "tiles": tiles(run),
         "gates": [gate(s) for s in run.stages], "charts": {s.name: charts(s) for s in run.stages},
-        "capabilities": capabilities(run), "samples": samples(run), "flows": flows(run),
+        "capabilities": capabilities(run), "gaps": sorted(_named(run.baseline, "gaps.").items()),
+        "behaviours": behaviours(run), "samples": samples(run), "flows": flows(run),
         "lineage": lineage(run), "params": list(parameters(run)), "thresholds": thresholds(run),
         "comparisons": comparisons(run),
         "glossary": sorted({(words.label(_family(m)), words.meaning(m)) for s in run.stages for m in s.metrics
@@ -81,6 +82,15 @@ def capabilities(run: Run) -> list[dict]:
              "svg": figures.dumbbell(f"capability-{i}", f"{name}, before and after", before.get(name, {}),
                                      after.get(name, {}))}
             for i, name in enumerate(sorted(before.keys() | start.keys() | after.keys()))]
+
+
+def behaviours(run: Run) -> list[dict]:
+    """What the reward pays for, dearest first: the effect of each behaviour on it, and how much more often than the
+    base model the final one shows it."""
+    final = run.figures(EVALUATE)
+    paid, gained = _named(final, "paid."), _named(final, "behaviour_gain.")
+    return [{"name": name.replace("_", " "), "paid": paid[name], "gain": gained.get(name, {})}
+            for name in sorted(paid, key=lambda name: -abs(paid[name]["value"] or 0))]
 
 
 def _named(metrics: Mapping, prefix: str) -> dict:

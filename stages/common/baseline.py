@@ -1,7 +1,8 @@
-"""What the base model can do before any workflow touches it, capability by capability."""
+"""What the base model can do before any workflow touches it, capability by capability, and where it falls short."""
 
 from realign import paths
 from realign.evaluate import capabilities
+from realign.evaluate.coverage import gaps
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
 from realign.models import build
@@ -16,5 +17,5 @@ def run(here: Stage) -> str:
     more = capabilities.measure(model, tokenizer, data.reserve_rows())
     write(frame(more, RECORDS), here.dataset(paths.MORE), RECORDS)
     accuracy = capabilities.accuracy(answered)
-    here.report({"capability": accuracy})
+    here.report({"capability": accuracy, "gaps": gaps(answered)})
     return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())

@@ -1,24 +1,45 @@
 """Stage 7: the final policy against the baseline, capability by capability and prompt by prompt."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from realign.evaluate import scorers
 from realign.lake.schemas import PAIRS
 from realign.lake.table import small_rows
 from realign.metrics import mean
-from realign.models import heads
+from realign.models import chat, heads
 from realign.objectives import reward
 from realign.stage import Stage
 from stages.common import data
-from stages.common.evaluate import Evaluate, figures, summary
+from stages.common.evaluate import Evaluate, Judge, Judges, figures, summary
 
 __all__ = ["Evaluate", "run"]
 
 
 def run(here: Stage) -> str:
-    by = (data.scorer(here) if data.settings(here).demo else
-          scorers.by_reward_model(here.of("reward_model").checkpoint))
-    metrics = figures(here, here.of("sft"), here.of("iterate"), by)
+    metrics = figures(here, here.of("sft"), here.of("iterate"), _judges(here))
     here.report({**metrics, **_reward_accuracy(here)})
     return summary(metrics)
+
+
+def _judges(here: Stage) -> Judges:
+    """Labelled pairs have no reference answers: nothing verifies, and the reward model of the pairs scores."""
+    paid = _paid_by(here.of("iterate_reward_model"))
+    if data.settings(here).demo:
+        return Judges(scorers.by_reference, data.scorer(here), paid)
+    return Judges(None, scorers.by_reward_model(here.of("reward_model").checkpoint), paid)
+
+
+def _paid_by(trained: Stage) -> Judge:
+    """The rewards of the reward model of a stage."""
+    model, tokenizer = heads.load_scalar(trained.checkpoint)
+
+    def rewards(chats: Sequence[dict], texts: Sequence[str]) -> np.ndarray:
+        answered = [chat.with_answer(c, text) for c, text in zip(chats, texts, strict=True)]
+        return heads.score(model, chat.encode(tokenizer, answered))
+
+    return rewards
 
 
 def _reward_accuracy(here: Stage) -> dict:

@@ -172,7 +172,7 @@ def test_every_bound_and_all_evidence_decide(path, name):
     subject = dict(subjects(suite))[case.metric]
     broken = {b.severity for b in violated(suite, case)} | ({case.severity} - {None})
     assert verdict["tier"] == ("REJECT" if "critical" in broken else "MEDIUM" if broken else "HIGH")
-    failed = [c for c in verdict["checks"] if not c["passed"]]
+    failed = [c for c in verdict["checks"] if not c["passed"] and c["severity"] != "info"]
     assert {c["severity"] for c in failed} == broken
     assert {c["metric"].removesuffix(".n").removesuffix(".low").removesuffix(".high") for c in failed} <= {case.metric}
     if case.severity and ORDER[case.severity] == verdict["tier"]:
@@ -231,7 +231,8 @@ def test_clean_metrics_and_rows_are_high(path, tmp_path):
         write_rows(tmp_path / place, clean_rows(suite, name))
     whole = with_evidence(read_suite(path))
     verdict = judge(path.parent.name, path.stem, whole, build_frames(whole, read_metrics(file), tmp_path, "here"))
-    assert (verdict["tier"], [c for c in verdict["checks"] if not c["passed"]], verdict["remedy"]) == ("HIGH", [], "")
+    failed = [c for c in verdict["checks"] if not c["passed"] and c["severity"] != "info"]
+    assert (verdict["tier"], failed, verdict["remedy"]) == ("HIGH", [], "")
     assert json.loads(json.dumps(verdict, allow_nan=False)) == verdict
 
 

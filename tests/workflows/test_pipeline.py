@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from statistics import mean
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ from realign.metrics import flatten
 from realign.models import build
 from realign.params import load
 from realign.stage import Stage
+from realign.verify.reference import Reference, score
 from stages.common import sft
 from tests.workflows import small
 from tests.workflows.conftest import PAIRS
@@ -79,6 +81,42 @@ def test_a_stage_loads_the_parameters_that_it_declares(declared, finished, label
 def test_finished_stages_keep_no_checkpoints(finished):
     left = [path for path in (finished.folder / "runs").glob("*/*/*") if path.name != "log.jsonl"]
     assert len(list((finished.folder / "runs").glob("*/*/log.jsonl"))) == len(small.ALL) and not left
+
+
+def test_figures_of_the_evaluation_follow_from_its_records(finished):
+    """By sums of their own; the verifier and the scorer judge the recorded answers again."""
+    folder = finished.folder
+    metrics = flatten(json.loads((folder / "metrics/srf/evaluate.json").read_text()))
+    rows = pq.read_table(folder / "data/srf/evaluate/samples.parquet").to_pylist()
+    for side in ("base_", ""):
+        again = [score(Reference.parse(row["reference"]), row[f"{side}output"]) for row in rows]
+        assert [(row[f"{side}right"], row[f"{side}score"]) for row in rows] == [
+            (s.parts["right"], s.value) for s in again]
+    tokens = sum(row["tokens"] for row in rows)
+    expected = {
+        "win_rate": mean((1 + _sign(r["score"] - r["base_score"])) / 2 for r in rows),
+        "win_rate_correctness": mean((1 + _sign(r["right"] - r["base_right"])) / 2 for r in rows),
+        "base_correctness": mean(r["base_right"] for r in rows),
+        "score_gain": mean(r["score"] - r["base_score"] for r in rows),
+        "kl": sum(r["kl"] for r in rows) / tokens, "entropy": sum(r["entropy"] for r in rows) / tokens,
+        "distinct_share.sampled": len({r["output"] for r in rows}) / len(rows),
+        "mean_words.sampled": mean(len(r["output"].split()) for r in rows),
+        "behaviour_gain.closing_question": mean(r["output"].rstrip().endswith("?")
+                                                - r["base_output"].rstrip().endswith("?") for r in rows),
+    }
+    answered = pq.read_table(folder / "data/srf/evaluate/records.parquet").to_pylist()
+    by_capability = {r["capability"]: [o["score"] for o in answered if o["capability"] == r["capability"]]
+                     for r in answered}
+    expected["task_accuracy"] = mean(map(mean, by_capability.values()))
+    expected["distinct_share.greedy"] = len({r["output"] for r in answered}) / len(answered)
+    found = {name: metrics[name]["value"] for name in expected}
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert metrics["win_rate"]["n"] == len(rows) == metrics["kl"]["n"]
+    assert any(name.startswith("paid.") for name in metrics)
+
+
+def _sign(x):
+    return (x > 0) - (x < 0)
 
 
 def counts(folder, stage):

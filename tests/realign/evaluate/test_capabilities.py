@@ -2,7 +2,8 @@
 
 import pytest
 
-from realign.evaluate.capabilities import accuracy, measure, records
+from realign.errors import UserError
+from realign.evaluate.capabilities import accuracy, measure, records, task_accuracy
 from realign.lake.schemas import RECORDS, row_fault
 from realign.metrics import proportion
 from realign.models import build
@@ -34,6 +35,14 @@ def test_accuracy_is_by_capability():
     found = accuracy(records(CHATS, ["Lima.", "Lima.", "I do not know."]))
     assert found == {"facts": proportion(1, 2), "refusal": proportion(1, 1)}
     assert accuracy([]) == {}
+
+
+def test_task_accuracy_counts_the_named_capabilities_alike():
+    found = records(CHATS, ["Lima.", "Lima.", "I do not know."])
+    assert task_accuracy(found, ("facts", "refusal")).value == 0.75  # of 1/2 and 1/1, not 2/3
+    assert task_accuracy(found, ("facts",)).value == 0.5 and task_accuracy(found, ("facts", "refusal")).n == 3
+    with pytest.raises(UserError, match=r"no evaluation rows of 'sums'.*\n?.*some of facts, refusal"):
+        task_accuracy(found, ("facts", "sums"))
 
 
 def test_greedy_answers_are_measured_whatever_the_order(tiny_folder):

@@ -41,7 +41,8 @@ def test_win_rate_and_ranking_accuracy_by_hand(pairs):
 
 
 def test_a_model_against_itself_is_even_and_ranks_nothing():
-    assert (win_rate([1, 2, 3], [1, 2, 3]).low, win_rate([1, 2, 3], [1, 2, 3]).high) == (0.5, 0.5)
+    found = win_rate([1, 2, 3], [1, 2, 3])
+    assert found.value == 0.5 and found.low == pytest.approx(1 - found.high) and 0 <= found.low < 0.5
     assert ranking_accuracy([1, 2], [1, 2]).value == 0
 
 
@@ -52,6 +53,23 @@ def test_win_rate_interval_covers_the_truth():
         found = win_rate(rng.choice([1, 0, -1], 150, p=[0.4, 0.3, 0.3]), np.zeros(150))
         covered += found.low <= 0.55 <= found.high
     assert 0.91 <= covered / 400 <= 0.985
+
+
+@pytest.mark.parametrize("differ", [0.01, 0.03])
+def test_where_few_differ_an_even_model_seldom_looks_fallen(differ):
+    """A one-sided 2.5%; Wald's own interval takes 4 losses among 396 ties for certain."""
+    rng = np.random.default_rng(5)
+    fallen = [win_rate(rng.choice([1, 0, -1], 400, p=[differ / 2, 1 - differ, differ / 2]), np.zeros(400)).high < 0.5
+              for _ in range(1000)]
+    assert np.mean(fallen) <= 0.035
+    assert win_rate([-1] * 4 + [0] * 396, [0] * 400).high > 0.5 > win_rate([-1] * 6 + [0] * 394, [0] * 400).high
+
+
+@given(st.integers(1, 50), st.integers(1, 50))
+def test_a_win_rate_lies_in_its_interval_and_that_in_the_possible(wins, losses):
+    for outcomes in ([1] * wins, [-1] * losses, [1] * wins + [-1] * losses):
+        found = win_rate(outcomes, [0] * len(outcomes))
+        assert 0 <= found.low <= found.value <= found.high <= 1
 
 
 def test_win_rate_of_several_samples_counts_prompts():

@@ -65,6 +65,24 @@ def test_without_a_measured_start_there_is_no_such_column(full, change, page):
     assert "At the start" not in text and "arithmetic 0.8410 (" in text
 
 
+def test_the_gaps_of_the_base_model_are_listed(full, change, page):
+    assert "Gaps of the base model" not in page(render(full)).text
+    change(full / "metrics/common/baseline.json", lambda m: m.update(
+        gaps={"refusal/person": {"value": 0.3696, "n": 92, "low": 0.278, "high": 0.4716}}))
+    shown = between(page(render(full)).text, "Gaps of the base model", "Sample answers")
+    assert "refusal/person 0.3696 (0.2780 to 0.4716) 92" in shown
+
+
+def test_what_the_reward_pays_for_stands_dearest_first(full, change, page):
+    assert "What the reward pays for" not in page(render(full)).text
+    change(full / "metrics/made/evaluate.json", lambda m: m.update(
+        paid={"right": {"value": 0.3991, "n": 800, "low": 0.1777, "high": 0.5887},
+              "closing_question": {"value": 0.6642, "n": 800, "low": 0.5, "high": 0.84}},
+        behaviour_gain={"closing_question": {"value": 0.6825, "n": 400, "low": 0.6368, "high": 0.7282}}))
+    shown = between(page(render(full)).text, "What the reward pays for", "Sample answers")
+    assert "closing question 0.6642 (0.5000 to 0.8400) 800 0.6825 (0.6368 to 0.7282) right 0.3991" in shown
+
+
 def test_every_metric_of_every_stage_is_there_to_the_last_digit(full, page):
     shown = page(render(full))
     metrics = between(shown.text, "Every figure that a stage wrote", "Data: rows read, kept and dropped")

@@ -134,7 +134,7 @@ def test_an_error_leaves_the_old_report_and_names_the_file(full, monkeypatch):
 
 def test_the_most_telling_figures_come_from_the_last_stage_that_has_them(full, change):
     assert [(stage, name) for stage, name, _, _ in tiles(load(full))] == [
-        ("evaluate", "Worst retention"), ("evaluate", "Win rate"), ("polish", "KL divergence"),
+        ("evaluate", "Worst retention"), ("evaluate", "Win rate on preference"), ("polish", "KL divergence"),
         ("trial", "Validation accuracy")]
     for stage, gone in (("evaluate", ("retention_worst", "win_rate")), ("polish", ("kl",)),
                         ("trial", ("validation_accuracy",)), ("look", ("heldout_loss_drop",))):
