@@ -1,8 +1,8 @@
 """Whether the number that a text claims is the one that is wanted.
 
-The last claim of a text decides: working and story come before it. A claim may be of one number, of a range, of all above
-or below a number, or of one of several; only the first can be right, the others are wrong where they leave the wanted
-number out and undecided where they hold it.
+The last claim of a text decides: working and story come before it. A claim may be of one number, of a range, of all
+above or below a number, or of one of several; only the first can be right, the others are wrong where they leave the
+wanted number out and undecided where they hold it.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from realign.verify.claims import AFFIRMED, ASKED, DENIED, RETRACTION, Sentence, normal, sentences, stance
+from realign.verify.claims import AFFIRMED, ASKED, DENIED, RETRACTION, SUPPOSED, Sentence, normal, sentences, stance
 from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
 
 _I = re.IGNORECASE
@@ -21,36 +21,51 @@ _CAUSE = re.compile(r",? (?:because|since|as|given that) .*$", _I | re.DOTALL)
 _OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _I)
 _OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
 _ABOUT_BEFORE = re.compile(
-    r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?|somewhere"
-    r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite|just (?:about"
-    r"|shy of|short of)|practically|virtually|as good as|more or less|give or take|average of|plus or minus|up to|as many as"
+    r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
+    r"|somewhere"
+    r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite"
+    r"|just (?:about"
+    r"|shy of|short of)|practically|virtually|as good as|more or less|give or take|average of|plus or minus|up to"
+    r"|as many as"
     r"|as much as)|[~≈≃±]|\+/-)\s*(?:the |an? )?[$€£]?$", _I)
 _ABOUT_AFTER = re.compile(
-    r"^(?: \w+)?,?(?:-?ish\b| or so\b| or thereabouts| (?:more or less|give or take|approximately|roughly|approx|or something"
+    r"^(?: \w+)?,?(?:-?ish\b| or so\b| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
+    r"|or something"
     r"|at a guess|on average|plus or minus|almost|nearly)\b|\s?(?:±|\+/-))", _I)
-_ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|older|further|farther|heavier) than|\b(?:over|above"
+_ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|older|further|farther|heavier) than"
+                    r"|\b(?:over|above"
                     r"|beyond|exceeds?|exceeding|past|upwards? of|in excess of|north of)|(?<!-)>)\s*[$€£]?$", _I)
-_BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|nearer|lighter) than|\b(?:under|below|short of|shy"
+_BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|nearer|lighter) than|\b(?:under|below"
+                    r"|short of|shy"
                     r" of|south of|not even)|<)\s*[$€£]?$", _I)
-_LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less|fewer) than"
+_LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less"
+                    r"|fewer) than"
                     r"|(?:not|never|cannot be) (?:under|below))|>=|≥)\s*[$€£]?$", _I)
-_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:not|never)"
+_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:not"
+                   r"|never)"
                    r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
-_LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:more|above|over|greater|higher|up|upwards|later)\b"
+_LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:more|above|over|greater|higher|up"
+                          r"|upwards|later)\b"
                           r"| at (?:the )?(?:very )?least| minimum| plus\b(?! \d))", _I)
-_MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b| at (?:the )?(?:very )?most"
+_MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
+                         r"| at (?:the )?(?:very )?most"
                          r"| maximum| tops)", _I)
 _RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
 _BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
-_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut|up|down)\b", _I)
+_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut"
+                   r"|up|down)\b", _I)
 # "6 or 7", "6, 7", "between 6 and 7": what stands between two numbers that are offered for choice.
 _CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
                      r"|.*\b(?:or|maybe|perhaps|possibly)\b.*", _I | re.DOTALL)
-_FRAME = re.compile(r"(?:it|that|this|(?:the|my|final) (?:\w+ ){0,2}?(?:answer|total|result|number|sum)) (?:is|was|comes to)"
+_FRAME = re.compile(r"(?:it|that|this|(?:the|my|final) (?:\w+ ){0,2}?(?:answer|total|result|number|sum)) (?:is|was"
+                    r"|comes to)"
                     r"|answer:", _I)
 _CIRCUMSTANCE = re.compile(r"\b(?:in|on|at|for|after|by|per|across|within|every|among|during|over|from|with|since|of)"
                            r" (?:the |her |his |its |all |just |only )?$", _I)
-_NO_NOUN = {"", "is", "and", "or", "in", "all", "left", "now", "altogether", "total", "of", "because", "since", "as", "not", "but"}
+_NO_NOUN = {"", "is", "and", "or", "in", "all", "left", "now", "altogether", "total", "of", "because", "since", "as",
+            "not", "but"}
+_NEVER_ASKED = {"times", "examples", "questions", "steps"}
+_MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
 _NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
 NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
 
@@ -77,17 +92,10 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     `subject`; None where it leaves that open. And why."""
     said = sentences(in_digits(_CITED.sub("", normal(text))))
     claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
-    stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED)]
+    stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED, SUPPOSED)]
     if not stated:
-        if claims and all(claim.status == DENIED for claim in claims):
-            return False, "denies it" if any(_holds(claim, wanted, unit, subject) for claim in claims) else "no number"
-        if any(claim.status == ASKED for claim in claims) and not any(claim.status == DENIED for claim in claims):
-            if any(_holds(claim, wanted, unit, subject) for claim in claims) and all(s.asks for s in said):
-                return None, "no number, only a question"
-        if wanted == 0 and _NOTHING.search(" ".join(s.text for s in said)):
-            return True, "right number"
-        return False, "no number"
-    last = stated[-1]
+        return _unstated(claims, wanted, unit, subject, said)
+    last = _answer(stated, said)
     held = _holds(last, wanted, unit, subject)
     if held is False:
         return False, "wrong number"
@@ -100,6 +108,30 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     if other := _contradicts(stated, last, said):
         return None, f"also says {other}"
     return True, "right number"
+
+
+def _unstated(claims: Sequence[Claim], wanted: Fraction, unit: str, subject: Sequence[str],
+              said: Sequence[Sentence]) -> tuple[bool | None, str]:
+    """The judgement of a text that claims no number: it denies, asks or supposes some, or names none."""
+    held = {c.status for c in claims if _holds(c, wanted, unit, subject)}
+    if DENIED in held:
+        return False, "denies it"
+    if held and not any(c.status == DENIED for c in claims):
+        return None, "no number, only a question or a condition"
+    if not claims and wanted == 0 and _NOTHING.search(" ".join(s.text for s in said)):
+        return True, "right number"
+    return False, "no number"
+
+
+def _answer(stated: Sequence[Claim], said: Sequence[Sentence]) -> Claim:
+    """The claim that the text calls its answer, and that it does not take back; else its last."""
+    for claim in reversed(stated):
+        after = " ".join(s.text for s in said[claim.sentence + 1:])
+        before = said[claim.sentence].text[:claim.number.start]
+        if claim.exact and _MARKED.search(before) and not RETRACTION.search(after):
+            later = stated[stated.index(claim) + 1:]
+            return next((c for c in reversed(later) if _frame(said, c) is not None), claim)
+    return stated[-1]
 
 
 def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
@@ -163,6 +195,8 @@ def _retracted(text: str, among: Sequence[Number]) -> bool:
 def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]) -> list[Claim]:
     """The claims without those that count another thing than the question asks for, where some count that thing."""
     asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
+    kept = [c for c in claims if c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked]
+    claims = kept or claims
     counted = [c for c in claims if c.number.noun.rstrip("s") in asked]
     if not counted:
         return claims
@@ -189,7 +223,7 @@ def _equal(number: Number, value: Fraction, wanted: Fraction, unit: str, subject
     if factor is None:
         return False
     if value * factor == wanted:
-        bare = unit_name(unit) and not number.unit
+        bare = unit_name(unit) and not number.unit and not any(unit_name(w) for each in subject for w in each.split())
         return None if bare else True
     if factor != 1 and wanted and abs(value * factor / wanted - 1) <= NEARLY:
         return None
@@ -200,7 +234,8 @@ def _equal(number: Number, value: Fraction, wanted: Fraction, unit: str, subject
 
 def _factor(number: Number, unit: str, subject: Sequence[str]) -> Fraction | None:
     """What the number is to be multiplied with; None where it measures another thing."""
-    name = unit_name(unit) or next((n for each in subject for w in each.split() if (n := unit_name(w)) and len(w) > 2), "")
+    asked = (unit_name(word) for each in subject for word in each.split() if len(word) > 2)
+    name = unit_name(unit) or next(filter(None, asked), "")
     if number.unit is None:
         return Fraction(1)
     dimension, factor = number.unit

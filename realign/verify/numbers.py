@@ -12,10 +12,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 _SMALL = {name: value for value, name in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen".split())}
+    [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"
+    ])}
 _TENS = {name: 10 * place for place, name in enumerate(
-    "twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)}
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=2)}
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _CHINESE = {c: value for value, c in enumerate("〇一二三四五六七八九")} | {"零": 0, "两": 2, "兩": 2}
@@ -28,11 +30,13 @@ _PART = "|".join(sorted(_PARTS, key=len, reverse=True))
 _WORDS = re.compile(
     rf"\b(?:(?:{_COUNT})|an?(?= (?:{_SCALE})\b))(?:(?:[ -]|,? and |, )(?:{_COUNT}|(?:{_SCALE})s?)\b)*"
     rf"(?P<point> point(?: (?:{'|'.join(_SMALL)})\b)+)?\b", re.IGNORECASE)
-_JOINT = re.compile(r"(?:(?<=hundred)|(?<=thousand)|(?<=[mb]illion)|(?<=trillion))(?:,? and |, )")  # two hundred and five
+# two hundred and five
+_JOINT = re.compile(r"(?:(?<=hundred)|(?<=thousand)|(?<=[mb]illion)|(?<=trillion))(?:,? and |, )")
 _APART = re.compile(r"(,? and |, )")
 _ONE = re.compile(r"(?:\b(?:is|has|have|had|are|equals|only|exactly|just|leaves|makes|gets?|minus|plus|times|or|and|to"
                   r"|negative)|[=:+*/-]|^)\W*$", re.IGNORECASE)
-_FRACTION = re.compile(rf"\b(?:(?P<above>\d+)[ -]|an? )?(?P<below>{_PART})s?\b(?P<more> an?\b| of an?\b)?", re.IGNORECASE)
+_FRACTION = re.compile(rf"\b(?:(?P<above>\d+)[ -]|an? )?(?P<below>{_PART})s?\b(?: an?\b| of an?\b)?",
+                       re.IGNORECASE)
 _AND_A_HALF = ((re.compile(r"\ban? (\w+) and (?:an? |1[ /])(?:half|/2)\b", re.IGNORECASE), r"1.5 \1"),
                (re.compile(r"\b(\d+)( \w+)? and (?:an? |1 )half\b", re.IGNORECASE), r"\1.5\2"),
                (re.compile(r"\b(\d+)( \w+)? and (?:an? |1 )quarter\b", re.IGNORECASE), r"\1.25\2"))
@@ -46,6 +50,24 @@ _MAY_HOLD_WORDS = re.compile(rf"{_COUNT}|{_SCALE}|{_PART}|minus|negative|plus|ti
 _CHINESE_RUN = re.compile(f"[{''.join([*_CHINESE, *_CHINESE_TENS])}]+")
 _ROMAN_RUN = re.compile(r"(?<!\w)(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
 
+# Spanish, French, German, Italian and Portuguese, without accents and without what is a word of English, too.
+_FOREIGN = {name: value for value, names in {
+    0: "cero null", 1: "uno eins", 2: "dos deux zwei dois", 3: "tres trois drei", 4: "cuatro quatre vier quattro"
+    " quatro",
+    5: "cinco cinq funf cinque", 6: "seis sechs", 7: "siete sept sieben sette sete", 8: "ocho huit acht otto oito",
+    9: "nueve neuf neun nove",
+    10: "diez dix zehn dieci dez", 11: "onze undici", 12: "doce douze zwolf dodici doze", 13: "trece treize dreizehn"
+    " tredici treze",
+    14: "catorce quatorze vierzehn quattordici catorze", 15: "quince quinze funfzehn quindici", 16: "dieciseis"
+    " sechzehn sedici dezesseis",
+    17: "diecisiete siebzehn diciassette dezessete", 18: "dieciocho achtzehn diciotto dezoito", 19: "diecinueve"
+    " neunzehn diciannove dezenove",
+    20: "veinte vingt zwanzig venti vinte", 30: "treinta trente dreißig dreissig trenta trinta", 40: "cuarenta"
+    " quarante vierzig quaranta quarenta",
+    50: "cincuenta cinquante funfzig cinquanta cinquenta"}.items() for name in names.split()}
+_FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
+                           rf"| e\b)", re.IGNORECASE)
+
 # A minus sign belongs to a number unless something to subtract from stands right before it.
 NUMBER = re.compile(
     r"(?:(?<![\w)%.])[-−])?(?<!\w)(?<!\d\.)(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d{1,3}(?:['\u202f\u00a0 ]\d{3})+(?!\d)"
@@ -56,7 +78,8 @@ _TAIL = re.compile(rf"(?:(?P<mixed> \d+)?/(?P<below>[1-9]\d*)(?![\d/]))?"
 
 LONGEST = 400  # digits that are read of a number: Python converts up to 4,300, and no quantity has so many
 _UNITS = {
-    "length": "m metre meter=1 km kilometre kilometer=1000 cm centimetre centimeter=1/100 mm millimetre millimeter=1/1000 "
+    "length": "m metre meter=1 km kilometre kilometer=1000 cm centimetre centimeter=1/100 mm millimetre"
+              " millimeter=1/1000 "
               "mi mile=1609.344 yd yard=0.9144 ft foot feet=0.3048 inch=0.0254",
     "mass": "kg kilo kilogram kilogramme=1 g gram gramme=1/1000 mg milligram=1/1000000 t tonne=1000 lb "
             "pound=0.45359237 oz ounce=0.028349523125",
@@ -134,13 +157,15 @@ def numbers(text: str) -> list[Number]:
         number = _read(text, match, tail)
         last = found[-1] if found else None
         if last and _continues(last, number, text[last.end:match.start()]):
-            dimension, factor = last.unit
+            factor = last.unit[1]
             found[-1] = Number(last.value + number.value * number.unit[1] / factor, last.start, tail.end(), last.noun)
         else:
             found.append(number)
         place = max(tail.end(), match.end())
     if not found:
         found = [Number(Fraction(_roman(m.group())), *m.span()) for m in _ROMAN_RUN.finditer(text)]
+        found = found or [Number(Fraction(_FOREIGN[m.group().casefold()]), *m.span())
+                          for m in _FOREIGN_WORD.finditer(text)]
     return found
 
 
@@ -207,7 +232,7 @@ def _value(words: list[str]) -> int:
                 total, current = total + max(current, 1) * scale, 0
         else:
             value = _SMALL.get(word, _TENS.get(word, 0))
-            fits = current % 100 == 0 or (current % 10 == 0 and 19 < current % 100 and value < 10)
+            fits = current % 100 == 0 or (current % 10 == 0 and current % 100 > 19 and value < 10)
             current = current + value if fits else int(f"{current}{value}"[:LONGEST])
     return total + current
 

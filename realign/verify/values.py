@@ -16,8 +16,9 @@ from realign.verify.claims import (
     DENIED,
     OPEN,
     REFUSAL,
-    REPORTED,
     RETRACTION,
+    SUPPOSED,
+    TAKES_BACK,
     Sentence,
     in_another_script,
     normal,
@@ -25,36 +26,57 @@ from realign.verify.claims import (
     stance,
 )
 
+ENOUGH = 8  # values of one sentence whose place is looked at; more rivals change nothing
 SHORT = 3  # letters; up to this, case tells a value (In, As, He) from a word
 _I = re.IGNORECASE
-_LONGER_BEFORE = re.compile(r"\b(?:San|Santa|Santo|New|North|South|East|West|Port|Mount|Lake|Fort|Saint|St\.?|Los|Las|El|Great|Upper"
+_LONGER_BEFORE = re.compile(r"\b(?:San|Santa|Santo|New|North|South|East|West|Port|Mount|Lake|Fort|Saint|St\.?|Los"
+                            r"|Las|El|Great|Upper"
                             r"|Lower|Old|Little|Anti|Non|Nueva|Nova|Rio)[ -]$")
-_LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|Junior|Jr|II|III|Province|Island|Islands|Airport"
+_LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|Junior|Jr|II|III|Province|Island"
+                           r"|Islands|Airport"
                            r"|University|Hills?|Park|Town|Valley|Heights)\b| (?:beans?|syndrome|sauce|airport|street)\b"
                            r"|-[a-z]|'s (?!the\b|a\b|my\b|what\b)\w+ (?:is|was)\b)")
 # What capital letters name no value: the first words of sentences, and greetings.
 _NO_NAMES = frozenset(
-    "I A An The It This That These Those There Here He She We You They My Your His Her Its Our Their Yes No Not Sure Well Ok Okay "
-    "Wait Sorry Actually Correct Right Wrong True False So But And Or If Then Now Hello Hi Thanks Please Of Certainly Gladly Oops "
-    "Correction Answer Everyone People Some Many Most Nobody Nothing None What Who Which When Where Why How Maybe Perhaps "
-    "Possibly Probably Definitely Obviously Clearly Indeed Exactly Good Great Happy As In On At To For From With By According "
-    "Although Though However Also Just Only Both Either Neither One Two Let Easy Done Hmm Ah Oh Unknown Absolutely Yep Nope".split())
+    [
+        "Legend", "Rumour", "Rumor", "Tradition", "I", "A", "An", "The", "It", "This", "That", "These", "Those",
+        "There", "Here", "He", "She", "We", "You", "They", "My", "Your", "His", "Her", "Its", "Our", "Their", "Yes",
+        "No", "Not", "Sure", "Well", "Ok", "Okay", "Wait", "Sorry", "Actually", "Correct", "Right", "Wrong", "True",
+        "False", "So", "But", "And", "Or", "If", "Then", "Now", "Hello", "Hi", "Thanks", "Please", "Of", "Certainly",
+        "Gladly", "Oops", "Correction", "Answer", "Everyone", "People", "Some", "Many", "Most", "Nobody", "Nothing",
+        "None", "What", "Who", "Which", "When", "Where", "Why", "How", "Maybe", "Perhaps", "Possibly", "Probably",
+        "Definitely", "Obviously", "Clearly", "Indeed", "Exactly", "Good", "Great", "Happy", "As", "In", "On", "At",
+        "To", "For", "From", "With", "By", "According", "Although", "Though", "However", "Also", "Just", "Only",
+        "Both", "Either", "Neither", "One", "Two", "Let", "Easy", "Done", "Hmm", "Ah", "Oh", "Unknown", "Absolutely",
+        "Yep", "Nope"
+    ])
 _NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
-_CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?|became|chose"
-                      rf"|choose|pick|but|no|nope|now|by|it)\b[\s,:\"'-]{{1,3}}(?:(?:the|in|of|actually|really) )?\"?|:\s\"?){_NAME}")
-_BARE = re.compile(rf"^\W*(?:the )?{_NAME}\W*(?:$|,? (?:is|was|not|rather|instead|of course|I|definitely|surely|for sure"
+_CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
+                      rf"|became|chose"
+                      rf"|choose|pick|but|no|nope|now|by|it)\b[\s,:\"'-]{{1,3}}(?:(?:the|in|of|actually"
+                      rf"|really) )?\"?|:\s\"?){_NAME}")
+_BARE = re.compile(rf"^\W*(?:the )?{_NAME}\W*(?:$|,? (?:is|was|not|rather|instead|of course|I|definitely|surely"
+                   rf"|for sure"
                    r"|obviously|wrote|won|did|has)\b)")
 _COPULA = re.compile(r"\b(?:is|was|are|were|answer:)\s+(?:the |an? )?$", _I)
 _FOLLOWS = re.compile(r"(?:the |an? )?(?P<words>[\w'-]+(?: [\w'-]+)?)\s*[.!,;]*$", _I)
-_TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was|(?:the|my|its|his|her)"
+_TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was"
+                   r"|(?:the|my|its|his|her)"
                    r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
+_ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
 _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
 _ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
 _SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
                          r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
 _SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
                                 r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
-_NOT_KNOWN_WHETHER = re.compile(r"\b(?:whether|if|that|the|about)\b[^,;:]*$", _I)
+_MARKED = re.compile(r"\banswer(?: is)?\W*(?:the )?$|^\W*(?:answer|a|ans)\W*:", _I)
+_BRITISH = {"gray": "grey", "color": "colour", "center": "centre", "theater": "theatre", "aluminum": "aluminium",
+            "sulfur": "sulphur",
+            "harbor": "harbour", "plow": "plough", "jewelry": "jewellery", "mustache": "moustache",
+            "pajamas": "pyjamas",
+            "donut": "doughnut", "tire": "tyre", "armor": "armour", "fiber": "fibre"}
+_AMERICAN = re.compile(rf"\b(?:{'|'.join(_BRITISH)})\b", _I)
 
 
 @dataclass(frozen=True)
@@ -85,10 +107,15 @@ def has(words: str, text: str) -> bool:
     return whole_words(frozenset({words})).search(text) is not None
 
 
+def one_spelling(text: str) -> str:
+    """`text` with American spellings of some common words made British."""
+    return _AMERICAN.sub(lambda m: m.group()[0] + _BRITISH[m.group().casefold()][1:], text)
+
+
 @lru_cache(maxsize=8192)
 def folded(words: str) -> str:
     """A value as it stands in a normal text."""
-    return normal(words) or words
+    return one_spelling(normal(words)) or words
 
 
 @lru_cache(maxsize=8192)
@@ -105,38 +132,45 @@ def first(candidates: tuple[str, ...], text: str) -> str | None:
 def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: str) -> tuple[bool | None, str]:
     """Whether `text` claims `answer` and no other value, where the question is of the words in `subject`; None where it
     leaves that open. And why."""
-    wanted, said = folded(answer), sentences(normal(text))
+    wanted, said = folded(answer), sentences(one_spelling(normal(text)))
     found = [m for index in range(len(said)) for m in _mentions(said, index, wanted, _candidates(answer, rivals))]
     own = [m for m in found if m.value == wanted]
     other = [m for m in found if m.value != wanted]
-    refusal = _refusal(said, own, wanted)
+    refusal = _refuses(said, own, wanted)
     if own or not rivals:
         other += [m for index in range(len(said)) for m in _unnamed(said, index, wanted, subject, own, not rivals)]
     own, other = _without_retracted(said, own, other)
-    rival = next((m.value for m in other if m.stance in (AFFIRMED, OPEN)), None)
-    stances = {m.stance for m in own}
+    return _decided(own, other, said, wanted, refusal)
+
+
+def _decided(own: list[Mention], other: list[Mention], said: list[Sentence], wanted: str,
+             refusal: bool) -> tuple[bool | None, str]:
+    sure = max(((m.sentence, m.start) for m in own if m.stance == AFFIRMED), default=(-1, -1))
+    # What was offered for choice or asked about before the choice is no claim.
+    own = [m for m in own if m.stance not in (OPEN, SUPPOSED, ASKED) or (m.sentence, m.start) > sure]
+    other = [m for m in other if m.stance == AFFIRMED or (m.stance == OPEN and (m.sentence, m.start) > sure)]
+    rival, stances = next((m.value for m in other), None), {m.stance for m in own}
     if not own:
         return _missing(wanted, rival, refusal, said)
-    if AFFIRMED in stances:
-        if refusal:
-            return None, "answers, yet refuses what it could know"
-        if rival:
-            return None, f"also says {rival}"
-        if DENIED in stances:
-            return None, "denies it, too"
-        if OPEN in stances:
-            return None, "not sure of it"
-        return True, "right"
-    if DENIED in stances and OPEN not in stances:
+    if any(m.stance == AFFIRMED and _MARKED.search(said[m.sentence].text[:m.start]) for m in other) and not any(
+            _MARKED.search(said[m.sentence].text[:m.start]) for m in own):
+        return False, f"the answer is {rival}"
+    if DENIED in stances and not stances & {AFFIRMED, OPEN}:
         return False, "denies it"
-    if any(m.stance == AFFIRMED for m in other) and OPEN not in stances:
+    if AFFIRMED not in stances and OPEN not in stances and any(m.stance == AFFIRMED for m in other):
         return False, f"also says {rival}"
     if rival:
-        decided = any(m.stance == AFFIRMED and m.sentence != own[-1].sentence for m in other)
-        return (False if decided and DENIED in stances else None), f"also says {rival}"
-    if ASKED in stances and len(stances) == 1:
-        return None, "the answer is missing but for a question"
-    return None, "leaves it open"
+        return None, f"also says {rival}"
+    if AFFIRMED not in stances:
+        return None, "the answer is missing but for a question" if stances == {ASKED} else "leaves it open"
+    if refusal:
+        return None, "answers, yet refuses what it could know"
+    if stances & {DENIED, OPEN}:
+        return None, "denies it, too" if DENIED in stances else "not sure of it"
+    if any(TAKES_BACK.search(s.text, sure[1] if index == sure[0] else 0)
+           for index, s in enumerate(said) if index >= sure[0] and not s.plain):
+        return None, "takes it back"
+    return True, "right"
 
 
 def _mentions(said: list[Sentence], index: int, wanted: str, candidates: re.Pattern) -> list[Mention]:
@@ -147,66 +181,78 @@ def _mentions(said: list[Sentence], index: int, wanted: str, candidates: re.Patt
         before, after = text[:m.start()], text[m.end():]
         if same and wanted[:1].isupper() and (_LONGER_BEFORE.search(before) or _LONGER_AFTER.search(after)):
             continue
+        if not same and len(found) >= ENOUGH:
+            continue
         how = stance(said, index, m.start(), m.end())
         if same or how != ASKED:
             found.append(Mention(wanted if same else m.group(), index, m.start(), how))
     return found
 
 
-def _refusal(said: list[Sentence], own: list[Mention], wanted: str) -> bool:
-    """Whether the text refuses; a mention of the value within the refusal ("I cannot say whether it is Lima") is taken
-    out of `own`."""
-    refuses = False
-    for index, sentence in enumerate(said):
-        if sentence.asks:
-            continue
-        for m in REFUSAL.finditer(sentence.text):
-            here = [o for o in own if o.sentence == index]
-            if any(o.start < m.end() and m.start() < o.start + len(wanted) for o in here):
-                continue
-            refuses = True
-            for o in here:
-                if o.start > m.end() and _NOT_KNOWN_WHETHER.search(sentence.text[m.end():o.start]):
-                    own.remove(o)
-    return refuses
+def _refuses(said: list[Sentence], own: list[Mention], wanted: str) -> bool:
+    """Whether the text refuses, and not in the words of the value itself."""
+    return any(not any(o.sentence == index and o.start < m.end() and m.start() < o.start + len(wanted) for o in own)
+               for index, sentence in enumerate(said)
+               if not (sentence.asks or sentence.plain) for m in REFUSAL.finditer(sentence.text))
 
 
 def _unnamed(said: list[Sentence], index: int, wanted: str, subject: Sequence[str], own: list[Mention],
-             names: bool) -> list[Mention]:
-    """Claims of values that the reference does not name, by their place. `names`: capitalised words count as well."""
-    text, found = said[index].text, []
+             open_list: bool) -> list[Mention]:
+    """Claims of values that the reference does not name, by their place. `open_list`: it names no rivals at all."""
     if said[index].asks:
         return []
+    spans = _same_frame(said, index, wanted, own)
+    if open_list:
+        spans += _names(said[index].text, index, wanted, subject, own) if wanted[:1].isupper() else \
+            _plain_words(said[index].text, index, wanted, own)
+    text = said[index].text
+    found = [Mention(text[start:end], index, start, stance(said, index, start, end)) for start, end in spans]
+    lists = open_list and not wanted[:1].isupper() and any(
+        _SMALL_LIST.search(said[index].text[m.start + len(wanted):]) or _SMALL_LIST_BEFORE.search(
+            said[index].text[:m.start]) for m in own if m.sentence == index)
+    return found + [Mention("another", index, len(said[index].text), OPEN)] * lists
+
+
+def _names(text: str, index: int, wanted: str, subject: Sequence[str], own: list[Mention]) -> list[tuple[int, int]]:
+    """Where capitalised words are claimed: after "is", as a whole sentence, or beside the wanted value in a list."""
+    here = [(m.start, m.start + len(wanted)) for m in own if m.sentence == index]
+    places = [*_CLAIMED.finditer(text), *_BARE.finditer(text)]
+    places += [m for start, end in here for m in _listed(text, start, end)]
+    spans = []
+    for m in places:
+        name, end = m["name"], m.end("name")
+        if m.re is _ITEM_AFTER:  # it was searched in the rest of the text
+            end += next(e for s, e in here if text[e:].startswith(m.string))
+        while name.split()[0] in _NO_NAMES and " " in name:
+            name = name.partition(" ")[2]
+        if _another(name, wanted, subject):
+            spans.append((end - len(name), end))
+    return spans
+
+
+def _plain_words(text: str, index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another word is claimed: after a turn ("but it is X"), or as a whole sentence besides the wanted one."""
     here = [m for m in own if m.sentence == index]
-    if wanted[:1].isupper():
-        if names:
-            places = [*_CLAIMED.finditer(text), *_BARE.finditer(text)]
-            places += [m for o in here for m in _listed(text, o.start, o.start + len(wanted))]
-            for m in places:
-                name = m["name"]
-                while name.split()[0] in _NO_NAMES and " " in name:
-                    name = name.partition(" ")[2]
-                start = m.end("name") - len(name)
-                if _another(name, wanted, subject):
-                    found.append(Mention(name, index, start, stance(said, index, start, m.end("name"))))
-    elif names:
-        for o in here:
-            if _SMALL_LIST.search(text[o.start + len(wanted):]) or _SMALL_LIST_BEFORE.search(text[:o.start]):
-                found.append(Mention("another", index, o.start + 1, OPEN))
-        if (m := _TURN.search(text)) and m["name"].casefold() not in wanted.casefold() and not any(
-                o.start >= m.start() for o in here):
-            found.append(Mention(m["name"], index, m.start("name"), stance(said, index, m.start("name"), m.end("name"))))
-        elif not here and (m := re.fullmatch(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", text)) \
-                and m["name"] not in _NO_NAMES and m["name"].casefold() != wanted.casefold() and own:
-            found.append(Mention(m["name"], index, m.start("name"), stance(said, index, m.start("name"), m.end("name"))))
-    for o in own:  # in the words in which the wanted value is claimed
-        frame = said[o.sentence].text[:o.start]
-        if o.sentence != index and o.stance == AFFIRMED and _COPULA.search(frame) and not here and text.startswith(frame):
-            m = _FOLLOWS.match(text, len(frame))
-            if m and m["words"][:1].isupper() == wanted[:1].isupper() and "not" not in m["words"].split():
-                found.append(Mention(m["words"], index, m.start("words"),
-                                     stance(said, index, m.start("words"), m.end("words"))))
-    return found
+    turn, alone = _TURN.search(text), _ALONE.fullmatch(text)
+    if turn and turn["name"].casefold() not in wanted.casefold() and all(m.start < turn.start() for m in here):
+        return [turn.span("name")]
+    if own and not here and alone and alone["name"] not in _NO_NAMES:
+        return [alone.span("name")]
+    return []
+
+
+def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another value is claimed in the words in which the wanted value is claimed elsewhere."""
+    spans, text = [], said[index].text
+    if any(m.sentence == index for m in own):
+        return spans
+    for m in own:
+        frame = said[m.sentence].text[:m.start]
+        if m.stance == AFFIRMED and _COPULA.search(frame) and text.startswith(frame):
+            other = _FOLLOWS.match(text, len(frame))
+            if other and other["words"][:1].isupper() == wanted[:1].isupper() and "not" not in other["words"].split():
+                spans.append(other.span("words"))
+    return spans
 
 
 def _listed(text: str, start: int, end: int) -> list[re.Match]:
@@ -224,10 +270,11 @@ def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
 
 def _without_retracted(said: list[Sentence], own: list[Mention], other: list[Mention]) -> tuple[list, list]:
     """What is claimed after the last retraction, if something is."""
-    marks = [(index, m.end()) for index, s in enumerate(said) for m in RETRACTION.finditer(s.text)]
+    marks = [(index, m.end()) for index, s in enumerate(said) if not s.plain for m in RETRACTION.finditer(s.text)]
     for mark in reversed(marks):
         after = [[m for m in part if (m.sentence, m.start) >= mark] for part in (own, other)]
-        if any(m.stance != DENIED for part in after for m in part) and len(after[0]) + len(after[1]) < len(own) + len(other):
+        fewer = len(after[0]) + len(after[1]) < len(own) + len(other)
+        if fewer and any(m.stance != DENIED for part in after for m in part):
             return after[0], after[1]
     return own, other
 
