@@ -11,7 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from realign.verify.claims import AFFIRMED, ASKED, DENIED, RETRACTION, SUPPOSED, Sentence, normal, sentences, stance
+from realign.verify.claims import (
+    AFFIRMED,
+    ASKED,
+    DENIED,
+    RETRACTION,
+    SUPPOSED,
+    TAKES_BACK,
+    Sentence,
+    normal,
+    refusals,
+    sentences,
+    stance,
+)
 from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
 
 _I = re.IGNORECASE
@@ -65,6 +77,9 @@ _CIRCUMSTANCE = re.compile(r"\b(?:in|on|at|for|after|by|per|across|within|every|
 _NO_NOUN = {"", "is", "and", "or", "in", "all", "left", "now", "altogether", "total", "of", "because", "since", "as",
             "not", "but"}
 _NEVER_ASKED = {"times", "examples", "questions", "steps"}
+_FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last updated|confidence|question \d"
+                       r"|example|chapter|figure|table"
+                       r" \d|as of|copyright|tokens?|word count)\b", _I)
 _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
 _NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
 NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
@@ -99,6 +114,8 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     held = _holds(last, wanted, unit, subject)
     if held is False:
         return False, "wrong number"
+    if last.among and _same(last.among, wanted, unit, subject):
+        return True, "right number, in several units"
     if last.among:
         return None, f"also says {_others(last, wanted)}"
     if held is None:
@@ -107,7 +124,18 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
         return None, "not sure of the number"
     if other := _contradicts(stated, last, said):
         return None, f"also says {other}"
+    if refusals(said, subject):
+        return None, "answers, yet refuses what it could know"
+    if any(TAKES_BACK.search(s.text, last.number.end if index == last.sentence else 0)
+           for index, s in enumerate(said) if index >= last.sentence and (s.asks or not s.plain)):
+        return None, "takes it back"
     return True, "right number"
+
+
+def _same(among: Sequence[Number], wanted: Fraction, unit: str, subject: Sequence[str]) -> bool:
+    """Whether all are the wanted number, one as it is and the others as nearly as people convert."""
+    held = [_equal(n, n.value, wanted, unit, subject) for n in among]
+    return True in held and False not in held and len({n.unit for n in among}) > 1
 
 
 def _unstated(claims: Sequence[Claim], wanted: Fraction, unit: str, subject: Sequence[str],
@@ -195,7 +223,8 @@ def _retracted(text: str, among: Sequence[Number]) -> bool:
 def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]) -> list[Claim]:
     """The claims without those that count another thing than the question asks for, where some count that thing."""
     asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
-    kept = [c for c in claims if c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked]
+    kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
+            and not _FOOTNOTE.match(said[c.sentence].text)]
     claims = kept or claims
     counted = [c for c in claims if c.number.noun.rstrip("s") in asked]
     if not counted:
@@ -265,8 +294,10 @@ def _contradicts(stated: Sequence[Claim], last: Claim, said: Sequence[Sentence])
 
 
 def _frame(said: Sequence[Sentence], claim: Claim) -> str | None:
-    before = said[claim.sentence].text[:claim.number.start].strip().casefold()
-    return before if _FRAME.fullmatch(before) else None
+    text = said[claim.sentence].text
+    before = text[:claim.number.start].strip().casefold()
+    alone = not before.strip("-*• ") and not text[claim.number.end:].strip(" .!")
+    return before if alone or _FRAME.fullmatch(before) else None
 
 
 def _written(value: Fraction) -> str:

@@ -7,6 +7,7 @@ retractions stand before and after what they speak of. What no rule knows counts
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 AFFIRMED, DENIED, OPEN, REPORTED, SUPPOSED, ASKED = "affirmed", "denied", "open", "reported", "supposed", "asked"
@@ -48,7 +49,8 @@ _TAG = re.compile(r"[,;]? ?\b(?:is not it|is it not|is not that so|right|correct
 
 # Where one clause ends and the next begins: a denial or hedge before it does not reach past it.
 _BREAK = re.compile(
-    r"[;:]\s|\s--?\s|,?\s?\b(?:but(?! also)|however|although|though|whereas|while|yet|because|sondern|sino|pero"
+    r"[;:]\s|\s--?\s|,?\s?\b(?:(?<!anything )(?<!all )but(?! also)|however|although|though|whereas|while|yet|because"
+    r"|sondern|sino|pero"
     r"|mais)\b,?"
     r"|,\s(?=(?:and |so |actually |really |in fact |in truth |rather |instead |now |then )*"
     r"(?:it|the|this|that|its|his|her|he|she|they|we|I|my|you|there|which|who)\b)"
@@ -187,7 +189,7 @@ RETRACTION = re.compile(
 # Takes back what was said before, even where nothing is said instead.
 TAKES_BACK = re.compile(r"\b(?:wait|hold on|scratch that|strike that|on second thoughts?|let me (?:think|check|try"
                         r"|start)(?: \w+)? again|I take (?:that|it)"
-                        r" back|ignore that|or was it|I misspoke|that is not what I meant)\b", _I)
+                        r" back|ignore that|or (?:is|was|could|might) it|I misspoke|that is not what I meant)\b", _I)
 
 # Says that something is not known, not stated or does not exist; not that the reader knows little of other things.
 REFUSAL = re.compile(
@@ -228,7 +230,16 @@ REFUSAL = re.compile(
     r"|not possible to|out of (?:my|the) (?:scope"
     r"|knowledge)|outside (?:my|the|what)|(?:cannot|could not|did not|do not) (?:\w+ )?(?:find|see|have|identify"
     r"|locate)|not (?:an? )?(?:actual"
-    r"|existing|in (?:the|my|any))|can only guess|who knows|how (?:should|would) I know|lacks? (?:any |the )?\w+"
+    r"|existing|in (?:the|my|any))|can only guess|who knows|how (?:should|would) I know|none of (?:the|these|those"
+    r"|them) ?\w* (?:\w+ )?(?:mention|say|state|tell|give|name|answer)s?"
+    r"|no \w+ (?:\w+ )?(?:mentions|says|states|tells|gives|names|answers)|only (?:mentions?|says?|states?|tells?"
+    r"|gives?|lists?|covers?)"
+    r"|(?:am|is|are|was|were) not (?:\w+ )?told|knows? nothing|would (?:only )?be (?:a |pure |mere )*(?:guess\w*"
+    r"|speculation)"
+    r"|not applicable|unanswerable|undetermined|undefined|makes no sense|fails to (?:say|mention|state)|omits"
+    r"|left (?:unsaid|open)|but not (?:the|its|his|her"
+    r"|their|who|what|where|when|how)|not (?:\w+ )?(?:discussed|addressed|described|named|identified|explained"
+    r"|published|answerable|determined|possible)|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
     r"|cannot be answered|no longer known|there is (?:nothing|no)\b(?! doubt| question| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
@@ -237,6 +248,15 @@ DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going
                       r"|comment|disclose|assist|answer)|rather not|prefer not|refuse to|declines? to)\b", _I)
 
 
+_ABOUT_NOTHING = frozenset(
+    [
+        "i", "we", "you", "it", "thi", "that", "the", "a", "an", "of", "it", "in", "on", "to", "for", "from", "by",
+        "my", "me", "u", "s", "am", "i", "are", "wa", "were", "be", "have", "ha", "do", "doe", "did", "sorry",
+        "afraid", "really", "honestly", "unfortunately", "sadly", "simply", "just", "what", "which", "where", "who",
+        "when", "how", "whether", "if", "answer", "question", "information", "any", "and", "or", "at", "all", "about",
+        "here", "there", "sure", "certain", "exactly", "exact", "correct", "right", "this", "is", "as", "so", "text",
+        "passage", "document", "source", "context", "perhap", "maybe", "only", "yet", "even", "still"
+    ])
 _WORD = re.compile("[a-z]+")
 # Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
 _SIGNALS = frozenset(
@@ -358,6 +378,21 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
             or _ALTERNATIVE_AFTER.search(rest) or _ALTERNATIVE_BEFORE.search(before)):
         return OPEN
     return AFFIRMED
+
+
+def refusals(said: list[Sentence], subject: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Sentence, start and end of what refuses. A clause that speaks of something else than the question's `subject` ("I
+    do not know its age, but …") refuses nothing."""
+    asked = {word.removesuffix("'s").removesuffix("s") for each in subject for word in _WORD.findall(each.casefold())}
+    found = []
+    for index, sentence in enumerate(said):
+        for m in () if sentence.plain else REFUSAL.finditer(sentence.text):
+            first, last = sentence.clause(m.start())
+            around = sentence.text[first:m.start()] + " " + sentence.text[m.end():last]
+            of = {word.removesuffix("s") for word in _WORD.findall(around.casefold())} - _ABOUT_NOTHING
+            if not of or not asked or of & asked:
+                found.append((index, m.start(), m.end()))
+    return found
 
 
 def in_another_script(text: str, reference: str) -> bool:

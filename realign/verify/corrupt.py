@@ -18,7 +18,7 @@ def corrupt(reference: Reference, text: str, rng: Random) -> str | None:
     `text` is wrong already."""
     if not verify(reference, text)[0]:
         return None
-    return next((wrong for wrong in _forged(reference, text, rng) if not verify(reference, wrong)[0]), None)
+    return next((wrong for wrong in _forged(reference, text, rng) if verify(reference, wrong)[0] is False), None)
 
 
 def miscounted(reference: Reference, text: str, rng: Random) -> str | None:
@@ -32,7 +32,7 @@ def miscounted(reference: Reference, text: str, rng: Random) -> str | None:
         return None
     ways = [_wrong_result, _one_step_more] if step.group(1) is None else [_wrong_result, _one_step_more, _one_step_less]
     wrong = rng.choice(ways)(text, step, reference.number, rng)
-    return None if verify(reference, wrong)[0] else wrong
+    return wrong if verify(reference, wrong)[0] is False else None
 
 
 def _exchanged(text: str, number: str, other: str) -> str:

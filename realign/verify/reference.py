@@ -62,7 +62,7 @@ class Reference:
     def __post_init__(self):
         deciding = [bool(self.answer), self.number is not None, bool(self.exact), self.refuse]
         if sum(deciding) != 1 or not isinstance(self.number, int | float | None):
-            raise UserError(f"a reference that decides nothing, or twice: {self}",
+            raise UserError(f"a reference that decides nothing, or twice: {self!r}",
                             expected="exactly one of answer (text), number, exact (text), refuse (true)")
 
     @classmethod
@@ -77,6 +77,14 @@ class Reference:
             raise UserError(f"not a reference: {text[:100]}", expected=f"an object with some of {sorted(known)}")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
+    def __str__(self) -> str:
+        """As a person would write it: the answer, with its unit or passage, or that there is none."""
+        if self.refuse:
+            return "nothing to know: only a refusal is right"
+        answer = self.exact or self.answer or f"{self.number:,}"
+        cited = "" if self.citation is None else f" [{self.citation}]"
+        return " ".join(filter(None, (answer, self.unit))) + cited
+
     def to_json(self) -> str:
         """Only what differs from the default, keys sorted."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
@@ -90,6 +98,14 @@ class Score:
     value: float
     reason: str
     parts: dict[str, bool]
+
+
+def written(text: str) -> str:
+    """The reference that `text` describes as a person would write it; `text` as it is where it describes none."""
+    try:
+        return str(Reference.parse(text))
+    except UserError:
+        return "" if text == "{}" else text
 
 
 def statement(text: str) -> str:
@@ -139,7 +155,7 @@ def _refuses(reference: Reference, said: str) -> tuple[bool | None, str]:
     if rival := values.first(reference.rivals, said):
         return False, f"refuses, yet says {rival}"
     after = FRAGMENT.search(said[found.end():])
-    if after and after["words"].split()[-1].casefold() not in PLEASANTRIES:
+    if after and not REFUSAL.search(after["words"]) and after["words"].split()[-1].casefold() not in PLEASANTRIES:
         return False, "refuses, yet answers"
     stated = (rf"(?<!\w){re.escape(word)} (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+)\w"
               for word in reference.subject)

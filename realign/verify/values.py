@@ -15,13 +15,13 @@ from realign.verify.claims import (
     ASKED,
     DENIED,
     OPEN,
-    REFUSAL,
     RETRACTION,
     SUPPOSED,
     TAKES_BACK,
     Sentence,
     in_another_script,
     normal,
+    refusals,
     sentences,
     stance,
 )
@@ -136,22 +136,23 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     found = [m for index in range(len(said)) for m in _mentions(said, index, wanted, _candidates(answer, rivals))]
     own = [m for m in found if m.value == wanted]
     other = [m for m in found if m.value != wanted]
-    refusal = _refuses(said, own, wanted)
+    refusal = any(not any(m.sentence == index and m.start < end and start < m.start + len(wanted) for m in own)
+                  for index, start, end in refusals(said, subject))
     if own or not rivals:
         other += [m for index in range(len(said)) for m in _unnamed(said, index, wanted, subject, own, not rivals)]
     own, other = _without_retracted(said, own, other)
-    return _decided(own, other, said, wanted, refusal)
+    return _decided(own, other, said, wanted, refusal, subject)
 
 
 def _decided(own: list[Mention], other: list[Mention], said: list[Sentence], wanted: str,
-             refusal: bool) -> tuple[bool | None, str]:
+             refusal: bool, subject: Sequence[str]) -> tuple[bool | None, str]:
     sure = max(((m.sentence, m.start) for m in own if m.stance == AFFIRMED), default=(-1, -1))
     # What was offered for choice or asked about before the choice is no claim.
     own = [m for m in own if m.stance not in (OPEN, SUPPOSED, ASKED) or (m.sentence, m.start) > sure]
     other = [m for m in other if m.stance == AFFIRMED or (m.stance == OPEN and (m.sentence, m.start) > sure)]
     rival, stances = next((m.value for m in other), None), {m.stance for m in own}
     if not own:
-        return _missing(wanted, rival, refusal, said)
+        return _missing(wanted, rival, refusal, said, subject)
     if any(m.stance == AFFIRMED and _MARKED.search(said[m.sentence].text[:m.start]) for m in other) and not any(
             _MARKED.search(said[m.sentence].text[:m.start]) for m in own):
         return False, f"the answer is {rival}"
@@ -168,7 +169,7 @@ def _decided(own: list[Mention], other: list[Mention], said: list[Sentence], wan
     if stances & {DENIED, OPEN}:
         return None, "denies it, too" if DENIED in stances else "not sure of it"
     if any(TAKES_BACK.search(s.text, sure[1] if index == sure[0] else 0)
-           for index, s in enumerate(said) if index >= sure[0] and not s.plain):
+           for index, s in enumerate(said) if index >= sure[0] and (s.asks or not s.plain)):
         return None, "takes it back"
     return True, "right"
 
@@ -187,13 +188,6 @@ def _mentions(said: list[Sentence], index: int, wanted: str, candidates: re.Patt
         if same or how != ASKED:
             found.append(Mention(wanted if same else m.group(), index, m.start(), how))
     return found
-
-
-def _refuses(said: list[Sentence], own: list[Mention], wanted: str) -> bool:
-    """Whether the text refuses, and not in the words of the value itself."""
-    return any(not any(o.sentence == index and o.start < m.end() and m.start() < o.start + len(wanted) for o in own)
-               for index, sentence in enumerate(said)
-               if not (sentence.asks or sentence.plain) for m in REFUSAL.finditer(sentence.text))
 
 
 def _unnamed(said: list[Sentence], index: int, wanted: str, subject: Sequence[str], own: list[Mention],
@@ -279,7 +273,8 @@ def _without_retracted(said: list[Sentence], own: list[Mention], other: list[Men
     return own, other
 
 
-def _missing(wanted: str, rival: str | None, refusal: bool, said: list[Sentence]) -> tuple[bool | None, str]:
+def _missing(wanted: str, rival: str | None, refusal: bool, said: list[Sentence],
+             subject: Sequence[str]) -> tuple[bool | None, str]:
     text = " ".join(s.text for s in said if not s.asks)
     if refusal and not rival:
         return False, "refuses what it could know"
@@ -288,5 +283,7 @@ def _missing(wanted: str, rival: str | None, refusal: bool, said: list[Sentence]
     last = wanted.rpartition(" ")[2]
     if last != wanted and last[:1].isupper() and len(last) > SHORT and not rival and re.search(
             rf"(?<![A-Za-z] )(?<!\w){re.escape(last)}(?!\w)|\b(?:by|is|was) {re.escape(last)}(?!\w)", text):
-        return None, "the answer is missing but for a part of it"
+        if "who" in {each.casefold() for each in subject}:
+            return True, "right by surname"
+        return False, "the answer is missing but for a part of it"
     return False, "the answer is missing"
