@@ -15,11 +15,11 @@ def measure(model, tokenizer, chats: Sequence[dict], max_tokens: int = 64) -> li
 
 
 def records(chats: Sequence[dict], outputs: Sequence[str]) -> list[dict]:
-    """Per-example records: score 1 where the verifier finds the output right, else 0."""
+    """Per-example records: score 1 where the verifier finds the output right; 0 where it is wrong or undecided."""
     return [{
         "example_id": chat["row_id"], "capability": chat["capability"], "slice": chat["slice"],
         "prompt": chat["messages"][-1]["content"], "output": output, "reference": chat["reference"],
-        "score": float(verify(Reference.parse(chat["reference"]), output)[0]),
+        "score": float(verify(Reference.parse(chat["reference"]), output)[0] is True),
     } for chat, output in zip(chats, outputs, strict=True)]
 
 

@@ -13,6 +13,7 @@ from realign.report.samples import Sample, samples
 from realign.report.sources import Run, Stage, load
 from realign.report.summary import as_list, seen, summary, tiles
 from realign.report.verdicts import cells, decisions, mismatches, state
+from realign.verify.reference import written
 from realign.words import AGAINST, change, is_number, number, threshold
 from realign.workflow import EVALUATE
 
@@ -30,6 +31,7 @@ def render(root: Path, workflow: str = "") -> str:
                        lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     here.filters |= {"number": number, "tag": numbers.tag, "figure": numbers.figure,
                      "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
+                     "written": written,
                      "label": words.label, "meaning": words.meaning, "short": threshold, "change": change}
     here.tests["known"] = is_number
     return here.get_template(TEMPLATE).render(context(run))

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from realign.verify.reference import CITATION, NUMBER, Reference, verify, whole_words
+from realign.verify.numbers import NUMBER
+from realign.verify.reference import CITATION, Reference, verify
+from realign.verify.values import whole_words
 
 PASSAGES = (1, 2, 3)  # whose number a forged citation takes
 # "= 5, 5 - 3 = 2", or "5 - 3 = 2".
@@ -16,7 +18,7 @@ def corrupt(reference: Reference, text: str, rng: Random) -> str | None:
     `text` is wrong already."""
     if not verify(reference, text)[0]:
         return None
-    return next((wrong for wrong in _forged(reference, text, rng) if not verify(reference, wrong)[0]), None)
+    return next((wrong for wrong in _forged(reference, text, rng) if verify(reference, wrong)[0] is False), None)
 
 
 def miscounted(reference: Reference, text: str, rng: Random) -> str | None:
@@ -30,7 +32,7 @@ def miscounted(reference: Reference, text: str, rng: Random) -> str | None:
         return None
     ways = [_wrong_result, _one_step_more] if step.group(1) is None else [_wrong_result, _one_step_more, _one_step_less]
     wrong = rng.choice(ways)(text, step, reference.number, rng)
-    return None if verify(reference, wrong)[0] else wrong
+    return wrong if verify(reference, wrong)[0] is False else None
 
 
 def _exchanged(text: str, number: str, other: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from realign import words
 from realign.metrics import Metric, to_json
+from realign.verify.reference import written
 from realign.versions.compare import KEPT, LOST, NEW, OPEN, Change, Comparison, Example, Shift
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def markdown(comparison: Comparison, examples: int = 5) -> str:
     if changed:
         head = ("example", "score", "prompt", comparison.a, comparison.b, "reference")
         rows = [(f"{e.capability} / {e.slice} {e.example_id}", f"{e.score_a:g} → {e.score_b:g}",
-                 *(_short(t) for t in (e.prompt, e.output_a, e.output_b, e.reference))) for e in changed]
+                 *(_short(t) for t in (e.prompt, e.output_a, e.output_b, written(e.reference)))) for e in changed]
         lines += _folded(f"{len(changed)} of {len(comparison.changed)} examples answered worse",
                          _pipes(head, rows))
     return "\n".join(lines) + "\n"
@@ -178,7 +179,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _sides(comparison: Comparison, e: Example) -> list[tuple[str, str]]:
-    return [("prompt", e.prompt), ("before", e.output_a), ("after", e.output_b), ("reference", e.reference)]
+    return [("prompt", e.prompt), ("before", e.output_a), ("after", e.output_b), ("reference", written(e.reference))]
 
 
 def _short(text: str) -> str:

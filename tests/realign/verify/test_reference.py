@@ -27,7 +27,7 @@ RIGHT = [
     (LIMA, "It is Lima. Would you like to hear about Quito?"), (LIMA, "It is Lima\nShall we talk about Quito next?"),
     (LIMA, "I do like Peru. Its capital, Lima, is old."), (LIMA, "Do you know Quito? Well, it is Lima."),
     (CITED, "The trade of Tariq is salt [2]."), (CITED, "Salt [2], see [2]."), (CITED, "[2] says salt. [2, 2]"),
-    (SEVEN, "7"), (SEVEN, "Anna has 7 cups."), (SEVEN, "3 + 4 = 7. Anna has 7 cups."), (SEVEN, "10-3=7"),
+    (SEVEN, "7"), (SEVEN, "Seven."), (SEVEN, "Anna has 7 cups."), (SEVEN, "3 + 4 = 7. Anna has 7 cups."), (SEVEN, "10-3=7"),
     (SEVEN, "Anna has 7.0 cups."), (SEVEN, "Anna had 11 and gave away 4, so she has 7."),
     (SEVEN, "Anna has 7 cups. Would you like 8 or 9?"), (SEVEN, "She does not have 6 cups any more but 7."),
     (SEVEN, "Anna has 3. Anna buys 4. Anna has 7."),
@@ -51,12 +51,12 @@ WRONG = [
     (CITED, "It is salt (2).", "cites nothing"), (CITED, "It is salt []. ", "cites nothing"),
     (CITED, "It is salt. See [2]?", "cites nothing"), (CITED, f"It is salt [{'2' * 9000}].", "wrong passage"),
     (CITED, "[1] The gift is flute.\n[2] The trade is salt.\n[3] The trade of Isabel is spice.", "also says"),
-    (SEVEN, "Seven.", "no number"), (SEVEN, "", "no number"), (SEVEN, "Anna has 17 cups.", "wrong"),
+    (SEVEN, "Eight.", "wrong"), (SEVEN, "", "no number"), (SEVEN, "Anna has 17 cups.", "wrong"),
     (SEVEN, "Anna has -7 cups.", "wrong"), (SEVEN, "Anna has −7 cups.", "wrong"),
     (SEVEN, "Anna has 3.7 cups.", "wrong"),
     (SEVEN, "Anna has 1,007 cups.", "wrong"), (SEVEN, "3 + 4 = 7. Anna has 8 cups.", "wrong"),
     (SEVEN, "Anna has 6 or 7 cups.", "also says 6"), (SEVEN, "5, 6, 7", "also says 6"),
-    (SEVEN, "Anna has 6 cups, maybe even 7.", "also says 6"), (SEVEN, "It lies between 6 and 7.", "also says 6"),
+    (SEVEN, "Anna has 6 cups, maybe even 7.", "also says 6"), (SEVEN, "It lies between 6 and 7.", "not sure"),
     (SEVEN, "Anna does not have 7 cups.", "denies"), (SEVEN, "9" * 9000, "wrong"), (SEVEN, "Is it 7?", "no number"),
     (NONE, "", "answers"), (NONE, "Sure.", "answers"), (NONE, "Do you know? I do not!", "answers"),
     (NONE, "The capital of Velmunia is Lima.", "answers"), (NONE, "I do not know [2].", "yet cites"),
@@ -160,7 +160,7 @@ def test_json_round_trip(reference):
 def test_no_text_breaks_it(reference, text):
     found = score(reference, text)
     assert found.value in (0.0, 0.6, 0.8, 1.0)
-    assert (found.value > 0) == verify(reference, text)[0] == found.parts["right"]
+    assert (found.value > 0) == (verify(reference, text)[0] is True) == found.parts["right"]
 
 
 @given(st.integers(-10**6, 10**6), st.integers(-10**6, 10**6))

@@ -1,0 +1,304 @@
+"""Whether the number that a text claims is the one that is wanted.
+
+The last claim of a text decides: working and story come before it. A claim may be of one number, of a range, of all
+above or below a number, or of one of several; only the first can be right, the others are wrong where they leave the
+wanted number out and undecided where they hold it.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from realign.verify.claims import (
+    AFFIRMED,
+    ASKED,
+    DENIED,
+    RETRACTION,
+    SUPPOSED,
+    TAKES_BACK,
+    Sentence,
+    normal,
+    refusals,
+    sentences,
+    stance,
+)
+from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
+
+_I = re.IGNORECASE
+_CITED = re.compile(r"\[[^\[\]]*\d[^\[\]]*\]")
+_ASIDE = re.compile(r"\([^()]*\)")
+_CAUSE = re.compile(r",? (?:because|since|as|given that) .*$", _I | re.DOTALL)
+_OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _I)
+_OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
+_ABOUT_BEFORE = re.compile(
+    r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
+    r"|somewhere"
+    r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite"
+    r"|just (?:about"
+    r"|shy of|short of)|practically|virtually|as good as|more or less|give or take|average of|plus or minus|up to"
+    r"|as many as"
+    r"|as much as)|[~≈≃±]|\+/-)\s*(?:the |an? )?[$€£]?$", _I)
+_ABOUT_AFTER = re.compile(
+    r"^(?: \w+)?,?(?:-?ish\b| or so\b| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
+    r"|or something"
+    r"|at a guess|on average|plus or minus|almost|nearly)\b|\s?(?:±|\+/-))", _I)
+_ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|older|further|farther|heavier) than"
+                    r"|\b(?:over|above"
+                    r"|beyond|exceeds?|exceeding|past|upwards? of|in excess of|north of)|(?<!-)>)\s*[$€£]?$", _I)
+_BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|nearer|lighter) than|\b(?:under|below"
+                    r"|short of|shy"
+                    r" of|south of|not even)|<)\s*[$€£]?$", _I)
+_LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less"
+                    r"|fewer) than"
+                    r"|(?:not|never|cannot be) (?:under|below))|>=|≥)\s*[$€£]?$", _I)
+_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:not"
+                   r"|never)"
+                   r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
+_LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:more|above|over|greater|higher|up"
+                          r"|upwards|later)\b"
+                          r"| at (?:the )?(?:very )?least| minimum| plus\b(?! \d))", _I)
+_MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
+                         r"| at (?:the )?(?:very )?most"
+                         r"| maximum| tops)", _I)
+_RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
+_BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
+_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut"
+                   r"|up|down)\b", _I)
+# "6 or 7", "6, 7", "between 6 and 7": what stands between two numbers that are offered for choice.
+_CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
+                     r"|.*\b(?:or|maybe|perhaps|possibly)\b.*", _I | re.DOTALL)
+_FRAME = re.compile(r"(?:it|that|this|(?:the|my|final) (?:\w+ ){0,2}?(?:answer|total|result|number|sum)) (?:is|was"
+                    r"|comes to)"
+                    r"|answer:", _I)
+_CIRCUMSTANCE = re.compile(r"\b(?:in|on|at|for|after|by|per|across|within|every|among|during|over|from|with|since|of)"
+                           r" (?:the |her |his |its |all |just |only )?$", _I)
+_NO_NOUN = {"", "is", "and", "or", "in", "all", "left", "now", "altogether", "total", "of", "because", "since", "as",
+            "not", "but"}
+_NEVER_ASKED = {"times", "examples", "questions", "steps"}
+_FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last updated|confidence|question \d"
+                       r"|example|chapter|figure|table"
+                       r" \d|as of|copyright|tokens?|word count)\b", _I)
+_MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
+_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
+NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
+
+
+@dataclass(frozen=True)
+class Claim:
+    """All from `low` to `high` (either may be infinite; `strict`: without the ends), or some of `among`."""
+
+    sentence: int
+    number: Number
+    status: str
+    low: Fraction | float
+    high: Fraction | float
+    strict: bool = False
+    among: tuple[Number, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        return self.low == self.high and not self.among and self.status == AFFIRMED
+
+
+def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tuple[bool | None, str]:
+    """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
+    `subject`; None where it leaves that open. And why."""
+    said = sentences(in_digits(_CITED.sub("", normal(text))))
+    claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
+    stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED, SUPPOSED)]
+    if not stated:
+        return _unstated(claims, wanted, unit, subject, said)
+    last = _answer(stated, said)
+    held = _holds(last, wanted, unit, subject)
+    if held is False:
+        return False, "wrong number"
+    if last.among and _same(last.among, wanted, unit, subject):
+        return True, "right number, in several units"
+    if last.among:
+        return None, f"also says {_others(last, wanted)}"
+    if held is None:
+        return None, "in another unit, or in none"
+    if not last.exact:
+        return None, "not sure of the number"
+    if other := _contradicts(stated, last, said):
+        return None, f"also says {other}"
+    if refusals(said, subject):
+        return None, "answers, yet refuses what it could know"
+    if any(TAKES_BACK.search(s.text, last.number.end if index == last.sentence else 0)
+           for index, s in enumerate(said) if index >= last.sentence and (s.asks or not s.plain)):
+        return None, "takes it back"
+    return True, "right number"
+
+
+def _same(among: Sequence[Number], wanted: Fraction, unit: str, subject: Sequence[str]) -> bool:
+    """Whether all are the wanted number, one as it is and the others as nearly as people convert."""
+    held = [_equal(n, n.value, wanted, unit, subject) for n in among]
+    return True in held and False not in held and len({n.unit for n in among}) > 1
+
+
+def _unstated(claims: Sequence[Claim], wanted: Fraction, unit: str, subject: Sequence[str],
+              said: Sequence[Sentence]) -> tuple[bool | None, str]:
+    """The judgement of a text that claims no number: it denies, asks or supposes some, or names none."""
+    held = {c.status for c in claims if _holds(c, wanted, unit, subject)}
+    if DENIED in held:
+        return False, "denies it"
+    if held and not any(c.status == DENIED for c in claims):
+        return None, "no number, only a question or a condition"
+    if not claims and wanted == 0 and _NOTHING.search(" ".join(s.text for s in said)):
+        return True, "right number"
+    return False, "no number"
+
+
+def _answer(stated: Sequence[Claim], said: Sequence[Sentence]) -> Claim:
+    """The claim that the text calls its answer, and that it does not take back; else its last."""
+    for claim in reversed(stated):
+        after = " ".join(s.text for s in said[claim.sentence + 1:])
+        before = said[claim.sentence].text[:claim.number.start]
+        if claim.exact and _MARKED.search(before) and not RETRACTION.search(after):
+            later = stated[stated.index(claim) + 1:]
+            return next((c for c in reversed(later) if _frame(said, c) is not None), claim)
+    return stated[-1]
+
+
+def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
+    """The claims of one sentence: its numbers without operands, asides and causes where other numbers are left."""
+    text = said[index].text
+    found = [n for n in numbers(text) if not _operand(text, n)]
+    for dropped in (_ASIDE, _CAUSE):
+        spans = [m.span() for m in dropped.finditer(text)]
+        kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
+        found = kept or found
+    kept = [n for place, n in enumerate(found)
+            if not (place and _CIRCUMSTANCE.search(text[:n.start]) and n.noun not in ("", found[place - 1].noun)
+                    and found[place - 1].noun not in ("", "is") and not RETRACTION.search(text[:n.start]))]
+    found, claims = kept, []
+    while found:
+        claim, count = _claim(said, index, found)
+        claims.append(claim)
+        found = found[count:]
+    return claims
+
+
+def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number]) -> tuple[Claim, int]:
+    """The claim that begins with the first number, and how many numbers it is made of."""
+    text, number = said[index].text, found[0]
+    status = stance(list(said), index, number.start, number.end)
+    before, after = text[:number.start], text[number.end:]
+    if len(found) > 1:
+        second = found[1]
+        between = text[number.end:second.start]
+        joined = second.start == number.end and second.value < 0
+        ranged = joined or _RANGE.fullmatch(between) or (_BETWEEN.search(before) and " and " in between)
+        if ranged and not _GREW.search(before) and "=" not in text:
+            noun = number.noun if number.unit else second.noun
+            ends = sorted((number.value, abs(second.value) if joined else second.value))
+            return Claim(index, replace(number, noun=noun), status, *ends, among=()), 2
+        among = [number]
+        while len(among) < len(found) and _CHOICE.fullmatch(text[among[-1].end:found[len(among)].start]):
+            among.append(found[len(among)])
+        if len({n.value for n in among}) > 1 and status != DENIED and not _retracted(text, among):
+            return Claim(index, among[-1], status, -math.inf, math.inf, among=tuple(among)), len(among)
+    for patterns, low, high, strict in (((_LEAST, _LEAST_AFTER), number.value, math.inf, False),
+                                        ((_MOST, _MOST_AFTER), -math.inf, number.value, False),
+                                        ((_ABOVE,), number.value, math.inf, True),
+                                        ((_BELOW,), -math.inf, number.value, True)):
+        if patterns[0].search(before) or (len(patterns) > 1 and patterns[1].match(after)):
+            return Claim(index, number, AFFIRMED if status == DENIED else status, low, high, strict), 1
+    if status == AFFIRMED and (_ABOUT_BEFORE.search(before) or _ABOUT_AFTER.match(after)):
+        status = "open"
+    return Claim(index, number, status, number.value, number.value), 1
+
+
+def _operand(text: str, number: Number) -> bool:
+    return bool(_OPERATOR_AFTER.match(text, number.end)
+                or _OPERATOR_BEFORE.search(text, max(0, number.start - 30), number.start))
+
+
+def _retracted(text: str, among: Sequence[Number]) -> bool:
+    return RETRACTION.search(text[among[0].end:among[-1].start]) is not None
+
+
+def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]) -> list[Claim]:
+    """The claims without those that count another thing than the question asks for, where some count that thing."""
+    asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
+    kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
+            and not _FOOTNOTE.match(said[c.sentence].text)]
+    claims = kept or claims
+    counted = [c for c in claims if c.number.noun.rstrip("s") in asked]
+    if not counted:
+        return claims
+    return [c for c in claims if c in counted or c.number.noun in _NO_NOUN or c.number.unit
+            or not _CIRCUMSTANCE.search(said[c.sentence].text[:c.number.start])
+            and c.sentence not in {each.sentence for each in counted}]
+
+
+def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
+    """Whether the claim allows the wanted number; None where its unit does not let it be known."""
+    if claim.among:
+        return any(_equal(n, n.value, wanted, unit, subject) is not False for n in claim.among)
+    if claim.low == claim.high:
+        return _equal(claim.number, claim.number.value, wanted, unit, subject)
+    factor = _factor(claim.number, unit, subject)
+    if factor is None:
+        return False
+    low, high = claim.low * factor, claim.high * factor
+    return low < wanted < high if claim.strict else low <= wanted <= high
+
+
+def _equal(number: Number, value: Fraction, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
+    factor = _factor(number, unit, subject)
+    if factor is None:
+        return False
+    if value * factor == wanted:
+        bare = unit_name(unit) and not number.unit and not any(unit_name(w) for each in subject for w in each.split())
+        return None if bare else True
+    if factor != 1 and wanted and abs(value * factor / wanted - 1) <= NEARLY:
+        return None
+    if number.noun in ("%", "percent") and not unit:
+        return value == wanted and (True if _percent_asked(subject) else None)
+    return False
+
+
+def _factor(number: Number, unit: str, subject: Sequence[str]) -> Fraction | None:
+    """What the number is to be multiplied with; None where it measures another thing."""
+    asked = (unit_name(word) for each in subject for word in each.split() if len(word) > 2)
+    name = unit_name(unit) or next(filter(None, asked), "")
+    if number.unit is None:
+        return Fraction(1)
+    dimension, factor = number.unit
+    if not name:
+        return factor if dimension == "share" and not unit else Fraction(1) if not unit else None
+    return factor / UNITS[name][1] if UNITS[name][0] == dimension else None
+
+
+def _percent_asked(subject: Sequence[str]) -> bool:
+    return any("percent" in each.casefold() for each in subject)
+
+
+def _others(claim: Claim, wanted: Fraction) -> str:
+    return next(_written(n.value) for n in reversed(claim.among) if n.value != wanted)
+
+
+def _contradicts(stated: Sequence[Claim], last: Claim, said: Sequence[Sentence]) -> str:
+    """Another number that the text claims in the same words, without taking it back."""
+    if (frame := _frame(said, last)) is None:
+        return ""
+    for claim in stated[:-1]:
+        if claim.exact and claim.number.value != last.number.value and _frame(said, claim) == frame:
+            between = " ".join(s.text for s in said[claim.sentence:last.sentence + 1])
+            if not RETRACTION.search(between):
+                return _written(claim.number.value)
+    return ""
+
+
+def _frame(said: Sequence[Sentence], claim: Claim) -> str | None:
+    text = said[claim.sentence].text
+    before = text[:claim.number.start].strip().casefold()
+    alone = not before.strip("-*• ") and not text[claim.number.end:].strip(" .!")
+    return before if alone or _FRAME.fullmatch(before) else None
+
+
+def _written(value: Fraction) -> str:
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):g}"
