@@ -22,9 +22,10 @@ hypothesis.settings.load_profile("repeatable")
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """The tests of a file run in one process, after one another, and so do files of one group: what they share is made
-    once. Files with slow tests go first, so that no process is left alone with one at the end."""
+    once. What takes longest goes first, so that no process is left alone with it at the end: such groups, then the
+    files with slow tests."""
     slow = {_group(item) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: _group(item) not in slow)
+    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), _group(item) not in slow))
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(_group(item)))

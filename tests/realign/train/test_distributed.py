@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from realign.cli import launch
 from realign.train import distributed
 
+pytestmark = pytest.mark.xdist_group("ports")  # as test_launch.py takes some, too
+
 PROGRAM = Path(__file__).with_name("together.py")
 ROOT = Path(__file__).parents[3]
 ALONE = ("sft", "one_row", "reward", "dpo", "ppo", "grpo", "grpo_of_one", "ppo_measured", "none_for_one", "measured",
