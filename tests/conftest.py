@@ -32,8 +32,10 @@ def pytest_collection_modifyitems(items):
 
 
 def _group(item):
+    """Where a test runs: by its mark, else with all that use the project of versions, else with its file."""
     named = item.get_closest_marker("xdist_group")
-    return named.args[0] if named else item.nodeid.partition("::")[0]
+    shared = "built" if "built" in item.fixturenames else item.nodeid.partition("::")[0]
+    return named.args[0] if named else shared
 
 
 TINY = {
