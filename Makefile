@@ -21,14 +21,17 @@ demo: $(INSTALLED)
 	$(BIN)/dvc repro || { $(BIN)/realign report; $(BIN)/realign status; exit 1; }
 	$(BIN)/realign status
 
+# Two processes; a file's tests stay together, and slow files begin first (tests/conftest.py).
+TESTS := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(TESTS)
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .
 
 test-fast: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(TESTS) -m "not slow"
 
 # setuptools goes first, so that nothing is built with an unlocked one. Bytecode is compiled afterwards
 # on all cores, twice as fast as by pip; a file that this Python cannot compile is not a failure.

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: each on one core
 
 import hypothesis
 import pytest
@@ -16,6 +17,26 @@ from realign.models import threads  # noqa: E402
 threads.use(1)  # else a step's micro-batches would depend on the machine's cores
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """The tests of a file run in one process, after one another, and so do files of one group: what they share is made
+    once. What takes longest goes first, so that no process is left alone with it at the end: such groups, then the
+    files with slow tests."""
+    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), _group(item) not in slow))
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item):
+    """Where a test runs: by its mark, else with all that use the project of versions, else with its file."""
+    named = item.get_closest_marker("xdist_group")
+    shared = "built" if "built" in item.fixturenames else item.nodeid.partition("::")[0]
+    return named.args[0] if named else shared
+
 
 TINY = {
     "model_type": "llama", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32,

@@ -29,6 +29,7 @@ _MOJIBAKE = re.compile("|".join([
 _UNPRINTED = ("Cc", "Cs")  # controls, lone surrogates
 # What every text with such a fault holds, for polars.
 _MISREAD = r"[\x{FFFD}\p{Cc}--[\n\r\t]]|[ÃÂÐÑ][^\x00-\x7f]|â€|â‚|ï»¿|ï¿½|ðŸ"
+_THREADS = ThreadPoolExecutor(os.cpu_count())  # kept: a new thread compiles every regular expression anew
 _PIECE_BYTES = 2**21  # of rows that one thread looks at together: what is made of them stays in the processor's cache
 
 
@@ -65,8 +66,7 @@ def check(
     """
     seen = Seen() if seen is None else seen
     rows = max(1, _PIECE_BYTES * frame.height // max(1, frame.estimated_size()))  # in a piece
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        looked = list(threads.map(lambda piece: _look(piece, texts, limits, index), frame.iter_slices(rows)))
+    looked = list(_THREADS.map(lambda piece: _look(piece, texts, limits, index), frame.iter_slices(rows)))
     faults = [fault for piece in looked for fault in piece.faults]
     dirty = [fault for piece in looked for fault in piece.contaminated]
     keys = np.concatenate([piece.keys for piece in looked]) if looked else keys_of(pl.Series([], dtype=pl.String))

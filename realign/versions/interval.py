@@ -98,11 +98,16 @@ def _fieller(s: Sums, alpha: float) -> tuple[float, float]:
 
 
 def _exact(s: Sums, alpha: float) -> tuple[float, float]:
-    """The ends from the share of units that fell (Clopper and Pearson 1934), what the others won taken off."""
+    """The ends from the share of units that fell, what the others won taken off."""
     size = s.lost / s.worse if s.worse else 1.0
-    least = _share(lambda p: 1 - at_most(s.worse - 1, s.n_a, p) > alpha) if s.worse else 0.0
-    most = _share(lambda p: at_most(s.worse, s.n_a, p) <= alpha)
-    return tuple((share * size - s.won / s.n_a) / (s.a / s.n_a) for share in (least, most))
+    return tuple((share * size - s.won / s.n_a) / (s.a / s.n_a) for share in _shares(s.worse, s.n_a, alpha))
+
+
+@lru_cache(maxsize=1024)
+def _shares(k: int, n: int, alpha: float) -> tuple[float, float]:
+    """Both ends, one-sided, of a share of which `k` of `n` were seen (Clopper and Pearson 1934)."""
+    least = _share(lambda p: 1 - at_most(k - 1, n, p) > alpha) if k else 0.0
+    return least, _share(lambda p: at_most(k, n, p) <= alpha)
 
 
 def _share(beyond) -> float:

@@ -20,16 +20,16 @@ from stages.__main__ import module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
-    "demo.world": {"train": 100, "validation": 8, "prompts": 40, "test": 4, "development": 4,
+    "demo.world": {"train": 36, "validation": 8, "prompts": 40, "test": 4, "development": 4,
                    "evaluation": 4, "reserve": 4, "sealed": 4},
-    "common.sft": {"epochs": 1, "evaluate_every": 20, "checkpoint_every": 8},
-    "srf.preference_data": {"prompts": 60, "temperatures": [0.7, 1.0, 1.3], "max_tokens": 32},
+    "common.sft": {"epochs": 1, "batch_size": 8, "evaluate_every": 16, "checkpoint_every": 8},
+    "srf.preference_data": {"prompts": 48, "temperatures": [0.7, 1.3], "max_tokens": 32},
     "srf.reward_model": {"epochs": 1, "batch_size": 8, "evaluate_every": 4, "checkpoint_every": 2},
-    "srf.reward_validation": {"prompts": 20, "max_tokens": 32},
-    "srf.rl": {"rollouts": 6, "prompts_per_rollout": 8, "minibatch": 4, "epochs": 1, "max_tokens": 16,
+    "srf.reward_validation": {"prompts": 20, "temperatures": [0.7, 1.3], "max_tokens": 32},
+    "srf.rl": {"rollouts": 4, "prompts_per_rollout": 8, "minibatch": 4, "epochs": 1, "max_tokens": 16,
                "heldout_prompts": 8, "attempts": 2, "kl_limit": 10.0, "entropy_low": 0.0, "entropy_high": 20.0,
                "verify_every": 2, "verify_prompts": 8, "gaming_fall": 1.0},
-    "srf.iterate": {"rounds": 2, "prompts": 20, "rollouts": 2, "least_gain": -1.0},
+    "srf.iterate": {"rounds": 2, "prompts": 12, "rollouts": 1, "least_gain": -1.0},
     "srf.evaluate": {"prompts": 8, "max_tokens": 16},
 }
 

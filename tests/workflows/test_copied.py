@@ -14,7 +14,7 @@ from realign.cli import deps
 from tests.workflows import small
 from tests.workflows.conftest import finish
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small project")]
 
 ROOT = small.ROOT
 FIRST, SECOND = "srf", "other"

@@ -13,6 +13,8 @@ import pytest
 from realign.cli import launch
 from realign.errors import UserError
 
+pytestmark = pytest.mark.xdist_group("ports")  # which are free only until another test takes them
+
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("waiting.py")
 ENV = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

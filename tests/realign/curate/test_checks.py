@@ -48,18 +48,20 @@ FAULTS = [
 ]
 
 
-def both(given_rows: list[dict], schema=CHATS, limits=LIMITS, evaluation=(("e", POINT),), batch: int = 1000):
-    """The new checks beside the old ones: their kept and rejected rows, which must be equal."""
+def both(given_rows: list[dict], schema=CHATS, limits=LIMITS, evaluation=(("e", POINT),), sizes=(1000,)):
+    """The new checks, in batches of each of these sizes, beside the old ones: their kept and rejected rows, which must
+    be equal."""
     texts, old_texts = (CHAT_TEXTS, oracle.chat_texts) if schema is CHATS else (PAIR_TEXTS, oracle.pair_texts)
     index = contamination.index([text for _, text in evaluation], [name for name, _ in evaluation])
-    frames = [frame(given_rows[i:i + batch], schema) for i in range(0, len(given_rows), batch)]
-    kept, rejected = [frame([], schema)], [frame([], REJECTED)]
-    for good, bad in check_all(frames, texts, limits, index):
-        kept.append(good)
-        rejected.append(bad)
     expected = oracle.check_rows(given_rows, old_texts, limits, oracle.index_evaluation(evaluation))
-    found = pl.concat(kept), pl.concat(rejected)
-    assert [each.to_dicts() for each in found] == list(expected)
+    for batch in sizes:
+        frames = [frame(given_rows[i:i + batch], schema) for i in range(0, len(given_rows), batch)]
+        kept, rejected = [frame([], schema)], [frame([], REJECTED)]
+        for good, bad in check_all(frames, texts, limits, index):
+            kept.append(good)
+            rejected.append(bad)
+        found = pl.concat(kept), pl.concat(rejected)
+        assert [each.to_dicts() for each in found] == list(expected)
     return found
 
 
@@ -88,7 +90,7 @@ def test_a_rejected_row_makes_no_later_row_a_duplicate():
 def test_positions_and_duplicates_are_counted_over_batches(batch):
     names = "abcabcdaeb"
     given_rows = [chat(f"{CLEAN} {name}", name=str(i)) for i, name in enumerate(names)]
-    kept, rejected = both(given_rows, batch=batch)
+    kept, rejected = both(given_rows, sizes=[batch])
     assert kept["row_id"].to_list() == ["0", "1", "2", "6", "8"]
     assert rejected["position"].to_list() == [4, 5, 6, 8, 10]
     assert [detail.split()[-1] for detail in rejected["detail"]] == ["1", "2", "3", "1", "2"]
@@ -124,11 +126,10 @@ def world() -> dict[str, list[dict]]:
 
 
 @pytest.mark.parametrize(("name", "schema"), [("chats", CHATS), ("pairs", PAIRS)])
-@pytest.mark.parametrize("batch", [97, 10_000])
-def test_the_demos_rows_are_kept_and_rejected_as_they_were(world, name, schema, batch):
+def test_the_demos_rows_are_kept_and_rejected_as_they_were(world, name, schema):
     given_rows = list(world[name])
     given_rows += [row | {"row_id": f"copy {i}"} for i, row in enumerate(given_rows[::9])]
-    kept, rejected = both(given_rows, schema, Limits(), world["evaluation"], batch)
+    kept, rejected = both(given_rows, schema, Limits(), world["evaluation"], [97, 10_000])
     assert kept.height > 100 and rejected.height > len(world[name]) // 10
     assert "duplicate" in rejected["reason"].to_list()
 
@@ -154,7 +155,7 @@ EVALUATION = [("e", POINT), ("f", "the sea is deep"), ("g", "3 + 4"), ("h", "?!"
 def test_random_rows_are_kept_and_rejected_as_they_were(drawn, repetition, batch):
     drawn = drawn + drawn[::3]
     given_rows = [pair(*texts, name=str(i)) for i, texts in enumerate(drawn)]
-    both(given_rows, PAIRS, Limits(1, 400, repetition), EVALUATION, batch)
+    both(given_rows, PAIRS, Limits(1, 400, repetition), EVALUATION, [batch])
 
 
 @settings(deadline=None, max_examples=40)

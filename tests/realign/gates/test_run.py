@@ -66,7 +66,7 @@ def test_warning_is_accepted_and_says_what_to_do(project, clean, capsys):
 
 
 def test_reject_takes_the_acceptance_back_and_keeps_the_verdict(project, clean, capsys):
-    project.keep("rl")
+    project.ask("rl", "kl")
     assert main(["srf", "rl"], project.root) == 0
     drift(project, clean)
     assert main(["srf", "rl"], project.root) == 1
@@ -78,7 +78,7 @@ def test_reject_takes_the_acceptance_back_and_keeps_the_verdict(project, clean, 
 
 
 def test_a_rejected_verdict_from_the_cache_rejects_too(project, clean, unjudged):
-    project.keep("rl")
+    project.ask("rl", "kl")
     drift(project, clean)
     assert main(["srf", "rl"], project.root) == 1
     unjudged()
@@ -135,7 +135,7 @@ def test_unknown_names(project, capsys, workflow, stage, words):
 
 
 def test_same_input_hits_the_cache_with_the_same_bytes(project, unjudged):
-    project.keep("rl")
+    project.ask("rl", "kl")
     assert main(["srf", "rl"], project.root) == 0
     first = project.verdict_file("rl").read_bytes()
     project.verdict_file("rl").unlink()
@@ -196,7 +196,7 @@ def test_a_changed_input_changes_the_verdict(project, change, tier):
 
 
 def test_two_stages_with_the_same_bytes_keep_their_own_verdicts(project, clean):
-    project.keep("rl")
+    project.ask("rl", "kl")
     project.metrics("rl2", clean("rl"))
     project.write_suite("rl2", project.suite("rl"))
     project.write_suite("rl", project.suite("rl"))
@@ -211,7 +211,7 @@ DAMAGE = {"failure made a pass": lambda b: b.replace(b'"passed": false', b'"pass
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_cache_entry_is_judged_again(project, clean, damage):
-    project.keep("rl")
+    project.ask("rl", "kl")
     drift(project, clean)
     assert main(["srf", "rl"], project.root) == 1
     first = project.verdict_file("rl").read_bytes()

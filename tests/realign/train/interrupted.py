@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from realign.models import backend
 backend.start()
 
 import mlx.core as mx  # noqa: E402
-import mlx_lm.models.qwen3  # noqa: E402, F401  (once, not in every life)
+import mlx_lm.models.llama  # noqa: E402  (once, not in every life)
+import mlx_lm.models.qwen3  # noqa: E402, F401
 import numpy as np  # noqa: E402
 from mlx.utils import tree_flatten, tree_map  # noqa: E402
 
-from realign.models import build, threads  # noqa: E402
+from realign.models import adapters, build, threads  # noqa: E402
+from realign.models.adapters import Method  # noqa: E402
 from realign.models.batches import batch_of  # noqa: E402
 from realign.models.chat import Encoded  # noqa: E402
 from realign.models.generate import Sampling  # noqa: E402
@@ -43,6 +46,10 @@ CONFIG = {
     "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48,
     "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True,
 }
+
+
+WIDE = CONFIG | {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "head_dim": 32}  # can be packed
+ADAPTERS = {"lora": Method("lora", rank=4, dropout=0.3, layers=1), "qdora": Method("dora", rank=4, bits=4, group=32)}
 
 
 def rows(n: int, seed: int) -> list[Encoded]:
@@ -112,8 +119,16 @@ def grouped():
     return batches.model, group.loss_of(settings), batches, how, None
 
 
+def adapted(method: str):
+    model = build.create(WIDE, 0)
+    adapters.prepare(model, WIDE, ADAPTERS[method], 7)
+    batches = RowBatches.of(rows(24, 0), batch_of, sft.weigh, 8, 3, 0)
+    return model, sft.loss, batches, loop.Settings(1e-2, checkpoint_every=3, log_every=1), None
+
+
 OBJECTIVES = {"sft": supervised, "reward": rewards, "dpo": direct, "grpo": grouped,
-              "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c")}
+              "ppo": lambda: on_policy("ppo"), "a2c": lambda: on_policy("a2c"),
+              **{method: partial(adapted, method) for method in ADAPTERS}}
 
 
 def forgets(change):
@@ -229,8 +244,8 @@ def main(objective: str, folder: str, how: str = "", at: str = "0", fault: str =
     state = loop.train(model, loss, Noted(batches, f"{folder}.batches"), settings, scratch=Path(folder),
                        run_id=objective, validate=validate, progress_bar=bar)
     print(json.dumps({"weights": digest(model.parameters()), "optimizer": digest(optimizers[-1].state),
-                      "random": digest(mx.random.state), "history": state.history,
-                      "best_step": state.best_step}))
+                      "random": digest(mx.random.state), "history": state.history, "best_step": state.best_step,
+                      "trained": sorted(name for name, _ in tree_flatten(model.trainable_parameters()))}))
 
 
 def life(objective: str, folder: str, *rest: str) -> None:

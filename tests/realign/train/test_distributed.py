@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from realign.cli import launch
 from realign.train import distributed
 
+pytestmark = pytest.mark.xdist_group("ports")  # as test_launch.py takes some, too
+
 PROGRAM = Path(__file__).with_name("together.py")
 ROOT = Path(__file__).parents[3]
 ALONE = ("sft", "one_row", "reward", "dpo", "ppo", "grpo", "grpo_of_one", "ppo_measured", "none_for_one", "measured",
@@ -38,8 +40,13 @@ def scenarios():
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory, scenarios):
-    return train(tmp_path_factory.mktemp("two") / "runs", 2, *scenarios)
+def runs_of_two(tmp_path_factory):
+    return tmp_path_factory.mktemp("two") / "runs"
+
+
+@pytest.fixture(scope="module")
+def two(runs_of_two, scenarios):
+    return train(runs_of_two, 2, *scenarios)
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +90,9 @@ def test_shares_are_given_or_measured_and_noted(two):
     assert all(share > 0 for share in first["shares"])
 
 
-def test_they_are_in_the_run_log_of_the_first_process(tmp_path):
-    train(tmp_path / "runs", 2, "sft", "measured")
+def test_they_are_in_the_run_log_of_the_first_process(two, runs_of_two):
     def logged(rank, name):
-        path = tmp_path / f"runs/machine{rank}/{name}/shares.jsonl"
+        path = runs_of_two / f"machine{rank}/{name}/shares.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else None
 
     assert logged(0, "sft") == [{"measured": False, "shares": [0.655, 0.345]}]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -14,6 +15,7 @@ SCRIPT = Path(__file__).parent / "interrupted.py"
 # Steps of each objective, and how many apart its checkpoints are.
 RUNS = {"sft": (20, 3), "reward": (20, 4), "ppo": (24, 8), "a2c": (12, 2), "dpo": (20, 3), "grpo": (24, 4)}
 KILLS = 20
+FORGOTTEN = ("optimizer", "critic", "best", "history")  # faults of what a checkpoint gives back
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +33,17 @@ def live():
 
 @pytest.fixture(scope="module")
 def unbroken(live, tmp_path_factory):
-    """`unbroken(objective, fault)`: what an unbroken run comes to."""
+    """`unbroken(objective, fault)`: what an unbroken run comes to. It restores nothing, so what a restoring forgets is
+    no fault in it."""
     known = {}
 
     def found(objective: str, fault: str = "") -> tuple[dict, list[str]]:
-        if (objective, fault) not in known:
+        key = objective, "" if fault in FORGOTTEN else fault
+        if key not in known:
             folder = tmp_path_factory.mktemp("whole") / "run"
-            assert live(folder, objective, fault=fault) == 0
-            known[objective, fault] = outcome(folder)
-        return known[objective, fault]
+            assert live(folder, objective, fault=key[1]) == 0
+            known[key] = outcome(folder)
+        return known[key]
 
     return found
 
@@ -84,12 +88,23 @@ def test_killed_twenty_times_it_is_the_unbroken_run(objective, live, unbroken, t
     assert len(batches.read_text().splitlines()) - before < steps  # the last life did not start over
 
 
-@pytest.mark.parametrize("objective", sorted(RUNS))
+@pytest.mark.parametrize("objective", ["sft", "ppo"])  # all of them twenty times above, `make test-fast` these alone
 def test_killed_while_writing_and_near_the_end_it_is_the_unbroken_run(objective, live, unbroken, tmp_path):
     for death in [("save", 2), ("step", RUNS[objective][0] - 1)]:
         assert live(tmp_path / "run", objective, *death) == -9, death
     assert live(tmp_path / "run", objective) == 0
     assert outcome(tmp_path / "run") == unbroken(objective)
+
+
+@pytest.mark.parametrize("method", ["lora", "qdora"])
+def test_a_checkpoint_holds_the_adapters_alone_and_they_go_on(method, live, unbroken, tmp_path):
+    assert live(tmp_path / "run", method, "step", 8) == -9  # checkpoints after 3, surely on disk, and 6
+    saved = mx.load(str(tmp_path / "run" / "state.safetensors"))
+    assert live(tmp_path / "run", method) == 0
+    found = outcome(tmp_path / "run")
+    assert found == unbroken(method)
+    assert sorted(n.removeprefix("model.") for n in saved if n.startswith("model.")) == found[0]["trained"]
+    assert {name.rpartition(".")[2] for name in found[0]["trained"]} <= {"lora_a", "lora_b", "m"}
 
 
 @pytest.mark.parametrize("objective, fault", [
