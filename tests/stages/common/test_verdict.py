@@ -221,15 +221,13 @@ stages:
   work:
     cmd: "{python} work.py"
     params: [weights, wrong]
-    outs:
-    - data
-    - checkpoints/made/train
-    - metrics/made: {{cache: false}}
+    outs: [data/common/baseline, data/made/look, data/made/evaluate, data/evaluation, checkpoints/made/train,
+           metrics/made/look.json, metrics/made/evaluate.json, {judged}]
   verdict:
     foreach: [made]
     do:
       cmd: "{python} judge.py"
-      deps: [data, metrics/made, checkpoints/made/train]
+      deps: [data/common/baseline, data/made/look, data/made/evaluate, checkpoints/made/train, {judged}]
       outs:
       - released/made/decision.json: {{cache: false}}
       - released/made/pointer.json: {{cache: false, persist: true}}
@@ -257,7 +255,8 @@ def test_under_dvc_the_pointer_outlives_a_blocked_release(tmp_path):
     declare(tmp_path)
     # DVC must not take the declaration for stages to run
     (tmp_path / ".dvcignore").write_text("stages\n")
-    (tmp_path / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable))
+    (tmp_path / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable, judged=", ".join(
+        f"{folder}/{stage}.json" for folder in ("metrics/made/gates", "expectations/made") for stage in STAGES)))
     environment = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
                                 "PYTHONPATH": f"{ROOT}:{tmp_path}"}
 
