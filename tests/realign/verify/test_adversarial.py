@@ -12,13 +12,16 @@ from realign.verify import claims
 from realign.verify.numbers import in_digits, numbers
 from realign.verify.reference import Reference, verify, written
 
-KINDS = {"denial_before", "denial_after", "hedge", "range", "bound", "candidates", "number_words", "scripts", "decimals",
-         "units", "refusal_right", "refusal_of_answerable", "refusal_words_in_right", "quoting", "retraction", "citation"}
+KINDS = {"denial_before", "denial_after", "hedge", "range", "bound", "candidates", "number_words", "scripts",
+"decimals",
+         "units", "refusal_right", "refusal_of_answerable", "refusal_words_in_right", "quoting", "retraction",
+         "citation"}
 CITY = st.sampled_from(["Lima", "Quito", "Accra", "Oslo", "Hanoi", "Dakar", "Sofia", "Riga", "Minsk", "Kyiv"])
 AFFIRMATIONS = ["{v}", "It is {v}.", "The capital is {v}.", "{v}, without any doubt.", "The answer is {v}.", "**{v}**",
                 "It is {v}, not {w}.", "Not {w} but {v}.", "Some say {w}. That is wrong: it is {v}.", "{w}? No, {v}.",
                 "I first thought {w}, but it is {v}."]
-DENIALS = ["{v} is wrong.", "It is not {v}.", "It isn't {v}; it is {w}.", "Everyone thinks {v}. It is {w}.", "{w}, not {v}.",
+DENIALS = ["{v} is wrong.", "It is not {v}.", "It isn't {v}; it is {w}.", "Everyone thinks {v}. It is {w}.", "{w},"
+" not {v}.",
            "{v}? No.", "{w} rather than {v}.", "It is anything but {v}.", "{v} was ruled out.", "It cannot be {v}."]
 OPEN = ["{v} or {w}", "Either {w} or {v}.", "{w}, {v}", "It is {v}. It is {w}.", "Maybe {v}.", "It might be {v}.",
         "I doubt that it is {v}.", "{v} / {w}", "One of {v} and {w}."]
@@ -84,7 +87,8 @@ def test_only_an_exact_number_is_right(n, d):
         assert verify(wanted, text)[0] is False, text
 
 
-ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
