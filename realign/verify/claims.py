@@ -15,7 +15,8 @@ _I = re.IGNORECASE
 
 SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+|\n+")
 _SPLIT = re.compile(r"(?<=[.?!])[\"')\]]*\s+(?!or\b)|\n+", _I)  # "13 ... or 14" is one
-_TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"', "—": "-", "–": "-",
+_TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
+                             "—": "-", "–": "-",
                              "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
                              "\u20e3": None, "\u200b": None, "\u200d": None, "\ufeff": None, "。": "."})
 _MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|^#+ ", re.MULTILINE)
@@ -25,7 +26,7 @@ _RAISED = re.compile("(?<![ckm]m)(?<!\\bm)(?<! m)[¹²³⁰⁴-⁹]+")  # the nu
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|\\(?:boxed|text|mathrm|mathbf|textbf|emph)(?=\{)|\\[()\[\]]")
 _FRAC = re.compile(r"\\d?frac\{(\d+)\}\{(\d+)\}")
 # Negations without their apostrophe, and slang.
-_CARELESS = re.compile(r"\b(do|does|did|is|was|are|were|have|has|had|could|would|should)nt\b", _I)
+_CARELESS = re.compile(r"\b(do|does|did|is|was|are|were|have|has|had|could|would|should|ca)nt\b", _I)
 _SLANG = re.compile(r"\b(?:idk|dunno|dno)\b", _I)
 _MAY_BE_CARELESS = re.compile("nt |idk|dunno|IDK|Dunno|Idk")
 _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w)on't\b", _I), r"\1ill not"),
@@ -107,14 +108,15 @@ _OTHER_SUBJECT = re.compile(r"\b(?:anyone|those|people|everyone|everybody|whoeve
 _VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|all of (?:them|these))\b (?:\w+ )?"
 _DENIES_LAST = re.compile(
     rf"^\W*(?:(?:but|yet|well|sadly|actually|alas|and),? )?(?:no|nope|wrong|false|incorrect|untrue|nonsense"
-    rf"|not (?:so|true|really"
+    rf"|(?:I|we) (?:do|would) not (?:think|believe|say) so|I doubt (?:it|that)|(?:I am )?afraid not|I think not"
+    rf"|far from it|by no means|hardly|(?:certainly|definitely|absolutely|of course|surely) not|not (?:so|true|really"
     rf"|at all|quite|right|correct|the case)|not|{_VERDICT}{_BE}(?: \w+){{0,2}}? {_FALSE}\b(?! that\b))|(?:I|you"
     rf"|we) (?:am|are)"
     rf" (?:\w+ )?(?:wrong|mistaken)|(?:that|this|it) (?:is|was|does|did|has) not(?: \w+)?|(?:that"
     rf"|it) cannot be(?: \w+)?)"
     rf"\s*(?:$|[.,;:!-])", _I)
-_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it is|that is (?:right|correct"
-                           r"|true|it)"
+_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it (?:sure )?(?:is|was|does)|that (?:is|would be)"
+                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say) so|you bet"
                            r"|absolutely|certainly|definitely)\b", _I)
 
 _HEDGE = re.compile(
@@ -172,7 +174,8 @@ _SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assu
 _SOURCE = r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia)"
 _REPORTED_BEFORE = re.compile(
     rf"\b(?:everyone|everybody|someone|somebody|people|folks?|some|many|most|others?|critics|you|they|we|he|she|legend"
-    rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{_SOURCE}\b)\w+|(?-i:(?!No\b|Not\b|Never\b)[A-Z])\w+)(?: (?:of|in"
+    rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{_SOURCE}\b)\w+|(?-i:(?!No\b|Not\b"
+    rf"|Never\b)[A-Z])\w+)(?: (?:of|in"
     rf"|around) \w+)?(?: \w+)?"
     rf" {_SAYS}\b[^;]*$"
     r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
@@ -263,7 +266,11 @@ REFUSAL = re.compile(
     r"|their|who|what|where|when|how)|not (?:\w+ )?(?:discussed|addressed|described|named|identified|explained"
     r"|published|answerable|determined|possible)|no (?:lo )?se\b(?! \w+ (?:si|que)\b)|je ne sais(?: pas)?"
     r"|weiss? (?:es |ich )?(?:\w+ )?nicht|weiß (?:es |ich )?(?:\w+ )?nicht|non lo so|nao sei"
-    r"|no se sabe|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
+    r"|no (?:lo )?sabemos|se desconoce|lo ignoro|weet (?:ik )?(?:het )?niet|v[ei][dt] (?:ikke|inte)|(?:not|have not"
+    r"|has not) (?:a|the)"
+    r" (?:clue|idea|foggiest|faintest)|^n/?a|не знаю|неизвестно|не указано|不知道|不清楚"
+    r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
+    r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
     r"|cannot be answered|no longer known|there is (?:nothing|no)\b(?! doubt| question| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
@@ -315,7 +322,8 @@ _SIGNALS = frozenset(
         "misspoke", "stand", "actually", "ignore", "hmm", "unaware", "unfamiliar", "unknown", "unspecified",
         "undisclosed", "unstated", "unable", "difficult", "insufficient", "silent", "made", "fictional", "imaginary",
         "invented", "nonexistent", "non", "lacks", "lack", "leaves", "leave", "wish", "beyond", "there", "anyone",
-        "outside", "premise", "outsider", "declines", "refuse", "prefer", "rather", "nicht", "se", "sais", "so",
+        "outside", "premise", "outsider", "declines", "refuse", "prefer", "rather", "nicht", "sabemos", "desconoce",
+        "ignoro", "niet", "ikke", "inte", "na", "afraid", "bet", "sure", "se", "sais", "so",
         "sei", "sabe", "sait", "unbekannt", "inconnu", "inconnue", "desconocido", "desconocida",
     "sconosciuto", "sconosciuta", "kein", "keine",
         "keinen", "est", "pas", "etait", "nao", "e", "niet", "es", "sondern", "sino", "yes", "yeah", "yep", "correct",
@@ -352,7 +360,8 @@ def normal(text: str) -> str:
     if "\\" in text or "<" in text:
         text = _TAGS.sub(" ", _FRAC.sub(r"\1/\2", text))
     text = _MARKUP.sub("", text)
-    text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)) if _MAY_BE_CARELESS.search(text) else text
+    if _MAY_BE_CARELESS.search(text):
+        text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)).replace("ca not", "cannot")
     if "'" in text or "an not" in text:
         for pattern, written in _WRITTEN_OUT:
             text = pattern.sub(written, text)
@@ -361,7 +370,7 @@ def normal(text: str) -> str:
 
 def is_plain(text: str) -> bool:
     """Whether no rule can apply to `text`, since it has none of their words: most answers, told apart quickly."""
-    return "/" not in text and not text.startswith(("Of ", "Out of ")) \
+    return text.isascii() and "/" not in text and not text.startswith(("Of ", "Out of ")) \
         and _SIGNALS.isdisjoint(_WORD.findall(text.casefold()))
 
 

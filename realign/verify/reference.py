@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from realign.errors import UserError
 from realign.verify import amounts, values
-from realign.verify.claims import DECLINES, REFUSAL, SENTENCE, normal, sentences
+from realign.verify.claims import DECLINES, REFUSAL, SENTENCE, in_another_script, normal, sentences
 
 # [2], but also [2, 3] and [see 2]: whatever points at a passage counts as a citation of it.
 CITATION = re.compile(r"\[([^\[\]]*\d[^\[\]]*)\]")
@@ -151,6 +151,8 @@ def _cites(passage: int, said: str) -> tuple[bool, str]:
 
 def _refuses(reference: Reference, said: str) -> tuple[bool | None, str]:
     found = REFUSAL.search(said)
+    if not found and in_another_script(said, ""):
+        return None, "answers in another script"
     if not found:
         return (None, "declines without a reason") if DECLINES.search(said) else (False, "answers what it cannot know")
     if citations(said):
