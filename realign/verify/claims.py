@@ -115,7 +115,8 @@ _DENIES_LAST = re.compile(
     rf" (?:\w+ )?(?:wrong|mistaken)|(?:that|this|it) (?:is|was|does|did|has) not(?: \w+)?|(?:that"
     rf"|it) cannot be(?: \w+)?)"
     rf"\s*(?:$|[.,;:!-])", _I)
-_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it (?:sure )?(?:is|was|does)|that (?:is|would be)"
+_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it (?:sure )?(?:is|was|does)"
+                           r"|that (?:is|would be)"
                            r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say) so|you bet"
                            r"|absolutely|certainly|definitely)\b", _I)
 

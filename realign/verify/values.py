@@ -64,6 +64,10 @@ _FOLLOWS = re.compile(r"(?:the |an? )?(?P<words>[\w'-]+(?: [\w'-]+)?)\s*[.!,;]*$
 _TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was"
                    r"|(?:the|my|its|his|her)"
                    r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
+_REMARKS = frozenset([
+    "all", "clear", "correct", "easy", "enough", "fine", "good", "hard", "it", "known", "nice", "obvious", "right",
+    "simple", "so", "true"
+])
 _ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
 _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
 _ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
@@ -251,7 +255,8 @@ def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention
         frame = said[m.sentence].text[:m.start]
         if m.stance == AFFIRMED and _COPULA.search(frame) and text.startswith(frame):
             other = _FOLLOWS.match(text, len(frame))
-            if other and other["words"][:1].isupper() == wanted[:1].isupper() and "not" not in other["words"].split():
+            words = other["words"] if other else "not"
+            if words[:1].isupper() == wanted[:1].isupper() and "not" not in words.split() and words not in _REMARKS:
                 spans.append(other.span("words"))
     return spans
 

@@ -34,10 +34,15 @@ def test_enough_rows_of_every_kind_were_written():
     assert {row["label"] for row in written_by["blind"]} == {"right", "wrong", "undecided"}
 
 
-def test_nineteen_rows_of_twenty_are_judged_rightly():
+def test_nineteen_rows_of_twenty_get_the_credit_that_they_deserve():
+    """Right or not right, of both sets; the blind rows by themselves fall short (docs/trust.md)."""
     found = judged()
-    assert verifier.agreement(found).value >= 0.95
+    assert sum((each.outcome == "right") == (each.label == "right") for each in found) >= 0.95 * len(found)
     assert false_positives(found).value <= 0.05
+
+
+def test_nineteen_of_twenty_of_the_authors_rows_get_their_outcome_of_three():
+    assert verifier.agreement([each for each in judged() if each.part == "author's"]).value >= 0.95
 
 
 def test_the_short_cut_changes_no_judgement(monkeypatch):
