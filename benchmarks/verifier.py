@@ -19,7 +19,8 @@ SETS = {"author's": "adversarial.jsonl", "blind": "adversarial_blind.jsonl"}
 BEGIN, END = "<!-- verifier: python -m benchmarks.verifier -->", "<!-- /verifier -->"
 OUTCOMES = {True: "right", False: "wrong", None: "undecided"}
 # Words of a question that say nothing of its subject.
-_EMPTY = frozenset(["what", "is", "the", "a", "an", "of", "does", "do", "did", "how", "many", "much", "far", "long", "wrote", "which", "in", "to", "it", "they", "there", "for"])
+_EMPTY = frozenset(["what", "is", "the", "a", "an", "of", "does", "do", "did", "how", "many", "much", "far", "long",
+                    "wrote", "which", "in", "to", "it", "they", "there", "for"])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from fractions import Fraction
 from realign.verify.claims import (
     AFFIRMED,
     ASKED,
+    ASKS_ANEW,
     DENIED,
     RETRACTION,
     SUPPOSED,
@@ -27,6 +28,7 @@ from realign.verify.claims import (
 from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
 
 _I = re.IGNORECASE
+_LABEL = re.compile(r"^\s*\d+[.)]\s+(?=\S)", re.MULTILINE)  # of an item of a list
 _CITED = re.compile(r"\[[^\[\]]*\d[^\[\]]*\]")
 _ASIDE = re.compile(r"\([^()]*\)")
 _CAUSE = re.compile(r",? (?:because|since|as|given that) .*$", _I | re.DOTALL)
@@ -67,7 +69,7 @@ _BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
 _GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut"
                    r"|up|down)\b", _I)
 # "6 or 7", "6, 7", "between 6 and 7": what stands between two numbers that are offered for choice.
-_CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
+_CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/.]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
                      r"|.*\b(?:or|maybe|perhaps|possibly)\b.*", _I | re.DOTALL)
 _FRAME = re.compile(r"(?:it|that|this|(?:the|my|final) (?:\w+ ){0,2}?(?:answer|total|result|number|sum)) (?:is|was"
                     r"|comes to)"
@@ -77,6 +79,7 @@ _CIRCUMSTANCE = re.compile(r"\b(?:in|on|at|for|after|by|per|across|within|every|
 _NO_NOUN = {"", "is", "and", "or", "in", "all", "left", "now", "altogether", "total", "of", "because", "since", "as",
             "not", "but"}
 _NEVER_ASKED = {"times", "examples", "questions", "steps"}
+_DATED = re.compile(r"\b(?:in|on|since|until|during|for|after|before|within|across) $", _I)
 _FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last updated|confidence|question \d"
                        r"|example|chapter|figure|table"
                        r" \d|as of|copyright|tokens?|word count)\b", _I)
@@ -105,7 +108,9 @@ class Claim:
 def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tuple[bool | None, str]:
     """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
     `subject`; None where it leaves that open. And why."""
-    said = sentences(in_digits(_CITED.sub("", normal(text))))
+    said = sentences(in_digits(_CITED.sub("", _LABEL.sub("", normal(text)))))
+    if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
+        subject = (*subject, unit)  # "the distance in km is 5"
     claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
     stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED, SUPPOSED)]
     if not stated:
@@ -126,7 +131,8 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
         return None, f"also says {other}"
     if refusals(said, subject):
         return None, "answers, yet refuses what it could know"
-    if any(TAKES_BACK.search(s.text, last.number.end if index == last.sentence else 0)
+    if any(TAKES_BACK.search(s.text, last.number.end if index == last.sentence else 0) or (
+            s.asks and ASKS_ANEW.search(s.text))
            for index, s in enumerate(said) if index >= last.sentence and (s.asks or not s.plain)):
         return None, "takes it back"
     return True, "right number"
@@ -144,6 +150,8 @@ def _unstated(claims: Sequence[Claim], wanted: Fraction, unit: str, subject: Seq
     held = {c.status for c in claims if _holds(c, wanted, unit, subject)}
     if DENIED in held:
         return False, "denies it"
+    if claims and all(c.status == DENIED for c in claims):
+        return None, "no number: it says only what it is not"
     if held and not any(c.status == DENIED for c in claims):
         return None, "no number, only a question or a condition"
     if not claims and wanted == 0 and _NOTHING.search(" ".join(s.text for s in said)):
@@ -226,6 +234,9 @@ def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]
     kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
             and not _FOOTNOTE.match(said[c.sentence].text)]
     claims = kept or claims
+    dated = [c for c in claims if _DATED.search(said[c.sentence].text[:c.number.start]) and c.number.noun not in asked]
+    kept = [c for c in claims if c not in dated or any(c.sentence == d.sentence for d in claims if d not in dated)]
+    claims = kept if any(c.exact for c in kept) else claims
     counted = [c for c in claims if c.number.noun.rstrip("s") in asked]
     if not counted:
         return claims

@@ -14,11 +14,21 @@ AFFIRMED, DENIED, OPEN, REPORTED, SUPPOSED, ASKED = "affirmed", "denied", "open"
 _I = re.IGNORECASE
 
 SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+|\n+")
-_TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"', "—": "-", "–": "-",
-                             "‑": "-", "−": "-", "…": ".", "\u200b": None, "\u200d": None, "\ufeff": None, "。": "."})
+_SPLIT = re.compile(r"(?<=[.?!])[\"')\]]*\s+(?!or\b)|\n+", _I)  # "13 ... or 14" is one
+_TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
+                             "—": "-", "–": "-",
+                             "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
+                             "\u20e3": None, "\u200b": None, "\u200d": None, "\ufeff": None, "。": "."})
 _MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|^#+ ", re.MULTILINE)
+# Struck out, commented out, or an address: not said.
+_UNSAID = re.compile(r"~~.*?~~|<(s|del|strike)>.*?</\1>|<!--.*?-->|https?://\S+", re.DOTALL | re.IGNORECASE)
+_RAISED = re.compile("(?<![ckm]m)(?<!\\bm)(?<! m)[¹²³⁰⁴-⁹]+")  # the number of a footnote, not the 2 of m²
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|\\(?:boxed|text|mathrm|mathbf|textbf|emph)(?=\{)|\\[()\[\]]")
 _FRAC = re.compile(r"\\d?frac\{(\d+)\}\{(\d+)\}")
+# Negations without their apostrophe, and slang.
+_CARELESS = re.compile(r"\b(do|does|did|is|was|are|were|have|has|had|could|would|should|ca)nt\b", _I)
+_SLANG = re.compile(r"\b(?:idk|dunno|dno)\b", _I)
+_MAY_BE_CARELESS = re.compile("nt |idk|dunno|IDK|Dunno|Idk")
 _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w)on't\b", _I), r"\1ill not"),
                 (re.compile(r"n't\b", _I), " not"), (re.compile(r"\bcan not\b", _I), "cannot"),
                 (re.compile(r"\b(it|that|this|he|she|there|what|here|who|answer)'s\b", _I), r"\1 is"),
@@ -38,9 +48,13 @@ _EMPTY = re.compile(
     r"|(?:as )?you (?:may|might|probably|surely)(?: well)?(?: not)? (?:already )?(?:know|have heard|remember)(?: that)?"
     r"|believe it or not|like it or not|needless to say|not to worry|do not worry|why not|no (?:problem|worries"
     r"|need to \w+)"
-    r"|not surprisingly|no surprise|last but not least|no more,?(?: and)? no less|no less,?(?: and)? no more"
+    r"|not surprisingly|no surprise|last but not least|not (?:a |just a |merely a )?(?:guess|maybe|perhaps|probably"
+    r"|possibly|hunch|estimate|approximately|roughly|about)\b|(?:no|neither) more(?:,? and|,? or|,)? (?:no"
+    r"|nor) less(?: than)?|no less(?:,? and|,)? no more(?: than)?"
     r"|I hope (?:that|this|it) helps|of course"
-    r"|if you (?:ask|are asking|mean|want|must|need|really|insist)\b[^,:;.]*|as (?:\w+ ){1,3}(?:says?|states?|shows?"
+    r"|(?:if|when|unless) (?:you|we|one)(?: are)? (?:ask|asking|mean|talk|talking|speak|speaking|want|must|need"
+    r"|really|insist|look|check"
+    r"|consult|count)\b[^,:;.]*|as (?:\w+ ){1,3}(?:says?|states?|shows?"
     r"|notes?|writes?|wrote"
     r"|said|put it|puts it)(?=,)|(?:I )?cannot stress enough(?: that)?"
     r"|what you may not know is that)\b,?", _I)
@@ -94,14 +108,16 @@ _OTHER_SUBJECT = re.compile(r"\b(?:anyone|those|people|everyone|everybody|whoeve
 _VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|all of (?:them|these))\b (?:\w+ )?"
 _DENIES_LAST = re.compile(
     rf"^\W*(?:(?:but|yet|well|sadly|actually|alas|and),? )?(?:no|nope|wrong|false|incorrect|untrue|nonsense"
-    rf"|not (?:so|true|really"
+    rf"|(?:I|we) (?:do|would) not (?:think|believe|say) so|I doubt (?:it|that)|(?:I am )?afraid not|I think not"
+    rf"|far from it|by no means|hardly|(?:certainly|definitely|absolutely|of course|surely) not|not (?:so|true|really"
     rf"|at all|quite|right|correct|the case)|not|{_VERDICT}{_BE}(?: \w+){{0,2}}? {_FALSE}\b(?! that\b))|(?:I|you"
     rf"|we) (?:am|are)"
     rf" (?:\w+ )?(?:wrong|mistaken)|(?:that|this|it) (?:is|was|does|did|has) not(?: \w+)?|(?:that"
     rf"|it) cannot be(?: \w+)?)"
     rf"\s*(?:$|[.,;:!-])", _I)
-_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it is|that is (?:right|correct"
-                           r"|true|it)"
+_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it (?:sure )?(?:is|was|does)"
+                           r"|that (?:is|would be)"
+                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say) so|you bet"
                            r"|absolutely|certainly|definitely)\b", _I)
 
 _HEDGE = re.compile(
@@ -130,10 +146,16 @@ _CONDITION = re.compile(r"^\W*(?:if|suppose|supposing|imagine|assuming|unless|in
 _CONDITION_AFTER = re.compile(r"^[^.;]*\b(?:if|unless|provided|assuming)\b(?! (?:not|you|I|memory)\b)", _I)
 # A denial or an affirmation of which the speaker is not sure.
 _UNCERTAIN = re.compile(
-    r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|convinced|positive|confident|necessarily|clear|proven"
+    r"\b(?:(?<!no )not (?:only|just|impossible|unlikely|implausible|excluded|ruled out|everyone|everybody|all"
+    r"|out of the question)|(?:no one|nobody)"
+    r" (?:is |can be )?(?:sure|certain|knows)|(?:some|many|critics|experts|others|people|he|she"
+    r"|they) (?:\w+ )?(?:deny|denies|reject|rejects|dispute"
+    r"|disputes|doubt|doubts)|(?:not|never)(?: \w+){0,2} (?:sure|certain|convinced|positive|confident|necessarily"
+    r"|clear|proven"
     r"|confirmed)|cannot"
     r" (?:confirm|guarantee|swear|say|tell|promise|be (?:sure|certain))|not (?:confirm|guarantee|swear|rule out"
     r"|exclude|know))\b", _I)
+_CONFIRMED = re.compile(r"[;:,-] ?(?:and |well,? )?(?:yes|it is|indeed|correct)[.!]*$", _I)
 _MODAL = re.compile(r"\b(?:maybe|perhaps|(?<!not )(?<!cannot )possibly|might|may|probably|likely"
                     r"|could (?:well )?be)\b", _I)
 _HEDGE_TAIL = re.compile(r"^[^.;:!?]*, (?:but )?(?:I (?:would |can only )?(?:guess|suppose|suspect|imagine)"
@@ -153,7 +175,8 @@ _SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assu
 _SOURCE = r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia)"
 _REPORTED_BEFORE = re.compile(
     rf"\b(?:everyone|everybody|someone|somebody|people|folks?|some|many|most|others?|critics|you|they|we|he|she|legend"
-    rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{_SOURCE}\b)\w+|(?-i:[A-Z])\w+)(?: (?:of|in"
+    rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{_SOURCE}\b)\w+|(?-i:(?!No\b|Not\b"
+    rf"|Never\b)[A-Z])\w+)(?: (?:of|in"
     rf"|around) \w+)?(?: \w+)?"
     rf" {_SAYS}\b[^;]*$"
     r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
@@ -175,7 +198,7 @@ _REPORTED_AFTER = re.compile(
     r" (?:\w+ ){1,3}(?:say|said|think|thought|believe|claim)s?|the (?:common|usual|popular|obvious"
     r"|tempting) (?:answer|guess)"
     r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|comes to mind)", _I)
-_ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:,? ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
+_ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
 _ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
                                  r"|perhaps |maybe |\")*$"
@@ -190,6 +213,9 @@ RETRACTION = re.compile(
 TAKES_BACK = re.compile(r"\b(?:wait|hold on|scratch that|strike that|on second thoughts?|let me (?:think|check|try"
                         r"|start)(?: \w+)? again|I take (?:that|it)"
                         r" back|ignore that|or (?:is|was|could|might) it|I misspoke|that is not what I meant)\b", _I)
+
+# A question that takes back what was said before it.
+ASKS_ANEW = re.compile(r"^\W*(?:hmm+|or|wait|maybe|perhaps|unless|no)\b", _I)
 
 # Says that something is not known, not stated or does not exist; not that the reader knows little of other things.
 REFUSAL = re.compile(
@@ -239,7 +265,13 @@ REFUSAL = re.compile(
     r"|not applicable|unanswerable|undetermined|undefined|makes no sense|fails to (?:say|mention|state)|omits"
     r"|left (?:unsaid|open)|but not (?:the|its|his|her"
     r"|their|who|what|where|when|how)|not (?:\w+ )?(?:discussed|addressed|described|named|identified|explained"
-    r"|published|answerable|determined|possible)|lacks? (?:any |the )?\w+"
+    r"|published|answerable|determined|possible)|no (?:lo )?se\b(?! \w+ (?:si|que)\b)|je ne sais(?: pas)?"
+    r"|weiss? (?:es |ich )?(?:\w+ )?nicht|weiß (?:es |ich )?(?:\w+ )?nicht|non lo so|nao sei"
+    r"|no (?:lo )?sabemos|se desconoce|lo ignoro|weet (?:ik )?(?:het )?niet|v[ei][dt] (?:ikke|inte)|(?:not|have not"
+    r"|has not) (?:a|the)"
+    r" (?:clue|idea|foggiest|faintest)|^n/?a|не знаю|неизвестно|не указано|不知道|不清楚"
+    r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
+    r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
     r"|cannot be answered|no longer known|there is (?:nothing|no)\b(?! doubt| question| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
@@ -291,7 +323,10 @@ _SIGNALS = frozenset(
         "misspoke", "stand", "actually", "ignore", "hmm", "unaware", "unfamiliar", "unknown", "unspecified",
         "undisclosed", "unstated", "unable", "difficult", "insufficient", "silent", "made", "fictional", "imaginary",
         "invented", "nonexistent", "non", "lacks", "lack", "leaves", "leave", "wish", "beyond", "there", "anyone",
-        "outside", "premise", "outsider", "declines", "refuse", "prefer", "rather", "nicht", "kein", "keine",
+        "outside", "premise", "outsider", "declines", "refuse", "prefer", "rather", "nicht", "sabemos", "desconoce",
+        "ignoro", "niet", "ikke", "inte", "na", "afraid", "bet", "sure", "se", "sais", "so",
+        "sei", "sabe", "sait", "unbekannt", "inconnu", "inconnue", "desconocido", "desconocida",
+    "sconosciuto", "sconosciuta", "kein", "keine",
         "keinen", "est", "pas", "etait", "nao", "e", "niet", "es", "sondern", "sino", "yes", "yeah", "yep", "correct",
         "right", "true", "indeed", "exactly", "absolutely", "certainly", "definitely", "endorsed", "one", "first",
         "initial", "initially", "no", "idea", "clue", "remains", "existed", "nowhere", "given", "stated", "mentioned",
@@ -317,12 +352,17 @@ class Sentence:
 def normal(text: str) -> str:
     """`text` in plain letters and marks: compatibility forms, accents of Latin letters, typographic quotes and dashes,
     Markdown, LaTeX and contractions undone."""
+    if "~~" in text or "<" in text or "://" in text:
+        text = _UNSAID.sub(" ", text)
     if not text.isascii():
+        text = _RAISED.sub("", text)
         text = unicodedata.normalize("NFKD", text.translate(_TYPOGRAPHY))
         text = unicodedata.normalize("NFC", "".join(c for c in text if not "\u0300" <= c <= "\u036f"))
     if "\\" in text or "<" in text:
         text = _TAGS.sub(" ", _FRAC.sub(r"\1/\2", text))
     text = _MARKUP.sub("", text)
+    if _MAY_BE_CARELESS.search(text):
+        text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)).replace("ca not", "cannot")
     if "'" in text or "an not" in text:
         for pattern, written in _WRITTEN_OUT:
             text = pattern.sub(written, text)
@@ -331,7 +371,7 @@ def normal(text: str) -> str:
 
 def is_plain(text: str) -> bool:
     """Whether no rule can apply to `text`, since it has none of their words: most answers, told apart quickly."""
-    return "/" not in text and not text.startswith(("Of ", "Out of ")) \
+    return text.isascii() and "/" not in text and not text.startswith(("Of ", "Out of ")) \
         and _SIGNALS.isdisjoint(_WORD.findall(text.casefold()))
 
 
@@ -339,7 +379,7 @@ def sentences(text: str) -> list[Sentence]:
     """The sentences of a normal text, without figures of speech that deny nothing; one that ends in "right?" or "isn't
     it?" asserts."""
     found = []
-    for each in SENTENCE.split(text.strip()):
+    for each in _SPLIT.split(text.strip()):
         told = _TAG.sub(".", each) if each.endswith("?") else each
         if told.strip(" .\"'"):
             asks = told.rstrip("\"')] ").endswith("?")
@@ -363,8 +403,8 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
     if sentence.asks:
         return DENIED if _DENIES_LAST.search(following) else AFFIRMED if _AFFIRMS_LAST.search(following) else ASKED
     if _WHETHER.search(before):
-        return SUPPOSED
-    if _UNCERTAIN.search(before):
+        return AFFIRMED if _CONFIRMED.search(rest) else SUPPOSED
+    if _UNCERTAIN.search(before) or (_REPORTED_BEFORE.search(before) and _DENIED_BEFORE.search(before)):
         return OPEN
     if _denied(before, after, rest):
         return OPEN if _MODAL.search(before) or _MODAL.search(after) else DENIED

@@ -65,6 +65,11 @@ _FOREIGN = {name: value for value, names in {
     20: "veinte vingt zwanzig venti vinte", 30: "treinta trente dreißig dreissig trenta trinta", 40: "cuarenta"
     " quarante vierzig quaranta quarenta",
     50: "cincuenta cinquante funfzig cinquanta cinquenta"}.items() for name in names.split()}
+_FOREIGN |= {written: tens + ones for tens in (20, 30, 40, 50) for ones in range(2, 10)
+             for ten in [w for w, v in _FOREIGN.items() if v == tens]
+             for one in [w for w, v in _FOREIGN.items() if v == ones]
+             for written in (f"{ten} y {one}", f"{ten}-{one}", f"{ten} e {one}", f"{one}und{ten}")}
+_RUN_ON = re.compile(r"(?<=\d)(h|hr|ft|min)(?=\d)", re.IGNORECASE)
 _FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
                            rf"| e\b)", re.IGNORECASE)
 
@@ -78,12 +83,13 @@ _TAIL = re.compile(rf"(?:(?P<mixed> \d+)?/(?P<below>[1-9]\d*)(?![\d/]))?"
 
 LONGEST = 400  # digits that are read of a number: Python converts up to 4,300, and no quantity has so many
 _UNITS = {
-    "length": "m metre meter=1 km kilometre kilometer=1000 cm centimetre centimeter=1/100 mm millimetre"
+    "length": "m metre meter metro=1 km kilometre kilometer kilometro=1000 cm centimetre centimeter=1/100 mm millimetre"
               " millimeter=1/1000 "
               "mi mile=1609.344 yd yard=0.9144 ft foot feet=0.3048 inch=0.0254",
     "mass": "kg kilo kilogram kilogramme=1 g gram gramme=1/1000 mg milligram=1/1000000 t tonne=1000 lb "
             "pound=0.45359237 oz ounce=0.028349523125",
-    "time": "s sec second=1 min minute=60 h hr hour=3600 day=86400 week=604800 ms millisecond=1/1000",
+    "time": "s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400 week=604800 ms"
+            " millisecond=1/1000",
     "months": "month=1 yr year=12 decade=120 century centurie=1200",
     "volume": "l litre liter=1 ml millilitre milliliter=1/1000 cl centilitre centiliter=1/100 m3=1000",
     "area": "m2=1 km2=1000000 ha hectare=10000", "speed": "km/h kph kmh=1 mph=1.609344 m/s=3.6",
@@ -114,7 +120,7 @@ _LONG = {"square metre": "m2", "square meter": "m2", "square kilometre": "km2", 
          "degree fahrenheit": "fahrenheit", "degrees fahrenheit": "fahrenheit", "per cent": "percent",
          "kilometres per": "km/h", "kilometers per": "km/h", "miles per": "mph", "metres per": "m/s",
          "meters per": "m/s", "km per": "km/h"}
-_NEXT = re.compile(r"[ -]?([$€£¥%°a-zA-Z/]+[23]?)(?: ([a-z]+))?", re.IGNORECASE)
+_NEXT = re.compile(r"[ -]?([$€£¥%°a-zA-Z/]+(?:[23](?!\d))?)(?: ([a-z]+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,7 @@ def in_digits(text: str) -> str:
         text = "".join(str(unicodedata.decimal(c)) if c > "\x7f" and c.isdecimal() else c for c in text)
         text = text.replace("٫", ".").replace("٬", ",").replace("⁄", "/").replace("−", "-")
         text = _CHINESE_RUN.sub(lambda m: f" {_chinese(m.group())} ", text)
+    text = _RUN_ON.sub(r"\1 ", text)
     if _MAY_HOLD_WORDS.search(text):
         text = _WORDS.sub(_from_words, text)
         for pattern, written in _AND_A_HALF:

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from realign.errors import UserError
 from realign.verify import amounts, values
-from realign.verify.claims import DECLINES, REFUSAL, SENTENCE, normal, sentences
+from realign.verify.claims import DECLINES, REFUSAL, SENTENCE, in_another_script, normal, sentences
 
 # [2], but also [2, 3] and [see 2]: whatever points at a passage counts as a citation of it.
 CITATION = re.compile(r"\[([^\[\]]*\d[^\[\]]*)\]")
@@ -19,12 +19,15 @@ NUMERIC = re.compile(r"-?\d+(\.\d+)?")
 SHRUG = re.compile(r"\b(?:who (?:knows|can (?:say|tell))|how (?:should|would) I know)\?", re.IGNORECASE)
 # What a refusal must not go on to say: a value after all.
 ANSWERS_AFTER_ALL = re.compile(
-    r"(?:\b(?:but|though|however|still|yet|so|except that|only that)\b,?|[:;-])\s+(?:(?:I (?:would|will"
+    r"(?:\b(?:but|though|although|however|still|yet|so|except that|only that)\b,?|[:;-])\s+(?:(?:I (?:would|will"
     r"|can) )?(?:\w+ )?(?:guess|say|think|"
     r"believe|suppose|try)\b|(?:it|this|that|the \w+|its \w+|my guess|perhaps|maybe|probably"
     r"|possibly)\b(?: \w+){0,3}? (?:is|was|"
     r"must be|may be|might be|could be|would be|has|have)\b (?!not\b|no\b|un\w+|never\b|hard\b|possible\b"
     r"|impossible\b|difficult\b))"
+    r"|\b(?:but|so|though|although|still),? (?:about |around |the )?\d|\b(?:might|may|could"
+    r"|must) (?:well )?be (?:the |an? )?(?!un|not|any|im|known"
+    r"|found|given|some|wrong|mistaken|made|fiction)\w"
     r"|\b(?:perhaps|maybe|probably|possibly|presumably) (?:it is |the |an? )?\w+|\bmy (?:best )?guess\b"
     r"|\bif I had to guess\b"
     r"|(?:^|[.!;:]\s+)(?:it|the answer|its \w+) (?:is|was|must be|may be|might be|could be|would be) (?!not\b|no\b"
@@ -148,6 +151,8 @@ def _cites(passage: int, said: str) -> tuple[bool, str]:
 
 def _refuses(reference: Reference, said: str) -> tuple[bool | None, str]:
     found = REFUSAL.search(said)
+    if not found and in_another_script(said, ""):
+        return None, "answers in another script"
     if not found:
         return (None, "declines without a reason") if DECLINES.search(said) else (False, "answers what it cannot know")
     if citations(said):

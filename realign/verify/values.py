@@ -13,6 +13,7 @@ from functools import lru_cache
 from realign.verify.claims import (
     AFFIRMED,
     ASKED,
+    ASKS_ANEW,
     DENIED,
     OPEN,
     RETRACTION,
@@ -63,6 +64,10 @@ _FOLLOWS = re.compile(r"(?:the |an? )?(?P<words>[\w'-]+(?: [\w'-]+)?)\s*[.!,;]*$
 _TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was"
                    r"|(?:the|my|its|his|her)"
                    r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
+_REMARKS = frozenset([
+    "all", "clear", "correct", "easy", "enough", "fine", "good", "hard", "it", "known", "nice", "obvious", "right",
+    "simple", "so", "true"
+])
 _ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
 _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
 _ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
@@ -148,9 +153,12 @@ def _decided(own: list[Mention], other: list[Mention], said: list[Sentence], wan
              refusal: bool, subject: Sequence[str]) -> tuple[bool | None, str]:
     sure = max(((m.sentence, m.start) for m in own if m.stance == AFFIRMED), default=(-1, -1))
     # What was offered for choice or asked about before the choice is no claim.
+    only_denies = any(m.stance == DENIED for m in other) and all(m.stance == DENIED for m in other)
     own = [m for m in own if m.stance not in (OPEN, SUPPOSED, ASKED) or (m.sentence, m.start) > sure]
     other = [m for m in other if m.stance == AFFIRMED or (m.stance == OPEN and (m.sentence, m.start) > sure)]
     rival, stances = next((m.value for m in other), None), {m.stance for m in own}
+    if not own and only_denies and not refusal:
+        return None, "the answer is missing: it says only what it is not"
     if not own:
         return _missing(wanted, rival, refusal, said, subject)
     if any(m.stance == AFFIRMED and _MARKED.search(said[m.sentence].text[:m.start]) for m in other) and not any(
@@ -160,6 +168,9 @@ def _decided(own: list[Mention], other: list[Mention], said: list[Sentence], wan
         return False, "denies it"
     if AFFIRMED not in stances and OPEN not in stances and any(m.stance == AFFIRMED for m in other):
         return False, f"also says {rival}"
+    settled = next((m.value for m in other if m.stance == AFFIRMED and m.sentence > own[-1].sentence), None)
+    if settled and AFFIRMED not in stances:
+        return False, f"settles on {settled}"
     if rival:
         return None, f"also says {rival}"
     if AFFIRMED not in stances:
@@ -168,7 +179,7 @@ def _decided(own: list[Mention], other: list[Mention], said: list[Sentence], wan
         return None, "answers, yet refuses what it could know"
     if stances & {DENIED, OPEN}:
         return None, "denies it, too" if DENIED in stances else "not sure of it"
-    if any(TAKES_BACK.search(s.text, sure[1] if index == sure[0] else 0)
+    if any(TAKES_BACK.search(s.text, sure[1] if index == sure[0] else 0) or (s.asks and ASKS_ANEW.search(s.text))
            for index, s in enumerate(said) if index >= sure[0] and (s.asks or not s.plain)):
         return None, "takes it back"
     return True, "right"
@@ -244,7 +255,8 @@ def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention
         frame = said[m.sentence].text[:m.start]
         if m.stance == AFFIRMED and _COPULA.search(frame) and text.startswith(frame):
             other = _FOLLOWS.match(text, len(frame))
-            if other and other["words"][:1].isupper() == wanted[:1].isupper() and "not" not in other["words"].split():
+            words = other["words"] if other else "not"
+            if words[:1].isupper() == wanted[:1].isupper() and "not" not in words.split() and words not in _REMARKS:
                 spans.append(other.span("words"))
     return spans
 
@@ -280,7 +292,10 @@ def _missing(wanted: str, rival: str | None, refusal: bool, said: list[Sentence]
         return False, "refuses what it could know"
     if in_another_script(text, wanted):
         return None, "the answer is missing, or in another script"
-    last = wanted.rpartition(" ")[2]
+    first, _, last = wanted.partition(" ")[0], "", wanted.rpartition(" ")[2]
+    if last != first and wanted[:1].isupper() and not rival and re.search(
+            rf"(?<!\w){re.escape(first)}(?: (?:[A-Z][\w.'-]*|de|la|van|von))+ {re.escape(last)}(?!\w)", text):
+        return True, "right, with a middle name"
     if last != wanted and last[:1].isupper() and len(last) > SHORT and not rival and re.search(
             rf"(?<![A-Za-z] )(?<!\w){re.escape(last)}(?!\w)|\b(?:by|is|was) {re.escape(last)}(?!\w)", text):
         if "who" in {each.casefold() for each in subject}:
