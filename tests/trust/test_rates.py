@@ -17,7 +17,7 @@ from realign.versions.compare import compare_all
 from realign.versions.load import Version
 
 ROOT = Path(__file__).parents[2]
-REPEATS, DROPS = 200, 50
+REPEATS, DROPS = 120, 30
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,11 @@ def test_a_drop_is_as_deep_as_it_says(pool):
     assert (fell["format"] <= base["format"]).all() and fell["facts"] is base["facts"]
 
 
-def test_harmless_retrainings_are_seldom_blocked(pool):
-    blocked, lost = rates.nothing_changed(pool, rates.SAME["five retrainings, greedy"], REPEATS)
+@pytest.mark.parametrize("who", ["five retrainings, greedy", pytest.param(
+    "one retraining, sampled twice", marks=pytest.mark.xfail(
+        strict=True, reason="600 rows are too few at temperature 1, and a point estimate above 5% blocks"))])
+def test_harmless_versions_are_seldom_blocked(who, pool):
+    blocked, lost = rates.nothing_changed(pool, rates.SAME[who], REPEATS)
     assert lost.value <= blocked.value <= FALSE_ALARMS
 
 
