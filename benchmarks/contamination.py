@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.edits import EDITS, NAMES, REPLACED, Row, edits_of, world
+from benchmarks.page import write
 from realign import paths
 from realign.curate.contamination import Index, evaluation_index, index
 from realign.curate.text import texts_of
@@ -22,7 +23,6 @@ from realign.metrics import Metric, proportion
 
 SEED = 0
 DEMO_ROWS = 600  # of the gate's suite, a fifth
-BEGIN, END = "<!-- decontamination: python -m benchmarks.contamination -->", "<!-- /decontamination -->"
 ANOTHER_QUESTION = (NAMES, REPLACED)  # in the demo: its rows are a template and one name
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         print(f"GSM8K is not in {options.gsm8k}: left out")
     page = table(measured)
     print(page)
-    write(page, options.write)
+    write(page, options.write, "decontamination", "benchmarks.contamination", "Decontamination")
 
 
 def demo() -> Measured:
@@ -93,15 +93,6 @@ def table(measured: Sequence[Measured]) -> str:
     lines += [f"| {each.name}: {part} | {count} | {total:,} |"
               for each in measured for part, (count, total) in each.alarms.items()]
     return "\n".join(lines)
-
-
-def write(page: str, path: Path) -> None:
-    """Put the tables between their two marks in a page; a page without them gets a section at its end."""
-    text = path.read_text(encoding="utf-8") if path.exists() else "# What may be trusted, and how far\n"
-    if BEGIN not in text or END not in text:
-        text = text.rstrip("\n") + f"\n\n## Decontamination\n\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    path.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
 
 
 def _cell(recall: Metric | None) -> str:

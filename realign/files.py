@@ -14,10 +14,19 @@ KINDS = {dict: "a JSON object", list: "a JSON list"}
 def read_json(path: Path, kind: type = dict, fix: str = "mend the line, or take the file back from git") -> Any:
     """The JSON value in a file.
 
-    Raises UserError where there is no file, it is not UTF-8, broken JSON (line and column), or holds no `kind`.
+    Raises UserError where there is no file, it is not UTF-8, broken JSON (line and column), names a key twice in one
+    object, or holds no `kind`.
     """
+    def once(pairs: list[tuple[str, Any]]) -> dict:
+        found = dict(pairs)
+        if len(found) < len(pairs):  # JSON leaves open which of the two counts
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError(f"{twice!r} stands twice", where=str(path), expected="each name once in an object", fix=fix)
+        return found
+
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes(), object_pairs_hook=once)
     except FileNotFoundError:
         raise UserError("no such file", where=str(path), fix="`dvc repro` makes what the pipeline writes") from None
     except json.JSONDecodeError as error:

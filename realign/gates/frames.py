@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 METRICS = None  # key of the metrics frame, as expectation.table() names it
 Frame = Any  # a pandas frame, as Great Expectations takes it, made by polars
+RETENTION = "retention"  # the group that has a member for every capability
 GROUP = ("value", *PARTS)  # the columns of a group's frame, after `name`
 
 
@@ -64,15 +65,31 @@ def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
                  where: str) -> dict[str | None, Frame]:
     """One row of the metrics that the suite names, a frame of each group, and each row table, projected.
 
-    Raises UserError where the suite names a metric, a group, a file or a column that is not there.
+    Raises UserError where the suite names a metric, a group, a file or a column that is not there, and where a
+    capability was measured of which the suite compares others.
     """
     tables = suite.get("meta", {}).get("tables", {})
     frames = {METRICS: _metrics_frame(suite, metrics, where)}
     groups = dict.fromkeys(table(e) for e in suite["expectations"] if table(e) not in (METRICS, *tables))
     frames |= {group: _group_frame(group, metrics, where) for group in groups}
+    if RETENTION in groups:
+        _require_judged(suite, metrics, where)
     for name, file in tables.items():
         frames[name] = _read_table(root / file, file, [e for e in suite["expectations"] if table(e) == name])
     return frames
+
+
+def _require_judged(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> None:
+    """UserError for a capability that was measured, and of which nothing says what is left; one that the suite names
+    is left to its own check."""
+    judged = [e["kwargs"] for e in suite["expectations"] if table(e) == RETENTION]
+    named = {member for kwargs in judged for member in kwargs.get("value_set", [])}
+    for name in metrics:
+        group, _, capability = name.partition(".")
+        if group == "capability" and capability not in named and f"{RETENTION}.{capability}" not in metrics:
+            raise UserError(f"{capability!r} was measured, and no check judges what is left of it", where=where,
+                            expected=f"a metric {RETENTION}.{capability}",
+                            fix="compare it with the base model's records, or do not evaluate it")
 
 
 def _metrics_frame(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> Frame:
@@ -108,11 +125,12 @@ NEEDS = {
     "expect_column_distinct_values_to_be_in_set": "category",
     "expect_column_distinct_values_to_contain_set": "category",
     "expect_column_distinct_values_to_equal_set": "category",
+    "expect_select_column_values_to_be_unique_within_record": "hash",
 }
 
 
 def need(expectation: dict) -> str:
-    """What the expectation needs of its columns: present, length, code, category, or the whole value."""
+    """What the expectation needs of its columns: present, length, code, hash, category, or the whole value."""
     whole = "row_condition" in expectation["kwargs"]  # a condition names columns as they are
     return "whole" if whole else NEEDS.get(expectation["type"], "whole")
 
@@ -181,6 +199,6 @@ def _projection(column: str, what: str, kind: "pl.DataType", shown: str) -> "pl.
         return value
     if what == "present":
         return pl.when(value.is_not_null()).then(pl.lit(1, pl.Int8))
-    if what == "code":
+    if what in ("code", "hash"):  # a code is a rank within its own column, so columns are compared by their hashes
         return pl.when(value.is_not_null()).then(value.hash())
     return value.cast(pl.Categorical)

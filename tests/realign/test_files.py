@@ -25,6 +25,15 @@ def test_a_broken_json_file_is_located(content, says, tmp_path):
     assert says in str(caught.value) and str(path) in str(caught.value)
 
 
+def test_a_name_that_stands_twice_in_one_object_is_no_value(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": {"n": 1}, "b": {"n": 2, "n": 2}}')
+    with pytest.raises(UserError, match="'n' stands twice"):
+        read_json(path)
+    path.write_text('{"a": {"n": 1}, "b": {"n": 1}}')
+    assert read_json(path) == {"a": {"n": 1}, "b": {"n": 1}}
+
+
 @pytest.mark.parametrize(("content", "says"), [
     (b"a: 1\nb: [1\nc: 2\n", "line 3, column 2"), (b"a: \xff", "not UTF-8 at byte 3"), (b"- 1\n", "found '[1]' (list)"),
     (b"", "found nothing (null)"),

@@ -2,9 +2,11 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from realign.gates.engine import evaluate
 from realign.gates.expectation import (
     BETWEEN,
     GREATER,
@@ -17,11 +19,15 @@ from realign.gates.expectation import (
     severity,
     table,
 )
+from realign.gates.frames import Frame, build_frames
+from realign.gates.verdict import checked
 from realign.kinds import kind_of
 
 EXPECTATIONS = Path(__file__).parents[2] / "expectations"
 IN_SET = "expect_column_values_to_be_in_set"
 CONTAIN_SET = "expect_column_distinct_values_to_contain_set"
+COMPOUND = "expect_compound_columns_to_be_unique"
+APART = "expect_select_column_values_to_be_unique_within_record"
 EXTRA = "never_heard_of"  # a metric and a member that no suite names
 
 Parts = dict[str, float]  # value, n, low, high
@@ -130,6 +136,42 @@ def as_file(metrics: dict[str, Parts]) -> dict:
     return whole
 
 
+def judged_together(suite: dict, many: Sequence[dict[str, Parts]]) -> list[list[tuple[dict, str]]]:
+    """For each of many files of metrics the checks that a suite without rows makes, each with its remedy.
+
+    They are rows of one frame, so that Great Expectations judges them at once; what it demands of the members of a
+    group is judged once for all that have the same ones.
+    """
+    framed = [build_frames(suite, metrics, Path(), "a case") for metrics in many]
+    single = [e for e in suite["expectations"] if e["type"] != CONTAIN_SET]
+    frames = {name: _stacked([own[name] for own in framed]) for name in framed[0]}
+    found: list[list[tuple[dict, str]]] = [[] for _ in many]
+    for expectation, outcome in zip(single, evaluate(suite | {"expectations": single}, frames), strict=True):
+        made = iter(checked(expectation, outcome, frames[table(expectation)], suite))
+        for checks, own in zip(found, framed, strict=True):
+            checks += [next(made) for _ in range(len(own[table(expectation)]))]
+    of_members: dict[tuple, list[tuple[dict, str]]] = {}
+    for checks, own in zip(found, framed, strict=True):
+        members = tuple(tuple(own[name]["name"]) for name in own if name is not None)
+        if members not in of_members:
+            of_members[members] = _of_members(suite, own)
+        checks += of_members[members]
+    return found
+
+
+def _stacked(frames: list[Frame]) -> Frame:
+    import pandas as pd
+
+    return pd.concat(frames, ignore_index=True)
+
+
+def _of_members(suite: dict, frames: dict[str | None, Frame]) -> list[tuple[dict, str]]:
+    asked = [e for e in suite["expectations"] if e["type"] == CONTAIN_SET]
+    outcomes = evaluate(suite | {"expectations": asked}, frames)
+    return [made for e, outcome in zip(asked, outcomes, strict=True)
+            for made in checked(e, outcome, frames[table(e)], suite)]
+
+
 def clean_rows(suite: dict, name: str) -> dict[str, list]:
     """Columns of a table that keep every expectation on it."""
     mine = [e for e in suite["expectations"] if table(e) == name]
@@ -154,10 +196,14 @@ def _member(kwargs: dict, column: str, count: int, before: list | None) -> list:
     return [kwargs["value_set"][i % len(kwargs["value_set"])] for i in range(count)]
 
 
+def _distinct(kwargs: dict, column: str, count: int, before: list | None) -> list:
+    return before or [f"{column} {i}" for i in range(count)]
+
+
 MADE = {  # expectation type -> values that keep it, after those that an earlier expectation asked for
     ROW_COUNT: lambda kwargs, column, count, before: before,
     NOT_NULL: lambda kwargs, column, count, before: before or ["x"] * count,
     UNIQUE: lambda kwargs, column, count, before: [f"row{i}" for i in range(count)],
     LENGTHS: lambda kwargs, column, count, before: ["x" * kwargs.get("min_value", 1)] * count,
-    BETWEEN: _number, GREATER: _compared, IN_SET: _member, CONTAIN_SET: _member,
+    BETWEEN: _number, GREATER: _compared, IN_SET: _member, CONTAIN_SET: _member, COMPOUND: _distinct, APART: _distinct,
 }

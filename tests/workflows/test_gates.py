@@ -13,14 +13,15 @@ import polars as pl
 import pytest
 
 from realign.errors import UserError
-from realign.gates.engine import evaluate
 from realign.gates.expectation import BETWEEN, GREATER, LENGTHS, NOT_NULL, ROW_COUNT, UNIQUE, columns, severity, table
 from realign.gates.frames import build_frames, read_metrics
 from realign.gates.remedies import BROKEN, COMMON
 from realign.gates.suite import layout, read_suite, with_evidence
-from realign.gates.verdict import checked, judge, remedy_said, tier
+from realign.gates.verdict import judge, remedy_said, tier
 from realign.kinds import kind_of
 from tests.workflows.clean import (
+    APART,
+    COMPOUND,
     CONTAIN_SET,
     EXPECTATIONS,
     EXTRA,
@@ -32,6 +33,7 @@ from tests.workflows.clean import (
     clean_metrics,
     clean_rows,
     groups_of,
+    judged_together,
     least_n,
     metrics_named,
     read,
@@ -133,27 +135,12 @@ def verdicts(path: Path) -> dict[str, tuple[Case, dict]]:
     suite = read(path)
     whole, clean = with_evidence(suite), clean_metrics(suite)
     cases = [Case("", EXTRA, clean[EXTRA], None, ""), *bound_cases(suite), *evidence_cases(suite)]
-    per_case = [build_frames(whole | {"meta": {}, "expectations": [e for e in whole["expectations"]
-                                                                   if table(e) not in tables_of(suite)]},
-                             clean | {case.metric: case.parts}, path.parent, "a case") for case in cases]
-    whole["expectations"] = [e for e in whole["expectations"]
-                             if table(e) not in tables_of(suite) and e["type"] != CONTAIN_SET]
-    frames = {name: _stacked([frames[name] for frames in per_case]) for name in per_case[0]}
-    found: list[list] = [[] for _ in cases]
-    for expectation, outcome in zip(whole["expectations"], evaluate(whole, frames), strict=True):
-        made = checked(expectation, outcome, frames[table(expectation)], whole)
-        size = len(made) // len(cases)
-        for i, checks in enumerate(found):
-            checks += made[i * size:(i + 1) * size]
+    kept = [e for e in whole["expectations"] if table(e) not in tables_of(suite)]
+    found = judged_together(whole | {"meta": {}, "expectations": kept},
+                            [clean | {case.metric: case.parts} for case in cases])
     return {case.name: (case, {"tier": tier([c for c, _ in checks]), "checks": [c for c, _ in checks],
                                "remedy": remedy_said([c for c, _ in checks], [r for _, r in checks])})
             for case, checks in zip(cases, found, strict=True)}
-
-
-def _stacked(frames: list):
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)
 
 
 def violated(suite: dict, case: Case) -> list[Bound]:
@@ -296,6 +283,8 @@ FAULTS = {  # expectation type -> rows that break it
     LENGTHS: lambda rows, k: first(rows, k["column"], "x" * (k["min_value"] - 1)),
     IN_SET: lambda rows, k: first(rows, k["column"], "none of these"),
     GREATER: swapped, CONTAIN_SET: without_one_value,
+    COMPOUND: lambda rows, k: rows | {column: [rows[column][-1], *rows[column][1:]] for column in k["column_list"]},
+    APART: lambda rows, k: first(rows, k["column_list"][1], rows[k["column_list"][0]][0]),
 }
 
 
