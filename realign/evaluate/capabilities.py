@@ -1,10 +1,9 @@
 """Capability suites: greedy answers to held-out prompts, verified one by one."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from realign.evaluate.responses import answers, at_temperature
-from realign.metrics import Metric, proportion
+from realign.metrics import Metric, proportions
 from realign.verify.reference import Reference, verify
 
 
@@ -24,7 +23,4 @@ def records(chats: Sequence[dict], outputs: Sequence[str]) -> list[dict]:
 
 def accuracy(rows: Sequence[dict]) -> dict[str, Metric]:
     """Share answered right, by capability."""
-    scores = defaultdict(list)
-    for row in rows:
-        scores[row["capability"]].append(row["score"])
-    return {name: proportion(int(sum(found)), len(found)) for name, found in sorted(scores.items())}
+    return proportions([row["capability"] for row in rows], [row["score"] for row in rows])

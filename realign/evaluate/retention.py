@@ -15,18 +15,27 @@ def retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric
 
 
 def slice_retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric]:
-    """The same by slice, named "capability/slice"; what has too few examples even as `other` is left out."""
-    counts = Counter((row["capability"], row["slice"]) for row in after)
+    """The same by slice, as `slices` names them."""
+    return _by(before, after, slices(after))
+
+
+def slices(rows: Sequence[dict]) -> dict[str, str]:
+    """The slice of each example by its id, "capability/slice"; what has too few examples even as `other` is left
+    out."""
+    counts = Counter((row["capability"], row["slice"]) for row in rows)
     cells = {row["example_id"]: f"{row['capability']}/"
-             f"{row['slice'] if counts[row['capability'], row['slice']] >= LEAST else 'other'}" for row in after}
-    return {name: metric for name, metric in _by(before, after, cells).items() if metric.n >= LEAST}
+             f"{row['slice'] if counts[row['capability'], row['slice']] >= LEAST else 'other'}" for row in rows}
+    sizes = Counter(cells.values())
+    return {example: cell for example, cell in cells.items() if sizes[cell] >= LEAST}
 
 
 def _by(before: Sequence[dict], after: Sequence[dict], cells: dict[str, str]) -> dict[str, Metric]:
+    """A cell of which the earlier model could do nothing is left out: it has nothing to lose."""
     old = {row["example_id"]: row["score"] for row in before}
     found = {}
     for name in sorted(set(cells.values())):
-        rows = [row for row in after if cells[row["example_id"]] == name]
-        found[name] = bootstrap(lambda a, b: a.sum() / max(b.sum(), 1e-9), [row["score"] for row in rows],
-                                [old[row["example_id"]] for row in rows])
+        rows = [row for row in after if cells.get(row["example_id"]) == name]
+        earlier = [old[row["example_id"]] for row in rows]
+        if any(earlier):
+            found[name] = bootstrap(lambda a, b: a.sum() / max(b.sum(), 1e-9), [row["score"] for row in rows], earlier)
     return found

@@ -7,6 +7,9 @@ from pathlib import Path
 from realign import paths
 from realign.errors import UserError
 from realign.gates import cache
+from realign.gates.frames import build_frames, read_metrics
+from realign.gates.members import BASELINE, with_members
+from realign.gates.needs import named, unmeasured, without
 from realign.gates.suite import read_suite, with_evidence
 from realign.lake.atomic import atomic_file, write_json
 
@@ -30,12 +33,7 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
         if not file.is_file():
             raise UserError("the gate has nothing to judge: no such file", where=str(file.relative_to(root)),
                             fix=f"run the stage that writes it: dvc repro brings {workflow} up to date")
-    key = cache.cache_key(workflow, stage, inputs)
-    verdict = cache.load(_cache(root), key)
-    fresh = verdict is None
-    if fresh:
-        verdict = _judge(workflow, stage, suite, root)
-        cache.store(_cache(root), key, verdict)
+    verdict, fresh = _cached(workflow, stage, suite, inputs, root)
     write_json(outcome, verdict)
     if verdict["tier"] != "REJECT":
         with atomic_file(accepted) as temporary:
@@ -64,18 +62,31 @@ def suite_file(workflow: str, stage: str, root: Path) -> Path:
 def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
     """The suite with its evidence, and the files that its verdict follows from."""
     path = suite_file(workflow, stage, root)
-    suite = with_evidence(read_suite(path), str(path))
+    suite = with_evidence(with_members(read_suite(path), root), str(path))
+    baseline = [root / BASELINE] if suite.get("meta", {}).get("members") else []
     tables = [root / file for _, file in sorted(suite.get("meta", {}).get("tables", {}).items())]
-    return suite, [path, root / paths.metrics(workflow, stage), *tables]
+    return suite, [path, root / paths.metrics(workflow, stage), *baseline, *tables]
 
 
-def _judge(workflow: str, stage: str, suite: dict, root: Path) -> dict:
-    from realign.gates.frames import build_frames, read_metrics
+def _cached(workflow: str, stage: str, suite: dict, inputs: list[Path], root: Path) -> tuple[dict, bool]:
+    """The verdict, and whether it had to be made: it is kept by all that it follows from."""
+    metrics = read_metrics(root / paths.metrics(workflow, stage))
+    missing = unmeasured(suite, metrics, workflow, root)
+    key = cache.cache_key(workflow, stage, inputs, missing)
+    verdict = cache.load(_cache(root), key)
+    if verdict is not None:
+        return verdict, False
+    verdict = _judge(workflow, stage, without(suite, missing), metrics, root)
+    verdict = named(verdict, missing)
+    cache.store(_cache(root), key, verdict)
+    return verdict, True
+
+
+def _judge(workflow: str, stage: str, suite: dict, metrics: dict, root: Path) -> dict:
     from realign.gates.verdict import judge
 
-    file = root / paths.metrics(workflow, stage)
-    where = f"expectations/{workflow}/{stage}.json against {file.relative_to(root)}"
-    return judge(workflow, stage, suite, build_frames(suite, read_metrics(file), root, where))
+    where = f"expectations/{workflow}/{stage}.json against {paths.metrics(workflow, stage)}"
+    return judge(workflow, stage, suite, build_frames(suite, metrics, root, where))
 
 
 def _judge_ahead(workflow: str, root: Path) -> None:
@@ -87,11 +98,8 @@ def _judge_ahead(workflow: str, root: Path) -> None:
         stage = path.stem
         try:
             suite, inputs = _inputs(workflow, stage, root)
-            if not all(file.is_file() for file in inputs):
-                continue
-            key = cache.cache_key(workflow, stage, inputs)
-            if cache.load(_cache(root), key) is None:
-                cache.store(_cache(root), key, _judge(workflow, stage, suite, root))
+            if all(file.is_file() for file in inputs):
+                _cached(workflow, stage, suite, inputs, root)
         except UserError as error:
             # Not this gate's error: the stage's own gate reports it whole and stops there.
             print(f"{workflow}/{stage} cannot be judged yet: {str(error).splitlines()[0]}", file=sys.stderr)

@@ -30,9 +30,10 @@ class Evaluate:
     """Longest response, tokens."""
 
 
-def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
+def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer | None) -> dict:
     """The metrics of the model that stage `final` made: what it kept of the base model's capabilities, and how it
-    stands against the model of `start`. Its answers to the evaluation rows are written as the stage's records."""
+    stands against the model of `start`: in what the scorer prefers only where there is one. Its answers to the
+    evaluation rows are written as the stage's records."""
     policy, tokenizer, _ = build.load(str(final.checkpoint))
     found = kept.measured(here, policy, tokenizer)
     retained = found["retention"]
@@ -45,18 +46,17 @@ def figures(here: Stage, start: Stage, final: Stage, scorer: Scorer) -> dict:
     }
 
 
-def _against(here: Stage, policy, reference, tokenizer, scorer: Scorer) -> dict:
+def _against(here: Stage, policy, reference, tokenizer, scorer: Scorer | None) -> dict:
     """Win rate on held-out prompts by the scorer, and drift, from samples of both models with the same seeds."""
     p = here.params(Evaluate)
     chats, sampling = data.prompts(here, "test")[:p.prompts], responses.at_temperature(tokenizer, p.max_tokens)
-    new, old, sampled = [], [], []
-    for sample in range(p.samples):
-        for model, scores in ((policy, new), (reference, old)):
-            rows = responses.rows(model, tokenizer, chats, sampling, p.seed + sample)
-            scores.append([s.value for s in scorer(chats, responses.texts(tokenizer, rows))])
-            sampled += rows if model is policy else []
-    kl, entropy = drift(policy, reference, sampled)
-    new, old = np.transpose(new), np.transpose(old)  # prompts × samples
+    sampled = [[responses.rows(model, tokenizer, chats, sampling, p.seed + sample) for sample in range(p.samples)]
+               for model in (policy, reference)[:2 if scorer else 1]]
+    kl, entropy = drift(policy, reference, [row for rows in sampled[0] for row in rows])
+    if scorer is None:
+        return {"kl": kl, "entropy": entropy}
+    new, old = (np.transpose([[s.value for s in scorer(chats, responses.texts(tokenizer, rows))] for rows in of_model])
+                for of_model in sampled)  # prompts × samples
     before, after = old.mean(axis=1), new.mean(axis=1)
     return {"win_rate": win_rate(new, old), "score_before": mean(before), "score_after": mean(after),
             "score_gain": mean(after - before), "kl": kl, "entropy": entropy}
@@ -65,5 +65,5 @@ def _against(here: Stage, policy, reference, tokenizer, scorer: Scorer) -> dict:
 def summary(metrics: dict) -> str:
     """One line of the figures that tell most."""
     worst = min(metrics["retention"], key=lambda name: metrics["retention"][name].value)
-    return (f"worst retention {metrics['retention_worst'].value:.3f} ({worst}), "
-            f"win rate {metrics['win_rate'].value:.3f}, KL {metrics['kl'].value:.3f}")
+    won = f"win rate {metrics['win_rate'].value:.3f}" if "win_rate" in metrics else "no win rate without a scorer"
+    return f"worst retention {metrics['retention_worst'].value:.3f} ({worst}), {won}, KL {metrics['kl'].value:.3f}"

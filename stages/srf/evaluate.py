@@ -1,6 +1,5 @@
 """Stage 7: the final policy against the baseline, capability by capability and prompt by prompt."""
 
-from realign.evaluate import scorers
 from realign.lake.schemas import PAIRS
 from realign.lake.table import small_rows
 from realign.metrics import mean
@@ -14,9 +13,7 @@ __all__ = ["Evaluate", "run"]
 
 
 def run(here: Stage) -> str:
-    by = (data.scorer(here) if data.settings(here).demo else
-          scorers.by_reward_model(here.of("reward_model").checkpoint))
-    metrics = figures(here, here.of("sft"), here.of("iterate"), by)
+    metrics = figures(here, here.of("sft"), here.of("iterate"), data.independent_scorer(here))
     here.report({**metrics, **_reward_accuracy(here)})
     return summary(metrics)
 

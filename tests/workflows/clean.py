@@ -23,6 +23,8 @@ EXPECTATIONS = Path(__file__).parents[2] / "expectations"
 IN_SET = "expect_column_values_to_be_in_set"
 CONTAIN_SET = "expect_column_distinct_values_to_contain_set"
 EXTRA = "never_heard_of"  # a metric and a member that no suite names
+FIGURE = {"value": 0.9, "n": 600, "low": 0.88, "high": 0.92}
+BASELINE = {"capability": {"facts": FIGURE, "refusal": FIGURE}, "slice": {"facts/all": FIGURE, "refusal/other": FIGURE}}
 
 Parts = dict[str, float]  # value, n, low, high
 
@@ -48,7 +50,12 @@ class Bound:
 
 
 def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """A suite with the members that its groups have beside BASELINE."""
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    contain = [{"type": CONTAIN_SET, "kwargs": {"column": "name", "value_set": list(BASELINE[source])},
+                "severity": "critical", "meta": {"table": group}}
+               for group, source in suite["meta"].get("members", {}).items()]
+    return suite | {"expectations": contain + suite["expectations"]}
 
 
 def tables_of(suite: dict) -> dict[str, str]:
