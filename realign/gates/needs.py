@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realign import paths
-from realign.files import read_yaml
+from realign.files import read_json, read_yaml
 from realign.gates.expectation import columns, metric_name, table
-from realign.params import find
 from realign.tiers import REJECT, tier
 
 PAIRS = "pairs"  # the table of a suite that holds labelled pairs
@@ -29,13 +28,18 @@ class Need:
     remedy: str
 
 
+def _knob(name: str, root: Path) -> str:
+    from realign.params import find
+
+    return str(find(read_yaml(root / paths.PARAMS), name, paths.PARAMS))
+
+
 def _demo(workflow: str, root: Path) -> bool:
-    return Path(find(read_yaml(root / paths.PARAMS), f"{workflow}.data.source")) == paths.DEMO
+    return Path(_knob(f"{workflow}.data.source", root)) == paths.DEMO
 
 
 def _scorer(suite: dict, workflow: str, root: Path) -> bool:
-    name = find(read_yaml(root / paths.PARAMS), f"{workflow}.scorer.name")
-    return _demo(workflow, root) or str(name).startswith("reward:")
+    return _demo(workflow, root) or _knob(f"{workflow}.scorer.name", root).startswith("reward:")
 
 
 def _scores(suite: dict, workflow: str, root: Path) -> bool:
@@ -56,13 +60,13 @@ NEEDS = {
 }
 
 
-def unmeasured(suite: dict, metrics: Iterable[str], workflow: str, root: Path) -> dict[str, str]:
+def unmeasured(suite: dict, workflow: str, stage: str, root: Path) -> dict[str, str]:
     """The metrics and groups that the suite judges and the stage did not write, because the run lacks what they take,
     each with the name of that. Raises UserError where params.yaml or the rows do not say."""
-    written = list(metrics)
-    return {subject: need for subject, need in suite.get("meta", {}).get("needs", {}).items()
-            if not any(name == subject or name.startswith(f"{subject}.") for name in written)
-            and not NEEDS[need].met(suite, workflow, root)}
+    needed = suite.get("meta", {}).get("needs", {})
+    written = read_json(root / paths.metrics(workflow, stage)) if needed else {}
+    return {name: need for name, need in needed.items()
+            if name not in written and not NEEDS[need].met(suite, workflow, root)}
 
 
 def without(suite: dict, subjects: Iterable[str]) -> dict:

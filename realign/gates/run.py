@@ -7,7 +7,6 @@ from pathlib import Path
 from realign import paths
 from realign.errors import UserError
 from realign.gates import cache
-from realign.gates.frames import build_frames, read_metrics
 from realign.gates.members import BASELINE, with_members
 from realign.gates.needs import named, unmeasured, without
 from realign.gates.suite import read_suite, with_evidence
@@ -70,23 +69,23 @@ def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
 
 def _cached(workflow: str, stage: str, suite: dict, inputs: list[Path], root: Path) -> tuple[dict, bool]:
     """The verdict, and whether it had to be made: it is kept by all that it follows from."""
-    metrics = read_metrics(root / paths.metrics(workflow, stage))
-    missing = unmeasured(suite, metrics, workflow, root)
+    missing = unmeasured(suite, workflow, stage, root)
     key = cache.cache_key(workflow, stage, inputs, missing)
     verdict = cache.load(_cache(root), key)
     if verdict is not None:
         return verdict, False
-    verdict = _judge(workflow, stage, without(suite, missing), metrics, root)
-    verdict = named(verdict, missing)
+    verdict = named(_judge(workflow, stage, without(suite, missing), root), missing)
     cache.store(_cache(root), key, verdict)
     return verdict, True
 
 
-def _judge(workflow: str, stage: str, suite: dict, metrics: dict, root: Path) -> dict:
+def _judge(workflow: str, stage: str, suite: dict, root: Path) -> dict:
+    from realign.gates.frames import build_frames, read_metrics
     from realign.gates.verdict import judge
 
-    where = f"expectations/{workflow}/{stage}.json against {paths.metrics(workflow, stage)}"
-    return judge(workflow, stage, suite, build_frames(suite, metrics, root, where))
+    file = root / paths.metrics(workflow, stage)
+    where = f"expectations/{workflow}/{stage}.json against {file.relative_to(root)}"
+    return judge(workflow, stage, suite, build_frames(suite, read_metrics(file), root, where))
 
 
 def _judge_ahead(workflow: str, root: Path) -> None:

@@ -190,7 +190,8 @@ META = {  # key of a suite's `meta` -> (what fits, in words)
                  'a least number of examples, 1 or more, for each metric, such as {"*": 100}'),
     "counted": (_names, "a list of metrics"), "recorded": (_names, "a list of metrics"),
     "remedy": (_object(_text), "for each metric what to do when it fails"),
-    "members": (_object(_text), "a group of the baseline's metrics for each group of metrics"),
+    "members": (lambda value: _object(_text)(value) and all(map(kinds.declared, value)),
+                "a group of the baseline's metrics for each group of metrics (such as retention)"),
     "needs": (_object(lambda need: need in NEEDS), f"for each metric what it takes: {' or '.join(NEEDS)}"),
 }
 
@@ -225,8 +226,8 @@ def _check_names(suite: dict, where: str) -> None:
     """What `meta` says of a metric, it says of one that the suite judges or records."""
     meta = suite.get("meta", {})
     known = {metric_name(c) for e in suite["expectations"] if table(e) is None for c in columns(e)}
-    known |= {*meta.get("recorded", []), *groups_of(suite)}
-    said = {"counted": known, "evidence": known | {"*"}, "needs": known, "members": groups_of(suite),
+    known |= {*meta.get("recorded", []), *groups_of(suite), *meta.get("members", [])}
+    said = {"counted": known, "evidence": known | {"*"}, "needs": known,
             "remedy": {n + suffix for n in known for suffix in SUFFIXES}}
     for key, allowed in said.items():
         for name in meta.get(key, []):
