@@ -5,6 +5,7 @@ from pathlib import Path
 from realign import paths
 from realign.errors import UserError
 from realign.files import read_json
+from realign.gates.members import with_members
 from realign.gates.run import check_names, suite_file
 from realign.gates.show import tell
 from realign.gates.suite import layout, read_suite, suggest, with_evidence
@@ -25,7 +26,7 @@ def expanded(workflow: str, stage: str, root: Path) -> str:
     """The whole suite of a stage as Great Expectations' JSON: what it states, and the evidence that the gate adds."""
     check_names(workflow, stage)
     path = suite_file(workflow, stage, root)
-    return layout(with_evidence(read_suite(path), str(path)))
+    return layout(with_evidence(with_members(read_suite(path), root), str(path)))
 
 
 def show(workflow: str, stage: str, root: Path) -> bool:

@@ -1,11 +1,10 @@
 """Capability suites: greedy answers to held-out prompts, verified one by one."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from realign.errors import UserError
 from realign.evaluate.responses import answers, at_temperature
-from realign.metrics import Metric, mean_of, proportion
+from realign.metrics import Metric, mean_of, proportions
 from realign.verify.reference import Reference, verify
 
 
@@ -25,10 +24,7 @@ def records(chats: Sequence[dict], outputs: Sequence[str]) -> list[dict]:
 
 def accuracy(rows: Sequence[dict]) -> dict[str, Metric]:
     """Share answered right, by capability."""
-    scores = defaultdict(list)
-    for row in rows:
-        scores[row["capability"]].append(row["score"])
-    return {name: proportion(int(sum(found)), len(found)) for name, found in sorted(scores.items())}
+    return proportions([row["capability"] for row in rows], [row["score"] for row in rows])
 
 
 def task_accuracy(rows: Sequence[dict], task: Sequence[str]) -> Metric:

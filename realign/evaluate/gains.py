@@ -23,15 +23,12 @@ def figures(rows: Sequence[dict]) -> dict:
     def by_prompt(column: str) -> np.ndarray:
         return np.array([row[column] for row in rows], np.float64).reshape(-1, samples)
 
-    new, old = by_prompt("score"), by_prompt("base_score")
-    before, after = old.mean(axis=1), new.mean(axis=1)
     tokens = by_prompt("tokens").sum(axis=1)
     texts = [[row[column] for row in rows] for column in ("base_output", "output")]
     alike = shares(texts[1], samples) | against(*texts, samples)
     return {
         **_correctness(by_prompt("right"), by_prompt("base_right")),
-        "win_rate": win_rate(new, old), "score_before": mean(before), "score_after": mean(after),
-        "score_gain": mean(after - before),
+        **_preference(by_prompt("score"), by_prompt("base_score")),
         "kl": per_token(by_prompt("kl").sum(axis=1), tokens),
         "entropy": per_token(by_prompt("entropy").sum(axis=1), tokens),
         **{name: {"sampled": metric} for name, metric in alike.items()},
@@ -45,6 +42,15 @@ def _correctness(right: np.ndarray, base_right: np.ndarray) -> dict[str, Metric]
     if np.isnan(right).any():
         return {}
     return {"win_rate_correctness": win_rate(right, base_right), "base_correctness": mean(base_right.mean(axis=1))}
+
+
+def _preference(new: np.ndarray, old: np.ndarray) -> dict[str, Metric]:
+    """Win rate as the scorer sees it, and its mean scores."""
+    if np.isnan(new).any():
+        return {}
+    before, after = old.mean(axis=1), new.mean(axis=1)
+    return {"win_rate": win_rate(new, old), "score_before": mean(before), "score_after": mean(after),
+            "score_gain": mean(after - before)}
 
 
 def _paid(rows: Sequence[dict], samples: int) -> dict[str, dict[str, Metric]]:

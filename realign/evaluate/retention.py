@@ -15,8 +15,8 @@ def retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric
 
 
 def slice_retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric]:
-    """The same by slice, named "capability/slice"; what has too few examples even as `other` is left out."""
-    return {name: metric for name, metric in _by(before, after, cells(after)).items() if metric.n >= LEAST}
+    """The same by slice, as `slices` names them."""
+    return _by(before, after, slices(after))
 
 
 def cells(rows: Sequence[dict]) -> dict[str, str]:
@@ -27,11 +27,20 @@ def cells(rows: Sequence[dict]) -> dict[str, str]:
             f"{row['slice'] if counts[row['capability'], row['slice']] >= LEAST else 'other'}" for row in rows}
 
 
+def slices(rows: Sequence[dict]) -> dict[str, str]:
+    """The same without cells that have too few examples even as `other`."""
+    found = cells(rows)
+    sizes = Counter(found.values())
+    return {example: cell for example, cell in found.items() if sizes[cell] >= LEAST}
+
+
 def _by(before: Sequence[dict], after: Sequence[dict], names: dict[str, str]) -> dict[str, Metric]:
+    """A cell of which the earlier model could do nothing is left out: it has nothing to lose."""
     old = {row["example_id"]: row["score"] for row in before}
     found = {}
     for name in sorted(set(names.values())):
-        rows = [row for row in after if names[row["example_id"]] == name]
-        found[name] = bootstrap(lambda a, b: a.sum() / max(b.sum(), 1e-9), [row["score"] for row in rows],
-                                [old[row["example_id"]] for row in rows])
+        rows = [row for row in after if names.get(row["example_id"]) == name]
+        earlier = [old[row["example_id"]] for row in rows]
+        if any(earlier):
+            found[name] = bootstrap(lambda a, b: a.sum() / max(b.sum(), 1e-9), [row["score"] for row in rows], earlier)
     return found

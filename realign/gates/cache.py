@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from realign.lake.atomic import atomic_file
 LIBRARIES = ("great-expectations", "pandas", "polars", "pyarrow")
 
 
-def cache_key(workflow: str, stage: str, inputs: list[Path]) -> str:
-    """SHA-256 over the gate's name, the bytes of its inputs, the gates' code and the libraries' versions."""
+def cache_key(workflow: str, stage: str, inputs: list[Path], missing: Mapping[str, str]) -> str:
+    """SHA-256 over the gate's name, the bytes of its inputs, the metrics that are missing because the run lacks what
+    they take, the gates' code and the libraries' versions."""
     here = Path(__file__).resolve().parent
     code = [*sorted(here.glob("*.py")),
             *(here.parent / f"{name}.py" for name in ("kinds", "metrics", "tiers", "words"))]
-    parts = [workflow, stage, *(f"{name} {version(name)}" for name in LIBRARIES),
+    parts = [workflow, stage, json.dumps(missing), *(f"{name} {version(name)}" for name in LIBRARIES),
              *(_file_digest(path) for path in [*inputs, *code])]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from realign import paths
 from realign.errors import UserError
 from realign.gates import cache
+from realign.gates.members import BASELINE, with_members
+from realign.gates.needs import named, unmeasured, without
 from realign.gates.suite import read_suite, with_evidence
 from realign.lake.atomic import atomic_file, write_json
 
@@ -30,12 +32,7 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
         if not file.is_file():
             raise UserError("the gate has nothing to judge: no such file", where=str(file.relative_to(root)),
                             fix=f"run the stage that writes it: dvc repro brings {workflow} up to date")
-    key = cache.cache_key(workflow, stage, inputs)
-    verdict = cache.load(_cache(root), key)
-    fresh = verdict is None
-    if fresh:
-        verdict = _judge(workflow, stage, suite, root)
-        cache.store(_cache(root), key, verdict)
+    verdict, fresh = _cached(workflow, stage, suite, inputs, root)
     write_json(outcome, verdict)
     if verdict["tier"] != "REJECT":
         with atomic_file(accepted) as temporary:
@@ -64,9 +61,22 @@ def suite_file(workflow: str, stage: str, root: Path) -> Path:
 def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
     """The suite with its evidence, and the files that its verdict follows from."""
     path = suite_file(workflow, stage, root)
-    suite = with_evidence(read_suite(path), str(path))
+    suite = with_evidence(with_members(read_suite(path), root), str(path))
+    baseline = [root / BASELINE] if suite.get("meta", {}).get("members") else []
     tables = [root / file for _, file in sorted(suite.get("meta", {}).get("tables", {}).items())]
-    return suite, [path, root / paths.metrics(workflow, stage), *tables]
+    return suite, [path, root / paths.metrics(workflow, stage), *baseline, *tables]
+
+
+def _cached(workflow: str, stage: str, suite: dict, inputs: list[Path], root: Path) -> tuple[dict, bool]:
+    """The verdict, and whether it had to be made: it is kept by all that it follows from."""
+    missing = unmeasured(suite, workflow, stage, root)
+    key = cache.cache_key(workflow, stage, inputs, missing)
+    verdict = cache.load(_cache(root), key)
+    if verdict is not None:
+        return verdict, False
+    verdict = named(_judge(workflow, stage, without(suite, missing), root), missing)
+    cache.store(_cache(root), key, verdict)
+    return verdict, True
 
 
 def _judge(workflow: str, stage: str, suite: dict, root: Path) -> dict:
@@ -87,11 +97,8 @@ def _judge_ahead(workflow: str, root: Path) -> None:
         stage = path.stem
         try:
             suite, inputs = _inputs(workflow, stage, root)
-            if not all(file.is_file() for file in inputs):
-                continue
-            key = cache.cache_key(workflow, stage, inputs)
-            if cache.load(_cache(root), key) is None:
-                cache.store(_cache(root), key, _judge(workflow, stage, suite, root))
+            if all(file.is_file() for file in inputs):
+                _cached(workflow, stage, suite, inputs, root)
         except UserError as error:
             # Not this gate's error: the stage's own gate reports it whole and stops there.
             print(f"{workflow}/{stage} cannot be judged yet: {str(error).splitlines()[0]}", file=sys.stderr)

@@ -3,8 +3,9 @@
 A suite is Great Expectations' own suite JSON. It states what decides; conventions in its `meta` state the rest:
 `evidence` is the least `n` of each metric (`*` of all), `counted` lists metrics that were counted, not estimated,
 for which `n` is no evidence, `recorded` those that must merely be there, `remedy` says what to do (see
-remedies.py), `tables` maps a name to a Parquet file. An expectation with `meta.table` is checked on the rows of
-that file, or on the members of that group of metrics (columns name, value, n, low, high).
+remedies.py), `needs` what a metric takes that not every run has (see needs.py), `members` what a group of metrics
+must have as members (see members.py), `tables` maps a name to a Parquet file. An expectation with `meta.table` is
+checked on the rows of that file, or on the members of that group of metrics (columns name, value, n, low, high).
 Imports nothing heavy: a gate whose verdict is cached reads no more than this.
 """
 
@@ -28,6 +29,7 @@ from realign.gates.expectation import (
     severity,
     table,
 )
+from realign.gates.needs import NEEDS
 from realign.gates.remedies import SUFFIXES, remedy_of
 from realign.words import is_number
 
@@ -188,6 +190,9 @@ META = {  # key of a suite's `meta` -> (what fits, in words)
                  'a least number of examples, 1 or more, for each metric, such as {"*": 100}'),
     "counted": (_names, "a list of metrics"), "recorded": (_names, "a list of metrics"),
     "remedy": (_object(_text), "for each metric what to do when it fails"),
+    "members": (lambda value: _object(_text)(value) and all(map(kinds.declared, value)),
+                "a group of the baseline's metrics for each group of metrics (such as retention)"),
+    "needs": (_object(lambda need: need in NEEDS), f"for each metric what it takes: {' or '.join(NEEDS)}"),
 }
 
 
@@ -221,8 +226,9 @@ def _check_names(suite: dict, where: str) -> None:
     """What `meta` says of a metric, it says of one that the suite judges or records."""
     meta = suite.get("meta", {})
     known = {metric_name(c) for e in suite["expectations"] if table(e) is None for c in columns(e)}
-    known |= {*meta.get("recorded", []), *groups_of(suite)}
-    said = {"counted": known, "evidence": known | {"*"}, "remedy": {n + suffix for n in known for suffix in SUFFIXES}}
+    known |= {*meta.get("recorded", []), *groups_of(suite), *meta.get("members", [])}
+    said = {"counted": known, "evidence": known | {"*"}, "needs": known,
+            "remedy": {n + suffix for n in known for suffix in SUFFIXES}}
     for key, allowed in said.items():
         for name in meta.get(key, []):
             if name not in allowed:

@@ -3,8 +3,10 @@
 from realign import paths
 from realign.evaluate import capabilities
 from realign.evaluate.coverage import gaps
+from realign.evaluate.retention import slices
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
+from realign.metrics import proportions
 from realign.models import build
 from realign.stage import Stage
 from stages.common import data
@@ -17,5 +19,7 @@ def run(here: Stage) -> str:
     more = capabilities.measure(model, tokenizer, data.reserve_rows())
     write(frame(more, RECORDS), here.dataset(paths.MORE), RECORDS)
     accuracy = capabilities.accuracy(answered)
-    here.report({"capability": accuracy, "gaps": gaps(answered)})
+    of = slices(answered)
+    by_slice = proportions(list(of.values()), [row["score"] for row in answered if row["example_id"] in of])
+    here.report({"capability": accuracy, "slice": by_slice, "gaps": gaps(answered)})
     return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())

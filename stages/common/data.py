@@ -86,12 +86,16 @@ def scorer(here: Stage) -> Score:
     return scorers.scorer(chosen.name, f"{paths.PARAMS}: {key}.name")
 
 
+def has_scorer(here: Stage) -> bool:
+    """Whether anything but the reward model trained here can tell how good a new answer is: not for labelled pairs
+    without a scorer of their own, as they have no reference answers. The gates ask the same of params.yaml."""
+    return settings(here).demo or here.params(Scorer, "scorer").name.startswith(scorers.REWARD)
+
+
 def independent_scorer(here: Stage) -> Score | None:
     """The scorer, where it can be held against a policy's reward: never the reward model trained here, which DVC would
-    call a cycle. None for labelled pairs without a reward model of their own: they have no reference answers."""
-    if settings(here).demo or here.params(Scorer, "scorer").name.startswith(scorers.REWARD):
-        return scorer(here)
-    return None
+    call a cycle. None where there is none."""
+    return scorer(here) if has_scorer(here) else None
 
 
 def evaluation_rows() -> list[dict]:

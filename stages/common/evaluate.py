@@ -43,14 +43,14 @@ class Judges:
     that training paid. None where there is none."""
 
     right: Scorer | None
-    score: Scorer
+    score: Scorer | None
     reward: Judge | None
 
     def of(self, chats: Sequence[dict], texts: Sequence[str]) -> dict[str, Sequence[float]]:
         """What each says of one answer a chat; NaN where there is none."""
         nobody = np.full(len(texts), np.nan)
         return {"right": [float(s.parts["right"]) for s in self.right(chats, texts)] if self.right else nobody,
-                "score": [s.value for s in self.score(chats, texts)],
+                "score": [s.value for s in self.score(chats, texts)] if self.score else nobody,
                 "reward": self.reward(chats, texts) if self.reward else nobody}
 
 
@@ -112,7 +112,6 @@ def _records(chats: Sequence[dict], sample: int, drifted: np.ndarray, judges: Ju
 def summary(metrics: dict) -> str:
     """One line of the figures that tell most."""
     worst = min(metrics["retention"], key=lambda name: metrics["retention"][name].value)
-    right = metrics.get("win_rate_correctness")
-    correct = f"on correctness {right.value:.3f}, " if right else ""
-    return (f"worst retention {metrics['retention_worst'].value:.3f} ({worst}), "
-            f"win rate {correct}on preference {metrics['win_rate'].value:.3f}, KL {metrics['kl'].value:.3f}")
+    won = "".join(f"win rate on {what} {metrics[name].value:.3f}, " for what, name in (
+        ("correctness", "win_rate_correctness"), ("preference", "win_rate")) if name in metrics)
+    return f"worst retention {metrics['retention_worst'].value:.3f} ({worst}), {won}KL {metrics['kl'].value:.3f}"

@@ -24,11 +24,10 @@ def run(here: Stage) -> str:
 
 
 def _judges(here: Stage) -> Judges:
-    """Labelled pairs have no reference answers: nothing verifies, and the reward model of the pairs scores."""
-    paid = _paid_by(here.of("iterate_reward_model"))
-    if data.settings(here).demo:
-        return Judges(scorers.by_reference, data.scorer(here), paid)
-    return Judges(None, scorers.by_reward_model(here.of("reward_model").checkpoint), paid)
+    """Labelled pairs have no reference answers, so nothing verifies; without a scorer of their own nothing scores: the
+    reward model that was trained on would be judge in its own cause."""
+    verifier = scorers.by_reference if data.settings(here).demo else None
+    return Judges(verifier, data.independent_scorer(here), _paid_by(here.of("iterate_reward_model")))
 
 
 def _paid_by(trained: Stage) -> Judge:

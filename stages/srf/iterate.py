@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from realign.curate.splits import split_of
+from realign.evaluate import scorers
 from realign.evaluate.policy import Measured
 from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import PAIRS
@@ -62,12 +63,13 @@ def run(here: Stage) -> str:
         with atomic_directory(stage.checkpoint) as folder:
             shutil.copytree(made, folder, dirs_exist_ok=True)
     first_rewards = policy.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
+    scored = {"score_gain": gain(rounds.final, rounds.played[0]), "score": mean(rounds.final.worth)}
     here.report({
         "rounds": exact(played), "best_round": exact(rounds.best), "rolled_back": exact(played - rounds.best),
-        "score_gain": gain(rounds.final, rounds.played[0]), "score": mean(rounds.final.worth),
         "reward_gain": mean(final.rewards - first_rewards), "kl": final.measured.kl, "entropy": final.measured.entropy,
+        **(scored if data.has_scorer(here) else {}),
     }, [_figures(number, found) for number, found in enumerate(rounds.played[1:], 1)])
-    return f"round {rounds.best} of {played} is best, score {mean(rounds.final.worth).value:.3f}"
+    return f"round {rounds.best} of {played} is best, worth {mean(rounds.final.worth).value:.3f}"
 
 
 def _figures(number: int, found: Round) -> dict[str, float]:
@@ -78,10 +80,10 @@ def _figures(number: int, found: Round) -> dict[str, float]:
 
 
 def _with_worth(here: Stage, made: Made, held_out: list[dict]) -> Round:
-    """The round with what its responses are worth: by the scorer, or by its reward model where labels were given."""
-    if not data.settings(here).demo:
-        return Round(made, made.rewards.tolist())
-    return Round(made, [s.value for s in data.scorer(here)(held_out, made.measured.texts)])
+    """The round with what its responses are worth: by the scorer, or without one by the first reward model, one
+    measure for every round."""
+    scorer = data.independent_scorer(here) or scorers.by_reward_model(here.of("reward_model").checkpoint)
+    return Round(made, [s.value for s in scorer(held_out, made.measured.texts)])
 
 
 def _first(here: Stage, held_out: list[dict], knobs: Optimised) -> Round:

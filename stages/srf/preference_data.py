@@ -63,14 +63,17 @@ def run(here: Stage) -> str:
             gaps.append((good["chosen_score"] - good["rejected_score"]).to_numpy())
             types.update(good["preference_type"])
             reasons.update(bad["reason"])
-    gap, total = mean(np.concatenate(gaps)), kept.rows + rejected.rows
+    gaps, total = np.concatenate(gaps), kept.rows + rejected.rows
+    # A label says which side is better, not by how much: its scores, 1 and 0, measure no gap.
+    gap = {} if not demo and (gaps == 1).all() else {"preference_gap": mean(gaps)}
     here.report({
-        "preference_gap": gap, "pairs": exact(kept.rows), "data_quality": data_quality(kept.rows, total),
+        **gap, "pairs": exact(kept.rows), "data_quality": data_quality(kept.rows, total),
         "decontamination": decontamination(reasons["contaminated"], total),
         "pairs_by_type": {name: exact(count) for name, count in types.items()},
         "rows": {"in": exact(total), "kept": exact(kept.rows), "rejected": exact(rejected.rows)},
     })
-    return f"{kept.rows} pairs, gap {gap.value:.2f}, {rejected.rows} rejected"
+    told = f"gap {gap['preference_gap'].value:.2f}" if gap else "labels without a gap"
+    return f"{kept.rows} pairs, {told}, {rejected.rows} rejected"
 
 
 def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:

@@ -143,14 +143,14 @@ def _attacks(answered: Sequence[Answered], seed: int) -> list[tuple[list[dict], 
 
 
 def _probes_of_labels(rows: Sequence[dict], rewarder: Rewarder) -> dict[str, Metric]:
-    """The same for labelled pairs: long dialogues as the far distribution, padding as the attack, and wordings."""
+    """The same for labelled pairs: the longer half of the prompts as the far ones, padding as the attack, and
+    wordings."""
     chosen, rejected = (rewarder.rewards([with_answer(r, r[side]) for r in rows]) for side in ("chosen", "rejected"))
     wordings = rewarder.rewards([with_answer(r, paraphrase(r["chosen"])) for r in rows])
     padded = rewarder.rewards([
         with_answer(r, f"Certainly! I am glad that you asked. {r['rejected']} I hope that this helps!") for r in rows])
-    turns = np.array([len(r["messages"]) for r in rows])
-    longest = turns > np.median(turns)
-    far = longest if longest.any() else np.ones(len(rows), bool)
+    lengths = [sum(len(message["content"]) for message in r["messages"]) for r in rows]
+    far = np.argsort(lengths, kind="stable")[len(rows) // 2:]
     return {"ood_accuracy": preferences.ranking_accuracy(chosen[far], rejected[far]),
             "adversarial_accuracy": preferences.ranking_accuracy(chosen, padded),
             "consistency": preferences.consistency(np.abs(chosen - wordings), np.abs(chosen - rejected))}

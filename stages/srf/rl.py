@@ -31,8 +31,7 @@ def run(here: Stage) -> str:
                "reward_gain": mean(learnt.rewards - rewards_before),
                "decontamination": decontamination, **remedies.tried(attempts)}
     metrics |= kept.measured(here, learnt.outcome.policy, tokenizer)
-    if data.settings(here).demo:
-        scorer = data.scorer(here)
+    if scorer := data.independent_scorer(here):
         pairs = zip(scorer(held_out, after.texts), scorer(held_out, before.texts), strict=True)
         metrics["score_gain"] = mean([new.value - old.value for new, old in pairs])
     here.report(metrics, learnt.outcome.history, remedies.settled(attempts))

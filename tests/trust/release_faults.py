@@ -19,7 +19,7 @@ from realign.lake.table import frame, write
 from realign.versions.release import Candidate, release
 from realign.versions.verify import verify
 from tests.realign.versions.conftest import PIPELINE
-from tests.realign.versions.test_release import DECISION, FOLDER, locked, offer
+from tests.realign.versions.test_release import DECISION, FOLDER, RESERVE, locked, offer
 from tests.trust.fault import Fault
 from tests.trust.gate_faults import Said
 
@@ -216,7 +216,8 @@ def releases_said(folder: Path) -> Said:
 
 def _candidate() -> Candidate:
     stages = ("sft", "rl", "evaluate")
-    return Candidate("srf", WEIGHTS.parent, OFFERED, BASE, START, Path("metrics/srf/evaluate.json"), (EVALUATION,),
+    return Candidate("srf", WEIGHTS.parent, OFFERED, BASE, START, RESERVE, Path("metrics/srf/evaluate.json"),
+                     (EVALUATION,),
                      {stage: Path(f"metrics/srf/gates/{stage}.json") for stage in stages},
                      {stage: Path(f"expectations/srf/{stage}.json") for stage in stages})
 

@@ -29,6 +29,8 @@ CONTAIN_SET = "expect_column_distinct_values_to_contain_set"
 COMPOUND = "expect_compound_columns_to_be_unique"
 APART = "expect_select_column_values_to_be_unique_within_record"
 EXTRA = "never_heard_of"  # a metric and a member that no suite names
+FIGURE = {"value": 0.9, "n": 600, "low": 0.88, "high": 0.92}
+BASELINE = {"capability": {"facts": FIGURE, "refusal": FIGURE}, "slice": {"facts/all": FIGURE, "refusal/other": FIGURE}}
 
 Parts = dict[str, float]  # value, n, low, high
 
@@ -54,7 +56,12 @@ class Bound:
 
 
 def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """A suite with the members that its groups have beside BASELINE."""
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    contain = [{"type": CONTAIN_SET, "kwargs": {"column": "name", "value_set": list(BASELINE[source])},
+                "severity": "critical", "meta": {"table": group}}
+               for group, source in suite["meta"].get("members", {}).items()]
+    return suite | {"expectations": contain + suite["expectations"]}
 
 
 def tables_of(suite: dict) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.workflows.clean import EXPECTATIONS, as_file, clean_metrics, clean_rows, read
+from tests.workflows.clean import BASELINE, EXPECTATIONS, as_file, clean_metrics, clean_rows, read
 
 STAGES = sorted(path.stem for path in (EXPECTATIONS / "srf").glob("*.json"))
 
@@ -25,6 +25,15 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(metrics))
         return path
+
+    def baseline(self, figures: dict) -> None:
+        path = self.root / "metrics" / "common" / "baseline.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures))
+
+    def params(self, source: str, scorer: str) -> None:
+        knobs = {"srf": {"data": {"source": source}, "scorer": {"name": scorer}}}
+        (self.root / "params.yaml").write_text(json.dumps(knobs))
 
     def keep(self, *stages: str) -> None:
         """Only these stages have been measured; judging the others ahead would cost the test seconds."""
@@ -82,10 +91,11 @@ def pairs():
 
 @pytest.fixture
 def project(tmp_path) -> Project:
-    """Expectations of the repository, clean metrics of every stage, clean pairs."""
+    """Expectations of the repository, clean metrics of the baseline and of every stage, clean pairs."""
     made = Project(tmp_path)
     shutil.copytree(EXPECTATIONS / "srf", made.suites)
     for stage in STAGES:
         made.metrics(stage, as_written(stage))
     made.pairs(clean_pairs())
+    made.baseline(BASELINE)
     return made

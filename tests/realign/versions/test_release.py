@@ -16,6 +16,9 @@ from realign.versions.release import Candidate, confirm, release
 
 STAGES = ("sft", "rl", "evaluate")
 FOLDER, DECISION = Path("released/srf"), Path("released/srf/decision.json")
+RESERVE = {"candidate": Path("data/srf/evaluate/reserve.parquet"),
+           "baseline": Path("data/common/baseline/reserve.parquet"),
+           "start": Path("data/srf/evaluate/reserve_of_start.parquet")}
 
 
 def records(path: str, wrong: int, n: int = 600, slices: int = 1) -> None:
@@ -48,10 +51,7 @@ def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 6
     records("data/srf/evaluate/records.parquet", wrong, n, slices)
     records("data/srf/sft/records.parquet", 10, slices=slices)
     records("data/common/baseline/records.parquet", 6, slices=slices)
-    reserve = {"candidate": Path("data/srf/evaluate/reserve.parquet"),
-               "baseline": Path("data/common/baseline/reserve.parquet"),
-               "start": Path("data/srf/evaluate/reserve_of_start.parquet")}
-    for path in reserve.values():
+    for path in RESERVE.values():
         write(frame([], RECORDS), path, RECORDS)
     gates = {stage: gate(stage, tier) for stage, tier in zip(STAGES, tiers, strict=True)}
     suites = {stage: Path(f"expectations/srf/{stage}.json") for stage in STAGES}
@@ -62,7 +62,7 @@ def offer(weights: str, wrong: int, tiers=("HIGH", "MEDIUM", "HIGH"), n: int = 6
     metrics.write_text(json.dumps({"kl": {"value": wrong / 1000, "n": 9, "low": 0.0, "high": 1.0}}))
     return Candidate("srf", model, Path("data/srf/evaluate/records.parquet"),
                      Path("data/common/baseline/records.parquet"), Path("data/srf/sft/records.parquet"),
-                     reserve, metrics, (Path("data/evaluation/demo.parquet"),), gates, suites)
+                     RESERVE, metrics, (Path("data/evaluation/demo.parquet"),), gates, suites)
 
 
 def state() -> dict[str, bytes]:

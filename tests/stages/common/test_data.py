@@ -11,6 +11,7 @@ import pytest
 
 from realign.errors import UserError
 from realign.evaluate import scorers
+from realign.gates import needs
 from realign.lake.schemas import CHATS, PAIRS
 from realign.lake.table import frame, write
 from realign.stage import Stage
@@ -79,6 +80,10 @@ def test_an_independent_scorer_is_there_where_it_is_another_than_the_reward(chan
     set_params(project, changes)
     monkeypatch.setattr(data, "scorer", lambda here: "the scorer")
     assert data.independent_scorer(HERE) == ("the scorer" if there else None)
+    suite = {"meta": {"needs": {"score_gain": "scorer"}}}
+    HERE.report({})
+    missing = needs.unmeasured(suite, HERE.workflow, HERE.name, project)
+    assert bool(missing) is not there  # the gates say the same
 
 
 def chat(name, split="evaluation", asked="", reference="{}"):

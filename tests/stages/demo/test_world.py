@@ -17,7 +17,7 @@ from stages.demo import chats, corpus, world
 ROOT = Path.cwd()
 # Large enough for facts to be asked twice by chance, so that leaving out what another part has is seen to matter.
 COUNTS = {"seed": 1, "train": 240, "validation": 40, "prompts": 60, "test": 60, "development": 30, "evaluation": 60,
-          "sealed": 50}
+          "reserve": 40, "sealed": 50}
 P = world.World(**COUNTS)
 
 

@@ -70,11 +70,12 @@ def rows(turns):
              "chosen_score": 1.0, "rejected_score": 0.0, "preference_type": "right"} for n in turns]
 
 
-def test_given_labels_are_probed_by_long_dialogues_padding_and_wordings():
-    found = reward_validation._probes_of_labels(rows([1, 1, 3]), Rewarder(len))
-    assert found["ood_accuracy"].n == 1 and found["ood_accuracy"].value == 1.0  # the longest dialogues alone
-    assert found["adversarial_accuracy"].n == 3 and found["adversarial_accuracy"].value == 0.0  # it goes by length
-    assert reward_validation._probes_of_labels(rows([1, 1]), Rewarder(len))["ood_accuracy"].n == 2  # all are as long
+def test_given_labels_are_probed_by_long_prompts_padding_and_wordings():
+    given = rows([1, 4, 3, 1])
+    given[1]["chosen"] = ""  # by length a wrong order, among the longer prompts
+    found = reward_validation._probes_of_labels(given, Rewarder(len))
+    assert found["ood_accuracy"].n == 2 and found["ood_accuracy"].value == 0.5  # the longer half of the prompts
+    assert found["adversarial_accuracy"].n == 4 and found["adversarial_accuracy"].value == 0.0  # it goes by length
 
 
 def test_the_margin_goes_with_the_gap_and_given_labels_have_one_gap():
