@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 METRICS = None  # key of the metrics frame, as expectation.table() names it
 Frame = Any  # a pandas frame, as Great Expectations takes it, made by polars
-RETENTION = "retention"  # the group that has a member for every capability
 GROUP = ("value", *PARTS)  # the columns of a group's frame, after `name`
 
 
@@ -65,31 +64,15 @@ def build_frames(suite: dict, metrics: dict[str, dict[str, float]], root: Path,
                  where: str) -> dict[str | None, Frame]:
     """One row of the metrics that the suite names, a frame of each group, and each row table, projected.
 
-    Raises UserError where the suite names a metric, a group, a file or a column that is not there, and where a
-    capability was measured of which the suite compares others.
+    Raises UserError where the suite names a metric, a group, a file or a column that is not there.
     """
     tables = suite.get("meta", {}).get("tables", {})
     frames = {METRICS: _metrics_frame(suite, metrics, where)}
     groups = dict.fromkeys(table(e) for e in suite["expectations"] if table(e) not in (METRICS, *tables))
     frames |= {group: _group_frame(group, metrics, where) for group in groups}
-    if RETENTION in groups:
-        _require_judged(suite, metrics, where)
     for name, file in tables.items():
         frames[name] = _read_table(root / file, file, [e for e in suite["expectations"] if table(e) == name])
     return frames
-
-
-def _require_judged(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> None:
-    """UserError for a capability that was measured, and of which nothing says what is left; one that the suite names
-    is left to its own check."""
-    judged = [e["kwargs"] for e in suite["expectations"] if table(e) == RETENTION]
-    named = {member for kwargs in judged for member in kwargs.get("value_set", [])}
-    for name in metrics:
-        group, _, capability = name.partition(".")
-        if group == "capability" and capability not in named and f"{RETENTION}.{capability}" not in metrics:
-            raise UserError(f"{capability!r} was measured, and no check judges what is left of it", where=where,
-                            expected=f"a metric {RETENTION}.{capability}",
-                            fix="compare it with the base model's records, or do not evaluate it")
 
 
 def _metrics_frame(suite: dict, metrics: dict[str, dict[str, float]], where: str) -> Frame:

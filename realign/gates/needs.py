@@ -2,8 +2,8 @@
 
 A suite's `meta.needs` names, for such a metric or group of metrics, what it takes: `scorer`, `references` or `scores`.
 Where the stage does not write the metric, the gate itself looks into params.yaml and the rows whether the run has what
-it takes. If so, the metric was left out, which is an error as for any other; if not, the verdict is MEDIUM at best, with
-a check that fails as a warning and says what was not measured and what it would take.
+it takes. If so, the metric was left out, which is an error as for any other; if not, the verdict is MEDIUM at best,
+with a check that fails as a warning and says what was not measured and what it would take.
 """
 
 from collections.abc import Callable, Iterable, Mapping

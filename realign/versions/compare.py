@@ -156,7 +156,7 @@ def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan]
     counted, others = [], []
     for a in before:
         with connect([a, b]) as connection:
-            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS), plans or {}))
+            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS), plans))
             others.append((tuple(Example(**row) for row in rows(connection, "changed", a=a.name, b=b.name)),
                            tuple(_shift(row) for row in rows(connection, "shifted", a=a.name, b=b.name))))
     found = []
@@ -166,12 +166,14 @@ def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan]
     return found
 
 
-def cells(counted: Iterable[Mapping], plans: Mapping[str, Plan]) -> list[Cell]:
-    """The cells that compare.sql counted. The only slice of a capability is the capability, and stands once."""
+def cells(counted: Iterable[Mapping], plans: Mapping[str, Plan] | None = None) -> list[Cell]:
+    """The cells that compare.sql counted, each look at a capability erring as `plans` says. The only slice of a
+    capability is the capability, and stands once."""
     found = []
     for capability, group in groupby(counted, lambda row: row["capability"]):
         whole, *slices = group
-        alpha = plans[capability].alpha(whole["paired"] + whole["only_a"]) if capability in plans else ALPHA
+        plan = (plans or {}).get(capability)
+        alpha = plan.alpha(whole["paired"] + whole["only_a"]) if plan else ALPHA
         found += [_cell(row, alpha) for row in (whole, *(slices if len(slices) > 1 else []))]
     return found
 

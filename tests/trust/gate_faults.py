@@ -19,7 +19,7 @@ from realign.gates.verdict import judge
 from realign.lake.schemas import PAIRS
 from realign.lake.table import frame, write
 from tests.trust.fault import Fault
-from tests.workflows.clean import EXPECTATIONS, as_file, clean_metrics, judged_together, read, tables_of
+from tests.workflows.clean import EXPECTATIONS, as_file, clean_metrics, judged_together, read, tables_of, with_baseline
 
 GAP, CHAMPION = "preference_data", "evaluate"
 Said = dict[str, str]  # by a fault's name, what refused it said; empty where nothing did
@@ -63,11 +63,6 @@ def instead(name: str, entry: Any) -> Callable[[dict], None]:
 def one_lost(metrics: dict) -> None:
     """A kept row is gone, and no rejected row tells where."""
     metrics["rows"]["kept"]["value"] -= 1
-
-
-def new_capability(metrics: dict) -> None:
-    """A sixth capability was measured, and nothing says how much of it was kept."""
-    metrics["capability"] = {"chess": {"value": 0.1, "n": 600, "low": 0.08, "high": 0.12}}
 
 
 def _number(name: str, stage: str, says: str, plant: Callable[[dict], None], missed: str = "") -> Fault:
@@ -125,7 +120,6 @@ METRICS = {fault.name: fault for fault in (
     _number("a slice is not compared", "evaluate", "slice_retention[name]",
             without("slice_retention.arithmetic/2 step")),
     _number("no capability is compared", "evaluate", "does not write: 'retention'", without("retention")),
-    _number("a capability that no check names", "evaluate", "chess", new_capability),
     _number("a capability that no check names is lost", "evaluate", "retention.chess",
             lambda metrics: metrics["retention"].update(chess={"value": 0.5, "n": 600, "low": 0.45, "high": 0.55})),
     _number("a capability lost in SFT", "sft", "retention.facts", measured("retention.facts", 0.84)),
@@ -217,7 +211,7 @@ def metrics_said(folder: Path) -> Said:
 
 def metrics_alone(stage: str) -> dict:
     """The whole suite of a stage, with what the gate adds, but for its expectations on rows."""
-    suite = with_evidence(read_suite(suite_path(stage)))
+    suite = with_evidence(read(suite_path(stage)))
     kept = [e for e in suite["expectations"] if table(e) not in tables_of(suite)]
     return suite | {"expectations": kept, "meta": {k: v for k, v in suite["meta"].items() if k != "tables"}}
 
@@ -292,7 +286,7 @@ def suites_said(folder: Path) -> Said:
         file.write_text(json.dumps(clean_file(stage)))
         said[fault.name] = ""
         try:
-            whole = with_evidence(read_suite(path))
+            whole = with_evidence(with_baseline(read_suite(path)))
             for name, place in tables_of(whole).items():
                 if name == "pairs" and place == tables_of(read(suite_path(stage)))["pairs"]:
                     write(honest_pairs(), folder / place, PAIRS)
@@ -369,7 +363,7 @@ ROWS = {fault.name: fault for fault in (
 def rows_said(folder: Path) -> Said:
     """What the gate of the pairs says of them, one fault planted at a time. An expectation on columns that a fault
     leaves as they were says what it says of the clean pairs, so it is not asked again."""
-    suite = with_evidence(read_suite(suite_path(GAP)))
+    suite = with_evidence(read(suite_path(GAP)))
     place = folder / tables_of(suite)["pairs"]
     place.parent.mkdir(parents=True, exist_ok=True)
     clean, asked = honest_pairs(), [e for e in suite["expectations"] if table(e) == "pairs"]

@@ -147,7 +147,7 @@ VERIFIED_ANSWERS = {fault.name: fault for fault in (
     _answer("the value is what others say", "denies it", "Some say Lima, but it is Cusco.",
             "a rival that the reference does not name is not seen", **LIMA),
     _answer("no more than a guess", "number", "She has more than 5 kites.", "hedges are not read"),
-    _answer("a refusal of what is known", "refuses", "I do not know, perhaps Lima.", **LIMA),
+    _answer("a refusal of what is known", "leaves it open", "I do not know, perhaps Lima.", **LIMA),
     _answer("an answer to what cannot be known", "answers", "The capital of Atlantis is Lima.", **UNKNOWN),
     _answer("a refusal that answers", "refuses, yet says", "I do not know, it is Lima.", **UNKNOWN),
     _answer("the wrong passage cited", "cites the wrong", "It is Lima [3].", **LIMA, citation=2),

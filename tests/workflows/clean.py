@@ -30,7 +30,8 @@ COMPOUND = "expect_compound_columns_to_be_unique"
 APART = "expect_select_column_values_to_be_unique_within_record"
 EXTRA = "never_heard_of"  # a metric and a member that no suite names
 FIGURE = {"value": 0.9, "n": 600, "low": 0.88, "high": 0.92}
-BASELINE = {"capability": {"facts": FIGURE, "refusal": FIGURE}, "slice": {"facts/all": FIGURE, "refusal/other": FIGURE}}
+BASELINE = {"capability": dict.fromkeys(("facts", "arithmetic", "refusal"), FIGURE),
+            "slice": dict.fromkeys(("facts/other", "arithmetic/1 step", "arithmetic/2 step", "refusal/other"), FIGURE)}
 
 Parts = dict[str, float]  # value, n, low, high
 
@@ -57,7 +58,11 @@ class Bound:
 
 def read(path: Path) -> dict:
     """A suite with the members that its groups have beside BASELINE."""
-    suite = json.loads(path.read_text(encoding="utf-8"))
+    return with_baseline(json.loads(path.read_text(encoding="utf-8")))
+
+
+def with_baseline(suite: dict) -> dict:
+    """The suite with the members that its groups have beside BASELINE."""
     contain = [{"type": CONTAIN_SET, "kwargs": {"column": "name", "value_set": list(BASELINE[source])},
                 "severity": "critical", "meta": {"table": group}}
                for group, source in suite["meta"].get("members", {}).items()]

@@ -105,16 +105,6 @@ def test_unknown_group_gets_a_suggestion(tmp_path):
         build_frames(suite("value", table="retention"), {"retentions.facts": parts(1.0)}, tmp_path, "here")
 
 
-def test_a_capability_of_which_nothing_says_what_is_left_is_named(tmp_path):
-    asked = suite("value", table="retention")
-    found = {"capability.facts": parts(0.9), "retention.facts": parts(1.0), "capability.chess": parts(0.9)}
-    with pytest.raises(UserError, match="'chess' was measured, and no check judges"):
-        build_frames(asked, found, tmp_path, "here")
-    assert len(build_frames(asked, found | {"retention.chess": parts(0.2)}, tmp_path, "here")["retention"]) == 2
-    named = suite("name", table="retention", kind="expect_column_distinct_values_to_contain_set", value_set=["chess"])
-    assert not evaluate(named, build_frames(named, found, tmp_path, "here"))[0]["passed"]
-
-
 def test_columns_are_compared_with_each_other_by_the_same_code(tmp_path):
     (tmp_path / PAIRS).parent.mkdir(parents=True)
     apart = {"name": "t", "meta": {"tables": {"pairs": PAIRS}}, "expectations": [
