@@ -58,7 +58,8 @@ class Project:
         self.keep(stage)
         suite = self.suite(stage)
         suite["expectations"] = [e for e in suite["expectations"] if e["kwargs"]["column"] == metric]
-        suite["meta"] = {part: {name: said for name, said in suite["meta"][part].items() if name in (metric, "*")}
+        suite["meta"] = {part: {name: said for name, said in suite["meta"][part].items()
+                                if name.removesuffix(".low").removesuffix(".high") in (metric, "*")}
                          for part in ("evidence", "remedy")}
         self.write_suite(stage, suite)
 
