@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from random import Random
 
 from realign import paths
+from realign.curate.contamination import evaluation_index
+from realign.curate.text import CHAT_TEXTS, texts_of
 from realign.lake.schemas import CHATS, row_id
 from realign.lake.table import frame, write
 from realign.params import Count, Positive
@@ -101,6 +103,10 @@ def run(here: Stage) -> str:
     for part, folder in SUITES.items():
         write(frame(suites[part], CHATS), folder / "demo.parquet", CHATS)
     more = reserve(p, suites["evaluation"], _prompts(suites["sealed"], suites["development"], test))
+    write(frame(more, CHATS), paths.RESERVE / "demo.parquet", CHATS)
+    trained = frame([*sft, *(row for row in prompts if row["split"] == "prompts")], CHATS)
+    held = evaluation_index(*paths.SUITES).faults(texts_of(trained, CHAT_TEXTS))
+    more = [row for row in more if row["row_id"] not in set(held["evaluation_id"])]  # training was there first
     write(frame(more, CHATS), paths.RESERVE / "demo.parquet", CHATS)
     counts = ", ".join(f"{len(found)} {part}" for part, found in suites.items())
     return f"{len(sft)} chats, {len(prompts)} prompts, rows of the suites: {counts}, {len(more)} in reserve"
