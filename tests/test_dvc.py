@@ -187,14 +187,14 @@ def test_a_gate_reads_suite_metrics_and_rows_and_writes_its_verdict(workflow, na
     suite = f"expectations/{workflow}/{name}.json"
     tables = json.loads((ROOT / suite).read_text(encoding="utf-8")).get("meta", {}).get("tables", {}).values()
     assert gate.cmd == f"python -m realign.gates {workflow} {name}"
-    # What it reads besides: nothing, and then the metrics stand there twice; or the dataset that holds its tables.
+    # What it reads besides the baseline: nothing, and then the metrics stand there twice; or what holds its tables.
     *base, item = gate.data
-    assert base == [suite, paths.metrics(workflow, name).as_posix()]
+    assert base == [suite, paths.metrics(workflow, name).as_posix(), "metrics/common/baseline.json"]
     assert item == (paths.dataset(workflow, name, "any").parent.as_posix() if tables else base[1])
     assert all(table.startswith(f"{item}/") for table in tables)
     accepted = paths.accepted(workflow, name)
     assert gate.made == {p.as_posix(): {"cache": False} for p in (accepted, accepted.with_suffix(".json"))}
-    assert gate.params == ()
+    assert gate.params == (f"{workflow}.data.source", f"{workflow}.scorer.name")  # what a run has to measure with
 
 
 @each_workflow_stage
@@ -272,7 +272,7 @@ def test_the_verdict_depends_on_all_that_the_workflow_made(workflow):
     stage = shared()[f"verdict@{workflow}"]
     assert stage.cmd == f"python -m stages {workflow} verdict"
     assert set(stage.data) == {f"checkpoints/{workflow}", f"data/{workflow}", f"metrics/{workflow}",
-                               f"expectations/{workflow}", "data/common/baseline", "data/evaluation"}
+                               f"expectations/{workflow}", "data/common/baseline", "data/evaluation", "data/reserve"}
     decision, home = paths.decision(workflow).as_posix(), paths.released(workflow).as_posix()
     assert stage.outs.keys() == {decision, *(f"{home}/{name}" for name in ("model", "records", "pointer.json"))}
     assert {path for path, how in stage.outs.items() if how.get("persist")} == stage.outs.keys() - {decision}

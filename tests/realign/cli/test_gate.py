@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from realign.cli.app import app
 from realign.errors import UserError
+from realign.gates.members import with_members
 from realign.gates.suite import read_suite, with_evidence
 
 EXPECTATIONS = Path(__file__).parents[3] / "expectations"
@@ -53,8 +54,12 @@ def test_a_gate_that_has_not_run_is_named(project, stage, words):
 def test_the_whole_suite_is_one_that_great_expectations_builds(project, path):
     import great_expectations as gx
 
+    (project / "metrics/common").mkdir(parents=True)
+    figure = {"value": 0.9, "n": 600, "low": 0.88, "high": 0.92}
+    baseline = {"capability": {"facts": figure}, "slice": {"facts/other": figure}}
+    (project / "metrics/common/baseline.json").write_text(json.dumps(baseline))
     done = run(path.parent.name, path.stem, "--suite")
     assert done.exit_code == 0
     printed = json.loads(done.stdout)
-    assert printed == with_evidence(read_suite(path))
+    assert printed == with_evidence(with_members(read_suite(path), project))
     assert len(gx.ExpectationSuite(**printed).expectations) == len(printed["expectations"])

@@ -91,13 +91,13 @@ def chat(name, split="evaluation", asked="", reference="{}"):
             "capability": "facts", "slice": "", "reference": reference, "split": split, "source": "test"}
 
 
-HARBOURS = {"evaluation": "Which harbour is the oldest of Norway?", "sealed": "Which harbour is the oldest of Chile?",
-            "development": "Which harbour is the oldest of Ghana?"}
+HARBOURS = {"evaluation": "Which harbour is the oldest of Norway?", "reserve": "Which harbour is the oldest of Crete?",
+            "sealed": "Which harbour is the oldest of Chile?", "development": "Which harbour is the oldest of Ghana?"}
 
 
 @pytest.fixture
 def suites(project):
-    """The three suites, each of one question; that of the gates has an answer, too."""
+    """All suites, each of one question; that of the gates has an answer, too."""
     for name, asked in HARBOURS.items():
         reference = json.dumps({"answer": "It was Bergen, long before others"} if name == "evaluation" else {})
         store([chat(name, asked=asked, reference=reference)], project / f"data/{name}/demo.parquet", CHATS)
