@@ -52,7 +52,7 @@ FAMILIES = {
     "kl_penalty": POSITIVE, "entropy_bonus": POSITIVE, "reward_scale": POSITIVE, "rounds": COUNT,
     "best_round": COUNT, "rolled_back": COUNT,
     # the whole model
-    "capability": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
+    "capability": SHARE, "slice": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
     "retention_mean": RATIO, "regressions": COUNT, "gaps": SHARE, "task_accuracy": SHARE, "coverage": SHARE,
     # gains over the base model
     "win_rate": SHARE, "win_rate_correctness": SHARE, "base_correctness": SHARE, "distinct_share": SHARE,

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlx.core as mx
 import numpy as np
@@ -123,8 +124,17 @@ def test_labelled_pairs_stay_as_they_are(project, monkeypatch):
     assert [row["row_id"] for row in iterate._pairs(HERE, 1, BEFORE, [], P)] == ["row old 1", "row old 2"]
 
 
-def test_labelled_pairs_value_a_round_by_its_reward_model(project, monkeypatch):
-    made = Made(Path("policy"), Path("scorer"), None, np.array([0.5, -1.0]))
+def test_labelled_pairs_value_every_round_by_the_first_reward_model(project, monkeypatch):
+    told = SimpleNamespace(texts=["so", "no"])
+    made = Made(Path("policy"), Path("a later reward model"), told, np.array([0.5, -1.0]))
+    asked = []
+
+    def first(folder):
+        asked.append(folder)
+        return lambda chats, texts: [SimpleNamespace(value={"so": 0.8, "no": 0.1}[text]) for text in texts]
+
+    monkeypatch.setattr(iterate.scorers, "by_reward_model", first)
     set_params(project, {"srf.data": {"source": "pairs.jsonl"}})
     monkeypatch.setattr(iterate.data, "scorer", lambda here: pytest.fail("there are no reference answers"))
-    assert iterate._with_worth(HERE, made, CHATS[:2]).worth == [0.5, -1.0]
+    assert iterate._with_worth(HERE, made, CHATS[:2]).worth == [0.8, 0.1]
+    assert asked == [Path("checkpoints/srf/reward_model")]
