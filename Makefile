@@ -14,11 +14,12 @@ export DO_NOT_TRACK := 1
 
 .PHONY: demo test test-fast lint lock clean
 
-# From the shipped data to the verdict: pipeline, gates, report, released model. The gates are shown
-# after a rejection too.
+# From the shipped data to a released model: pipeline, gates, verdict, report, release. The gates are shown after a
+# rejection too.
 demo: $(INSTALLED)
 	$(BIN)/realign check
 	$(BIN)/dvc repro || { $(BIN)/realign report; $(BIN)/realign status; exit 1; }
+	$(BIN)/realign release srf
 	$(BIN)/realign status
 
 # Two processes; a file's tests stay together, and slow files begin first (tests/conftest.py).

@@ -50,11 +50,12 @@ def run_log(workflow: str, stage: str) -> Path:
     return Path("runs") / workflow / stage
 
 
-def released(workflow: str) -> Path:
-    """The released model, its records and the pointer to both, and the decision about the last candidate."""
-    return Path("released") / workflow
-
-
-def decision(workflow: str) -> Path:
+def verdict(workflow: str) -> Path:
     """The verdict on a workflow's candidate."""
-    return released(workflow) / "decision.json"
+    return Path("verdicts") / f"{workflow}.json"
+
+
+def released(workflow: str) -> Path:
+    """The released model, its records, the pointer to both, and the openings of the sealed rows: what `realign release`
+    alone writes."""
+    return Path("released") / workflow

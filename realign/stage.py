@@ -16,6 +16,7 @@ from typing import TypeVar
 from realign import params, paths
 from realign.errors import UserError
 from realign.lake.atomic import write_json, writes
+from realign.lake.hashes import bind
 from realign.metrics import to_json
 
 T = TypeVar("T")
@@ -58,8 +59,12 @@ class Stage:
 
     def report(self, metrics: Mapping, curves: list[dict] | None = None,
                settled: Mapping[str, float] | None = None) -> None:
-        """Write the stage's metrics, with the knobs that it `settled` itself, and its curves where it has some."""
-        found = {**metrics, **({"settled": settled} if settled else {})}
+        """Write the stage's metrics, with the knobs that it `settled` itself and the hashes of the model and the rows
+        that they are `of`, and its curves where it has some. What the stage makes besides must stand."""
+        if not writes():
+            return
+        made = bind(p for p in (self.checkpoint, self.dataset("any").parent) if p.is_dir())
+        found = {**metrics, **({"settled": settled} if settled else {}), **({"of": made} if made else {})}
         write_json(paths.metrics(self.workflow, self.name), to_json(found))
         if curves is not None:
             fields = {field: None for record in curves for field in record}  # `dvc plots` wants them in every record

@@ -11,6 +11,7 @@ AGAINST = {
     "baseline": "the base model",
     "start": "the model that later stages started from",
     "released": "the model released before",
+    "best": "the best model ever released",
 }
 
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from realign.release.command import release, verify
 from realign.report.command import report
-from realign.versions.command import compare, trace, verify
+from realign.versions.command import compare, trace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   rich_markup_mode=None,
@@ -18,10 +19,10 @@ def status(
                                                "there is.")] = "",
     details: Annotated[bool, typer.Option("--details", help="Also every interval and comparison.")] = False,
 ) -> None:
-    """Show what the model kept and lost, and the gates' verdicts.
+    """Show what the candidate kept and lost, the gates' verdicts, and what is released.
 
     A sentence on each comparison comes first, then each gate with the figure that decided it, and the paths of the
-    report and of the released model. Exits with 1 where a gate rejects or the release is blocked.
+    report and of the released model. Exits with 1 where a gate rejects or the candidate is blocked.
     """
     from pathlib import Path
 
@@ -53,6 +54,7 @@ def gate(
 
 
 app.command()(report)
+app.command()(release)
 app.command()(compare)
 app.command()(trace)
 app.command()(verify)

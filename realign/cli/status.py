@@ -12,6 +12,7 @@ from rich.text import Text
 from realign import paths
 from realign.errors import UserError
 from realign.gates.show import COLOURS
+from realign.release.decide import BLOCKED, PASSED, RELEASED
 from realign.report.sources import Run, Stage, load
 from realign.report.verdicts import Decision, cells, decisions
 from realign.versions.load import read_pointer
@@ -19,11 +20,11 @@ from realign.words import AGAINST, change, interval, number
 
 
 def show(root: Path, workflow: str = "", details: bool = False) -> bool:
-    """Print in a sentence what the model kept, lost, gained and what is not known, why its release is blocked, then
+    """Print in a sentence what the model kept, lost, gained and what is not known, why it is blocked, then
     the gates of `workflow`, the remedy of a failed one, and where report and model lie; with `details` the intervals
     and every comparison too.
 
-    Without a workflow it is the only one there is. False where a gate rejects or the release is blocked. Raises
+    Without a workflow it is the only one there is. False where a gate rejects or the candidate is blocked. Raises
     UserError where no gate has run or a file is broken.
     """
     run = load(root, workflow)
@@ -32,23 +33,23 @@ def show(root: Path, workflow: str = "", details: bool = False) -> bool:
         raise UserError(f"no gate of {name} has run", where=str(root / paths.accepted(name, "any").parent),
                         fix="dvc repro")
     console = Console(width=None if sys.stdout.isatty() else 120)
-    blocked = run.release.get("decision") == "blocked"
-    for line in run.release.get("summary", []):
+    blocked = run.verdict.get("decision") == BLOCKED
+    for line in run.verdict.get("summary", []):
         console.print(Text(line, style="red" if "; lost: " in line else ""), soft_wrap=True)
-    for line in run.release.get("warnings", []) if details else []:
+    for line in run.verdict.get("warnings", []) if details else []:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if blocked:
-        console.print(Text(f"release blocked: {'; '.join(run.release['reasons'])}, "
-                           f"to do: {run.release['remedy']}"), soft_wrap=True)
+        console.print(Text(f"blocked: {'; '.join(run.verdict['reasons'])}, "
+                           f"to do: {run.verdict['remedy']}"), soft_wrap=True)
     console.print(_table(run, details))
-    for name, found in run.release.get("comparisons", {}).items() if details else []:
+    for name, found in run.verdict.get("comparisons", {}).items() if details else []:
         console.print(_compared(AGAINST.get(name, name), found))
         console.print(Text(found["visible"]), soft_wrap=True)
     for stage in run.stages:
         if stage.verdict.get("remedy"):
             line = Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}")
             console.print(line, soft_wrap=True)
-    for line in _places(root, name):
+    for line in _places(root, run):
         console.print(Text(line), soft_wrap=True)
     return not blocked and all(stage.tier != "REJECT" for stage in run.stages)
 
@@ -110,13 +111,20 @@ def _plain(title: str, columns: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _places(root: Path, workflow: str) -> list[str]:
-    """Where the report and the released model lie, as far as they exist."""
-    lines = []
-    report = root / "report" / f"{workflow}.html"
+def _places(root: Path, run: Run) -> list[str]:
+    """Where the report and the released model lie, as far as they exist, and how the candidate stands to that one."""
+    name, lines = run.workflow.name, []
+    report = root / "report" / f"{name}.html"
     if report.is_file():
         lines.append(f"report: {report}")
-    pointer = read_pointer(root / paths.released(workflow))
+    pointer = read_pointer(root / paths.released(name))
     if pointer is not None:
-        lines.append(f"released model: {root / pointer['model']['path']}")
+        model = root / pointer["model"]["path"]
+        gone = "" if model.is_dir() else ", which is not here: `dvc checkout` brings it"
+        lines.append(f"released model: {model}{gone}")
+    now = pointer["version"] if pointer else None
+    if run.verdict.get("decision") == PASSED and now != run.verdict["version"]:
+        lines.append(f"this candidate, version {run.verdict['version']}, is not released: `realign release {name}`")
+        if now != run.verdict["earlier"].get(RELEASED):
+            lines.append(f"version {now} was released after its verdict: `realign release` compares with it")
     return lines

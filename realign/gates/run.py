@@ -11,6 +11,7 @@ from realign.gates.members import BASELINE, with_members
 from realign.gates.needs import named, unmeasured, without
 from realign.gates.suite import read_suite, with_evidence
 from realign.lake.atomic import atomic_file, write_json
+from realign.lake.hashes import file_md5
 
 ACCEPTED = "accepted\n"
 
@@ -68,13 +69,15 @@ def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
 
 
 def _cached(workflow: str, stage: str, suite: dict, inputs: list[Path], root: Path) -> tuple[dict, bool]:
-    """The verdict, and whether it had to be made: it is kept by all that it follows from."""
+    """The verdict, with the hashes of the files that it is `of`, and whether it had to be made: it is kept by all that
+    it follows from."""
     missing = unmeasured(suite, workflow, stage, root)
     key = cache.cache_key(workflow, stage, inputs, missing)
     verdict = cache.load(_cache(root), key)
     if verdict is not None:
         return verdict, False
     verdict = named(_judge(workflow, stage, without(suite, missing), root), missing)
+    verdict |= {"of": {file.relative_to(root).as_posix(): file_md5(file) for file in inputs}}
     cache.store(_cache(root), key, verdict)
     return verdict, True
 

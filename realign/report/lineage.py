@@ -43,8 +43,8 @@ def lineage(run: Run) -> list[Made]:
 def _is_result(run: Run, path: str) -> bool:
     """Whether `path` is something that a stage of this run, its gate, the baseline or the verdict made."""
     name, around = run.workflow.name, {path, *(p.as_posix() for p in PurePosixPath(path).parents)}
-    if path == paths.decision(name).as_posix():
-        return bool(run.release)
+    if path == paths.verdict(name).as_posix():
+        return bool(run.verdict)
     if path == paths.metrics(paths.COMMON, BASELINE).as_posix():
         return bool(run.baseline)
     for stage in run.stages:

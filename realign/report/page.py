@@ -117,7 +117,7 @@ def _flat(value, name: str) -> Iterator[tuple[str, str]]:
 def comparisons(run: Run) -> list[dict]:
     """What the verdict compared the model with: every capability with its slices, and the examples that fell
     furthest of what blocks."""
-    found = run.release.get("comparisons", {})
+    found = run.verdict.get("comparisons", {})
     known = [name for name in AGAINST if name in found]
     return [{"name": AGAINST.get(name, name), "cells": cells(found[name]), "said": found[name].get("summary", ""),
              "visible": found[name].get("visible", ""),

@@ -42,14 +42,15 @@ class Stage:
 class Run:
     """Everything small that a report shows; the Parquet datasets are read where they are used.
 
-    `baseline` holds the figures of the base model, `release` the last decision, `params` what belongs to this workflow.
+    `baseline` holds the figures of the base model, `verdict` is that on the candidate, `params` what belongs to this
+    workflow.
     """
 
     root: Path
     workflow: Workflow
     stages: tuple[Stage, ...]
     baseline: dict[str, dict]
-    release: dict
+    verdict: dict
     params: dict
 
     def figures(self, stage: str) -> dict[str, dict]:
@@ -71,9 +72,9 @@ def load(root: Path, workflow: str = "") -> Run:
     for name in found.stages:
         stages.append(_stage(root, found.name, name, reached))
         reached = reached and bool(stages[-1].metrics) and stages[-1].tier in ACCEPTED
-    release = _json(root / paths.decision(found.name), dict) if reached else {}
+    verdict = _json(root / paths.verdict(found.name), dict) if reached else {}
     baseline, _ = _figures(root / paths.metrics(paths.COMMON, BASELINE))
-    return Run(root, found, tuple(stages), baseline, release, _params(root, found.name))
+    return Run(root, found, tuple(stages), baseline, verdict, _params(root, found.name))
 
 
 def _stage(root: Path, workflow: str, name: str, reached: bool) -> Stage:
@@ -91,7 +92,7 @@ def _figures(path: Path) -> tuple[dict[str, dict], dict[str, str]]:
     figures = {k: {"value": None} if m is None else m for k, m in flat.items() if m is None or isinstance(m, dict)}
     metrics = {k: {part: m.get(part) for part in ("value", "n", "low", "high")} for k, m in figures.items()}
     notes = {k: m if isinstance(m, str) else json.dumps(m, ensure_ascii=False)
-             for k, m in flat.items() if k not in figures}
+             for k, m in flat.items() if k not in figures and not k.startswith("of.")}  # hashes, not for reading
     return metrics, notes
 
 

@@ -9,15 +9,15 @@ from realign.report.words import TELLING, label, meaning
 from realign.words import beside, interval, listed
 
 HEADS = {  # state -> (word on the banner, colour class)
-    "released": ("Released", "good"),
-    "accepted": ("All gates passed, release not decided", "warn"),
+    "passed": ("Passed", "good"),
+    "accepted": ("All gates passed, no verdict yet", "warn"),
     "blocked": ("Blocked", "bad"),
     "rejected": ("Rejected", "bad"),
     "unfinished": ("Unfinished", "idle"),
     "empty": ("Nothing has run yet", "idle"),
 }
 
-UNKNOWN = ("Released, not all known", "warn")
+UNKNOWN = ("Passed, not all known", "warn")
 
 
 @dataclass(frozen=True)
@@ -35,37 +35,38 @@ class Summary:
 def summary(run: Run) -> Summary:
     """The verdict on the whole run, in plain words."""
     kind = state(run)
-    told = as_list(run.release.get("warnings"))  # what is not known, against the base model first
-    word, colour = UNKNOWN if kind == "released" and told else HEADS[kind]
+    told = as_list(run.verdict.get("warnings"))  # what is not known, against the base model first
+    word, colour = UNKNOWN if kind == "passed" and told else HEADS[kind]
     warned = [s for s in run.stages if s.tier == "MEDIUM"]
     stopped = [s for s in run.stages if s.tier == "REJECT"]
     reasons = [why(s, d) for s in stopped + warned for d in decisions(s) if d.failed]
     remedies = [r for s in stopped + warned for r in as_list(s.verdict.get("remedy"))]
     if kind == "blocked":
-        reasons = as_list(run.release.get("reasons")) + reasons
-        remedies = as_list(run.release.get("remedy")) + remedies
+        reasons = as_list(run.verdict.get("reasons")) + reasons
+        remedies = as_list(run.verdict.get("remedy")) + remedies
     reasons = told + reasons
     lead = _lead(run, kind, warned, stopped)
-    said = tuple(f"{s[:1].upper()}{s[1:]}." for s in run.release.get("summary", []))
+    said = tuple(f"{s[:1].upper()}{s[1:]}." for s in run.verdict.get("summary", []))
     return Summary(word, colour, lead, said, tuple(reasons), tuple(dict.fromkeys(remedies)))
 
 
 def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]) -> str:
     count = len(run.stages)
     with_warnings = f", {len(warned)} of them with a warning," if warned else ""
-    if kind == "released":
-        unknown = ", though not everything is known" if run.release.get("warnings") else ""
-        return f"The realigned model passed all {count} gates{with_warnings} and is released{unknown}."
+    if kind == "passed":
+        unknown = ", though not everything is known" if run.verdict.get("warnings") else ""
+        return (f"The realigned model passed all {count} gates{with_warnings} and the verdict{unknown}. "
+                f"`realign release {run.workflow.name}` asks it the sealed rows, and releases it.")
     if kind == "blocked":
-        return (f"The model passed all {count} gates{with_warnings} but its release is blocked. "
-                "The model released before, if there is one, stays in place.")
+        return (f"The model passed all {count} gates{with_warnings} but the verdict blocks it. "
+                "What is released stays as it is.")
     if kind == "accepted":
-        return f"The model passed all {count} gates{with_warnings} but the verdict on its release has not been made."
+        return f"The model passed all {count} gates{with_warnings} but the verdict on it has not been made."
     if kind == "rejected":
         behind = [s.name for s in run.stages if not s.reached]
         rest = f" {listed(behind)} did not run." if behind else ""
         return (f"The gate of {stopped[0].name} rejected the result, so the pipeline stopped there.{rest} "
-                "No model is released; everything made so far is kept.")
+                "What is released stays as it is; everything made so far is kept.")
     if kind == "empty":
         return "No stage has written its metrics. Run `dvc repro` to begin."
     waiting = next(s for s in run.stages if not (s.metrics and s.tier))

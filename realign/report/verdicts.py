@@ -98,15 +98,15 @@ def mismatches(stage: Stage) -> list[str]:
 
 
 def state(run: Run) -> str:
-    """What became of the run: released, blocked, accepted (undecided), rejected, unfinished or empty."""
+    """What became of the run: passed, blocked, accepted (undecided), rejected, unfinished or empty."""
     if any(s.tier == "REJECT" for s in run.stages):
         return "rejected"
     if not any(s.metrics for s in run.stages):
         return "empty"
     if not all(s.metrics and s.tier for s in run.stages):
         return "unfinished"
-    decision = str(run.release.get("decision", "")).lower()
-    return decision if decision in ("released", "blocked") else "accepted"
+    decision = str(run.verdict.get("decision", "")).lower()
+    return decision if decision in ("passed", "blocked") else "accepted"
 
 
 def cells(comparison: Mapping) -> list[dict]:

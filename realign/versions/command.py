@@ -42,27 +42,6 @@ def compare(
         Console().print(render.table(result, examples, details))
 
 
-def verify(
-    workflow: Annotated[str, typer.Argument(help="The workflow whose released model is meant; without it, the only "
-                                                 "one there is.")] = "",
-) -> None:
-    """Check that the released model, its records, what they were judged by and the verdicts are what was released.
-
-    Every hash is computed anew, and every tier from its checks. Names what does not match, and exits with 1 then.
-    """
-    from realign.versions.verify import verify as verified
-    from realign.workflow import find
-    name = find(Path(), workflow).name
-    pointer, faults = verified(name, Path())
-    for fault in faults:
-        print(fault)
-    if faults:
-        raise typer.Exit(1)
-    print(f"{name}, version {pointer['version']}: the model ({len(pointer['model']['files'])} files), its records and "
-          f"{len(pointer['bound'])} files it was judged by are what was released; {len(pointer['gates'])} tiers follow "
-          "from their checks")
-
-
 def trace(
     row: Annotated[str, typer.Argument(help="A row id; without one, the released model is traced.")] = "",
     at: Annotated[str, typer.Option(help="The work tree, or a revision, tag or experiment.")] = "workspace",

@@ -28,7 +28,7 @@ _ROUNDING = 1e-9  # 1 - 0.95/1 is 0.05 and a little
 class Cell:
     """One capability (`slice` empty) or one slice of it, as it was counted in A and B. Sums are over units, the other
     figures over examples: `n` compared, those that stand on one side only, those answered worse and better. `alpha` is
-    the error that this look at the capability may make."""
+    the error that this look at the capability may make, and `alpha_kept` that of its "kept"."""
 
     capability: str
     slice: str
@@ -40,6 +40,7 @@ class Cell:
     worse: int = 0
     better: int = 0
     alpha: float = ALPHA
+    alpha_kept: float = ALPHA
 
     @property
     def measured(self) -> bool:
@@ -51,11 +52,11 @@ class Cell:
 class Change:
     """One capability or slice in A and in B; means are over the examples compared.
 
-    `drop` is (A − B) / A, negative where B is better, its ends one-sided 95% over all looks, its `n` examples. `units`
-    is how many questions those examples ask. `outcome` is KEPT, LOST, OPEN or, where A was never asked, NEW, and `why`
-    says what decided; `blocks` whether that stops a release, `gained` whether B is surely better. `visible` is the
-    smallest drop that would have been called lost 19 times in 20, `needed` how many examples would decide an open cell
-    19 times in 20 if the drop is what it seems (None where no number would, or nothing is open).
+    `drop` is (A − B) / A, negative where B is better, its ends one-sided 95% over all looks and openings, its `n`
+    examples. `units` is how many questions those examples ask. `outcome` is KEPT, LOST, OPEN or, where A was never
+    asked, NEW, and `why` says what decided; `blocks` whether that stops a release, `gained` whether B is surely better.
+    `visible` is the smallest drop that would have been called lost 19 times in 20, `needed` how many examples would
+    decide an open cell 19 times in 20 if the drop is what it seems (None where no number would, or nothing is open).
     """
 
     capability: str
@@ -146,9 +147,10 @@ def compare(a: Version, b: Version) -> Comparison:
     return compare_all([a], b)[0]
 
 
-def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan] | None = None) -> list[Comparison]:
+def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan] | None = None,
+                alpha_kept: float = ALPHA) -> list[Comparison]:
     """`b` against each of `before`, all their cells in one family of tests; `plans` says of which capabilities more
-    examples could be asked.
+    examples could be asked, `alpha_kept` how often "kept" may be false where others were tried before.
 
     Paired by capability and example id wherever at least 70% of A's examples are in B. With fewer (the evaluation
     set itself changed), the two sets of examples are compared as independent.
@@ -156,7 +158,7 @@ def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan]
     counted, others = [], []
     for a in before:
         with connect([a, b]) as connection:
-            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS), plans))
+            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS), plans, alpha_kept))
             others.append((tuple(Example(**row) for row in rows(connection, "changed", a=a.name, b=b.name)),
                            tuple(_shift(row) for row in rows(connection, "shifted", a=a.name, b=b.name))))
     found = []
@@ -166,19 +168,19 @@ def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan]
     return found
 
 
-def cells(counted: Iterable[Mapping], plans: Mapping[str, Plan] | None = None) -> list[Cell]:
-    """The cells that compare.sql counted, each look at a capability erring as `plans` says. The only slice of a
-    capability is the capability, and stands once."""
+def cells(counted: Iterable[Mapping], plans: Mapping[str, Plan] | None = None, alpha_kept: float = ALPHA) -> list[Cell]:
+    """The cells that compare.sql counted, each look at a capability erring as `plans` says, "kept" no more than
+    `alpha_kept` besides. The only slice of a capability is the capability, and stands once."""
     found = []
     for capability, group in groupby(counted, lambda row: row["capability"]):
         whole, *slices = group
         plan = (plans or {}).get(capability)
         alpha = plan.alpha(whole["paired"] + whole["only_a"]) if plan else ALPHA
-        found += [_cell(row, alpha) for row in (whole, *(slices if len(slices) > 1 else []))]
+        found += [_cell(row, alpha, min(alpha, alpha_kept)) for row in (whole, *(slices if len(slices) > 1 else []))]
     return found
 
 
-def _cell(row: Mapping, alpha: float) -> Cell:
+def _cell(row: Mapping, alpha: float, alpha_kept: float) -> Cell:
     n_a, n_b = row["paired"] + row["only_a"], row["paired"] + row["only_b"]
     paired = row["paired"] >= max(1, PAIRED_SHARE * n_a)
     if paired:
@@ -192,7 +194,7 @@ def _cell(row: Mapping, alpha: float) -> Cell:
                     row["all_aa"] / one_a**2, row["all_bb"] / one_b**2, None)
     return Cell(row["capability"], "" if row["whole"] else row["slice"], sums,
                 row["paired"] if paired else min(n_a, n_b), paired, row["only_a"], row["only_b"],
-                row["worse"], row["better"], alpha)
+                row["worse"], row["better"], alpha, alpha_kept)
 
 
 def judged(families: Sequence[Sequence[Cell]]) -> list[list[Change]]:
@@ -209,17 +211,17 @@ def judged(families: Sequence[Sequence[Cell]]) -> list[list[Change]]:
 
 def _change(cell: Cell, fell: bool, rose: bool, family: int) -> Change:
     sums = cell.sums
-    drop = relative_drop(sums, cell.alpha)
+    drop = relative_drop(sums, cell.alpha_kept)
     outcome, why = _outcome(cell, drop, fell)
     above = drop.value > MARGIN + _ROUNDING
-    error = (drop.high - drop.low) / 2 / quantile(cell.alpha)
+    error = (drop.high - drop.low) / 2 / quantile(cell.alpha_kept)
     first = quantile(cell.alpha / max(1, family))  # Holm's first step
     return Change(
         capability=cell.capability, slice=cell.slice, a=_ratio(sums.a, sums.n_a), b=_ratio(sums.b, sums.n_b),
         drop=Metric(drop.value, cell.n, drop.low, drop.high), units=min(sums.n_a, sums.n_b),
         outcome=outcome, why=why, blocks=outcome == LOST or outcome == OPEN and above and cell.n >= ENOUGH,
         gained=rose and drop.value < 0, visible=MARGIN + (first + quantile(ALPHA)) * error,
-        needed=(_needed(cell.n, drop, error * ((first if above else quantile(cell.alpha)) + quantile(ALPHA)))
+        needed=(_needed(cell.n, drop, error * ((first if above else quantile(cell.alpha_kept)) + quantile(ALPHA)))
                 if outcome == OPEN else None),
         paired=cell.paired, only_a=cell.only_a, only_b=cell.only_b, worse=cell.worse, better=cell.better)
 

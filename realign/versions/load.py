@@ -149,17 +149,14 @@ def _released(root: Path, workflow: str) -> Version:
     pointer = read_pointer(folder)
     if pointer is None:
         raise UserError("nothing has been released yet", where=str(folder),
-                        fix="`dvc repro` up to the release")
+                        fix=f"`dvc repro`, then `realign release {workflow}`")
     return Version(RELEASED, "", read_records(root / pointer["records"]["path"]), pointer["metrics"])
 
 
 def read_pointer(folder: Path) -> dict | None:
     """The released pointer in `folder`, or None before the first release."""
     path = folder / "pointer.json"
-    if not path.exists():
-        return None
-    # a release that was blocked before any other leaves an empty pointer
-    return read_json(path, fix=f"`git checkout -- {path}`") or None
+    return read_json(path, fix=f"`git checkout -- {path}`") if path.exists() else None
 
 
 def _metrics_on_disk(folder: Path) -> dict[str, dict]:

@@ -54,7 +54,7 @@ def summary(comparison: Comparison, against: str = "") -> str:
     for word, cells in (("lost", comparison.lost), ("gained", [c for c in comparison.cells if c.gained]),
                         ("not known yet", comparison.having(OPEN)), ("new", comparison.having(NEW))):
         if cells:
-            parts.append(f"{word}: {_names(cells)}")
+            parts.append(f"{word}: {names(cells)}")
     return "; ".join(parts)
 
 
@@ -65,7 +65,7 @@ def _of(comparison: Comparison, cells: Sequence[Change], kind: tuple[str, str]) 
     return f"{kept} of {len(old)} {kind[len(old) != 1]}" if old else ""
 
 
-def _names(cells: Sequence[Change]) -> str:
+def names(cells: Sequence[Change]) -> str:
     """The cells by name, those of one capability together: "facts, arithmetic (all, two steps), grounded (absent)"."""
     found = []
     for capability, group in groupby(cells, lambda c: c.capability):

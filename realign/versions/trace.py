@@ -73,7 +73,7 @@ def trace_model(name: str = WORKSPACE, root: Path = Path("."), workflow: str = "
     start = "" if name == WORKSPACE else resolve(root, name)
     pointer = _pointer(root, start, workflow)
     if pointer is None:
-        raise UserError("nothing has been released", where=name, fix="`dvc repro` up to the release")
+        raise UserError("nothing has been released", where=name, fix=f"`dvc repro`, then `realign release {workflow}`")
     model = pointer["model"]
     for commit in [start, *git(root, "log", "--format=%H", start or "HEAD").split()]:
         ran = steps(root, commit)
@@ -84,8 +84,8 @@ def trace_model(name: str = WORKSPACE, root: Path = Path("."), workflow: str = "
         raise UserError(f"no dvc.lock from {name} back holds the model {model['md5']}",
                         where=pointer["version"], fix="commit dvc.lock together with the released pointer")
     made = upstream(ran, maker)
-    release = next((s for s in ran if _pointer_path(workflow) in s.outputs), None)
-    judged = [s for s in upstream(ran, release) if s not in made and s is not release] if release else []
+    verdict = next((s for s in ran if paths.verdict(workflow).as_posix() in s.outputs), None)
+    judged = [s for s in upstream(ran, verdict) if s not in made and s is not verdict] if verdict else []
     datasets = _datasets(root, commit, {p for s in made for p in s.inputs})
     return ModelTrace(pointer["version"], commit, tuple(made), tuple(judged), pointer["gates"],
                       {path: _count(read()) for path, read in datasets.items()})
@@ -124,7 +124,7 @@ def _pointer(root: Path, commit: str, workflow: str) -> dict | None:
     path = _pointer_path(workflow)
     if not git(root, "ls-tree", "--name-only", commit, "--", path):
         return None
-    return json.loads(git(root, "show", f"{commit}:{path}")) or None
+    return json.loads(git(root, "show", f"{commit}:{path}"))
 
 
 def _pointer_path(workflow: str) -> str:

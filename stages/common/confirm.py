@@ -1,9 +1,10 @@
-"""After the report: the run fails where the release was blocked."""
+"""After the report: the run fails where the candidate is blocked."""
 
 from realign import paths
+from realign.release.decide import confirm
 from realign.stage import Stage
-from realign.versions.release import confirm
 
 
 def run(here: Stage) -> str:
-    return f"version {confirm(paths.decision(here.workflow))['version']} is released"
+    version = confirm(paths.verdict(here.workflow))["version"]
+    return f"version {version} passed; `realign release {here.workflow}` asks it the sealed rows and releases it"

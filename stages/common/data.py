@@ -100,7 +100,7 @@ def independent_scorer(here: Stage) -> Score | None:
 
 def evaluation_rows() -> list[dict]:
     """The rows of every capability suite, in the order of the suites' names."""
-    found = _suite(paths.EVALUATION)
+    found = suite(paths.EVALUATION)
     if not found:
         raise UserError("holds no evaluation rows", where=str(paths.EVALUATION), expected="a Parquet file a suite",
                         fix="`dvc repro` makes those of the demo")
@@ -109,10 +109,11 @@ def evaluation_rows() -> list[dict]:
 
 def reserve_rows() -> list[dict]:
     """The rows that a verdict may draw besides."""
-    return _suite(paths.RESERVE)
+    return suite(paths.RESERVE)
 
 
-def _suite(folder: Path) -> list[dict]:
+def suite(folder: Path) -> list[dict]:
+    """The rows of the files in a folder of evaluation rows, in the order of their names; none where it is empty."""
     return [row for file in sorted(folder.glob("*.parquet")) for row in small_rows(file, CHATS, allow_empty=True)]
 
 

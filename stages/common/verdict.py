@@ -1,6 +1,6 @@
-"""After `evaluate`: the candidate against what came before it. It is released, or stays a candidate with the reasons.
+"""After `evaluate`: the verdict on the candidate against what came before it. It moves nothing: `realign release` does.
 
-A blocked release is a decision, not a failure, so that the report can still tell it; `confirm`, which runs after the
+A blocked candidate is a verdict, not a failure, so that the report can still tell it; `confirm`, which runs after the
 report, fails then.
 """
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from realign import paths
 from realign.files import read_json
+from realign.lake.atomic import write_json
+from realign.release.decide import Candidate, decide
 from realign.stage import Stage
 from realign.versions.draw import CANDIDATE, START
-from realign.versions.release import Candidate, release
 from realign.workflow import BASELINE, EVALUATE, Workflow, find
 
 
@@ -35,7 +36,7 @@ def candidate(workflow: Workflow) -> Candidate:
 
 
 def run(here: Stage) -> str:
-    said = release(candidate(find(Path(), here.workflow)), paths.released(here.workflow), paths.decision(here.workflow))
-    lines = [f"{said['decision']}, version {said['version']}; released is {said['released'] or 'no model'}",
-             *said["summary"], *said["reasons"], *said["warnings"]]
-    return "\n  - ".join(lines)
+    said = decide(candidate(find(Path(), here.workflow)), paths.released(here.workflow))
+    write_json(paths.verdict(here.workflow), said)
+    return "\n  - ".join([f"{said['decision']}, version {said['version']}", *said["summary"], *said["reasons"],
+                          *said["warnings"]])

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from tests.realign.versions.test_release import DECISION, FOLDER, RESERVE, locked, offer
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
-from realign.versions.release import Candidate, release
-from realign.versions.verify import verify
+from realign.release.release import Candidate, release
+from realign.release.verify import verify
 from tests.realign.versions.conftest import PIPELINE
-from tests.realign.versions.test_release import DECISION, FOLDER, RESERVE, locked, offer
 from tests.trust.fault import Fault
 from tests.trust.gate_faults import Said
 

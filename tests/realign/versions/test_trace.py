@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from realign.errors import UserError
-from realign.versions.bound import tree_md5
+from realign.lake.hashes import tree_md5
 from realign.versions.command import trace as command
 from realign.versions.git import resolve
 from realign.versions.lock import Step, steps, upstream

@@ -136,7 +136,7 @@ KILLER = """
 import hashlib, json, os, shutil, sys
 from pathlib import Path
 import duckdb, pyarrow.parquet
-from realign.versions.bound import tree_md5
+from realign.lake.hashes import tree_md5
 from types import SimpleNamespace
 from stages.common.verdict import run
 

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from realign.errors import UserError
+from realign.lake.hashes import file_md5, tree_md5
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
-from realign.versions.bound import file_md5, tree_md5
+from realign.release.release import Candidate, confirm, release
 from realign.versions.load import load
-from realign.versions.release import Candidate, confirm, release
 
 STAGES = ("sft", "rl", "evaluate")
 FOLDER, DECISION = Path("released/srf"), Path("released/srf/decision.json")

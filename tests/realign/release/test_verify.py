@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
+from realign.release.release import Candidate, release
 from realign.versions.command import verify as command
-from realign.versions.release import Candidate, release
 
 STAGES = ("sft", "pairs", "evaluate")
 RECORDED = {"candidate": Path("data/srf/evaluate/records.parquet"), "start": Path("data/srf/sft/records.parquet"),

@@ -1,41 +1,11 @@
-"""What a release rests on, by hash: MD5, as DVC has it, so that dvc.lock can be asked."""
+"""What a release rests on against what is at hand, and against what dvc.lock says the stages ran on."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from realign.errors import UserError
+from realign.lake.hashes import file_md5
 from realign.versions.lock import Step, overlap
-
-
-def tree_md5(folder: Path) -> tuple[str, dict[str, str]]:
-    """The hash by which DVC knows this directory ("….dir" in dvc.lock), and the MD5 of each file in it.
-
-    DVC hashes the JSON list of its files' MD5 and relative paths, sorted by path (dvc_data/hashfile/tree.py); its own
-    .gitignore files are left out, as .dvcignore says.
-    """
-    if not folder.is_dir():
-        raise UserError("no such directory", where=str(folder), expected="a model", fix="dvc repro")
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.name != ".gitignore"}
-    if not files:
-        raise UserError("holds no files", where=str(folder), expected="a model", fix="dvc repro")
-    hashes = {name: file_md5(files[name]) for name in sorted(files)}
-    listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in hashes.items()], sort_keys=True)
-    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir", hashes
-
-
-def file_md5(path: Path) -> str:
-    """The MD5 of a file's bytes. UserError where there is none."""
-    if not path.is_file():
-        raise UserError("no such file", where=str(path), fix="dvc repro")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def bind(files: Iterable[Path]) -> dict[str, str]:
-    """The hash of each file, by path."""
-    return {path.as_posix(): file_md5(path) for path in sorted(files)}
 
 
 def differing(bound: Mapping[str, str], root: Path) -> list[str]:
