@@ -151,7 +151,7 @@ def test_a_room_that_is_missing_and_one_that_is_too_much_are_seen(code):
     assert faults() == {"gate": ["surplus realign/ingest"]}
     file.write_text(text)
     with open(code / "stages/srf/rl.py", "a") as source:
-        source.write("\n\ndef late():\n    from realign.versions import bound\n    return bound\n")
+        source.write("\n\ndef late():\n    from realign.versions import lock\n    return lock\n")
     assert "missing realign/versions" in faults()["rl"]
 
 
@@ -273,11 +273,15 @@ def test_the_verdict_depends_on_all_that_the_workflow_made(workflow):
     assert stage.cmd == f"python -m stages {workflow} verdict"
     assert set(stage.data) == {f"checkpoints/{workflow}", f"data/{workflow}", f"metrics/{workflow}",
                                f"expectations/{workflow}", "data/common/baseline", "data/evaluation", "data/reserve"}
-    decision, home = paths.decision(workflow).as_posix(), paths.released(workflow).as_posix()
-    assert stage.outs.keys() == {decision, *(f"{home}/{name}" for name in ("model", "records", "pointer.json"))}
-    assert {path for path, how in stage.outs.items() if how.get("persist")} == stage.outs.keys() - {decision}
+    assert stage.outs == {paths.verdict(workflow).as_posix(): {"cache": False}}
     made = {path for s in of(workflow).values() for path in s.made}
     assert all(path.startswith(tuple(f"{d}/" for d in stage.data)) for path in made)  # so it waits for every gate
+
+
+@each_stage
+def test_no_stage_writes_what_is_released(stage):
+    """`realign release` alone does."""
+    assert not [path for path in stage.made if path.startswith("released/")]
 
 
 @each_workflow
@@ -286,15 +290,15 @@ def test_the_report_is_made_again_when_any_figure_changes(workflow):
     assert stage.cmd == f"python -m stages {workflow} report" and list(stage.outs) == [f"report/{workflow}.html"]
     figures = {path for s in of(workflow).values() for path in s.made if not path.startswith("checkpoints/")}
     assert all(path.startswith(tuple(f"{dep}/" for dep in stage.data)) for path in figures)
-    assert {paths.decision(workflow).as_posix(), "metrics/common/baseline.json"} <= set(stage.data)
+    assert {paths.verdict(workflow).as_posix(), "metrics/common/baseline.json"} <= set(stage.data)
     assert set(stage.params) == {"demo", "model", "common", workflow}
 
 
 @each_workflow
-def test_a_blocked_release_fails_the_run_after_the_report(workflow):
+def test_a_blocked_candidate_fails_the_run_after_the_report(workflow):
     stage = shared()[f"confirm@{workflow}"]
     assert stage.cmd == f"python -m stages {workflow} confirm"
-    assert stage.data == [paths.decision(workflow).as_posix(), f"report/{workflow}.html"] and not stage.made
+    assert stage.data == [paths.verdict(workflow).as_posix(), f"report/{workflow}.html"] and not stage.made
 
 
 def test_thresholds_stand_in_the_suites_alone():

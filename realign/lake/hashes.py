@@ -15,10 +15,10 @@ def tree_md5(folder: Path) -> tuple[str, dict[str, str]]:
     .gitignore files are left out, as .dvcignore says.
     """
     if not folder.is_dir():
-        raise UserError("no such directory", where=str(folder), expected="a model", fix="dvc repro")
+        raise UserError("no such directory", where=str(folder), expected="what a stage made", fix="dvc repro")
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.name != ".gitignore"}
     if not files:
-        raise UserError("holds no files", where=str(folder), expected="a model", fix="dvc repro")
+        raise UserError("holds no files", where=str(folder), expected="what a stage made", fix="dvc repro")
     hashes = {name: file_md5(files[name]) for name in sorted(files)}
     listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in hashes.items()], sort_keys=True)
     return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir", hashes

@@ -137,7 +137,7 @@ def _at_hand(candidate: Candidate) -> dict[str, str]:
     """The hash of everything that the candidate consists of or was judged by; records by their folder too, as the
     stage that wrote them has it."""
     answers = (candidate.records, candidate.baseline, candidate.start, *candidate.evaluation)
-    return bind({candidate.model, candidate.records, *candidate.beside, *(path.parent for path in answers if path)})
+    return bind([candidate.records, *candidate.beside]) | bind({candidate.model, *(p.parent for p in answers if p)})
 
 
 def _compared(candidate: Candidate, before: Mapping[str, Mapping]) -> dict[str, Comparison]:

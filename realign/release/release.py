@@ -70,11 +70,12 @@ def release(candidate: Candidate, folder: Path, verdict: Path, sealed: Iterable[
     pointer = read_pointer(folder)
     offered = _pointer(candidate, folder, verdict, rows, said, pointer)
     if pointer and _stands(pointer, offered):
-        return pointer
-    offered |= _judged(candidate, folder, offered, rows, ask)
-    _keep(candidate, offered)
-    write_json(folder / "pointer.json", offered)
-    _drop_unnamed(folder, offered)
+        offered = pointer
+    else:
+        offered |= _judged(candidate, folder, offered, rows, ask)
+        _keep(candidate, offered)
+        write_json(folder / "pointer.json", offered)
+    _drop_unnamed(folder, offered)  # of a release that was killed before it, too
     return offered
 
 
@@ -139,12 +140,13 @@ def _judged(candidate: Candidate, folder: Path, offered: Mapping, rows: Mapping[
 def _compared(candidate: Candidate, before: Mapping[str, Mapping], alpha: float,
               ask: Ask) -> "tuple[pl.DataFrame, dict[str, Comparison]]":
     """The candidate's sealed records, and it against everything that came before it, in the order of AGAINST."""
-    asked = {name: ask(name).to_arrow() for name in (BASELINE, *([START] if candidate.start else []))}
-    asked |= {against: kept_records(found["sealed"]) for against, found in before.items()}
-    records = ask(CANDIDATE)
-    found = compare_all([Version(name, "", table, {}) for name, table in asked.items()],
-                        Version(CANDIDATE, "", records.to_arrow(), {}), alpha_kept=alpha)
-    return records, dict(zip(asked, found, strict=True))
+    from realign.lake.schemas import RECORDS
+    answered = {name: ask(name) for name in (BASELINE, *([START] if candidate.start else []), CANDIDATE)}
+    tables = {name: records.to_arrow().cast(RECORDS) for name, records in answered.items()}
+    new = Version(CANDIDATE, "", tables.pop(CANDIDATE), {})
+    tables |= {against: kept_records(found["sealed"]) for against, found in before.items()}
+    found = compare_all([Version(name, "", table, {}) for name, table in tables.items()], new, alpha_kept=alpha)
+    return answered[CANDIDATE], dict(zip(tables, found, strict=True))
 
 
 def _store(records: "pl.DataFrame", home: Path) -> Path:

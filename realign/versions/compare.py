@@ -156,11 +156,12 @@ def compare_all(before: Sequence[Version], b: Version, plans: Mapping[str, Plan]
     set itself changed), the two sets of examples are compared as independent.
     """
     counted, others = [], []
-    for a in before:
-        with connect([a, b]) as connection:
-            counted.append(cells(rows(connection, "compare", a=a.name, b=b.name, least=LEAST_UNITS), plans, alpha_kept))
-            others.append((tuple(Example(**row) for row in rows(connection, "changed", a=a.name, b=b.name)),
-                           tuple(_shift(row) for row in rows(connection, "shifted", a=a.name, b=b.name))))
+    with connect([*before, b]) as connection:
+        for a in before:
+            names = {"a": a.name, "b": b.name}
+            counted.append(cells(rows(connection, "compare", **names, least=LEAST_UNITS), plans, alpha_kept))
+            others.append((tuple(Example(**row) for row in rows(connection, "changed", **names)),
+                           tuple(_shift(row) for row in rows(connection, "shifted", **names))))
     found = []
     for a, changes, (changed, metrics) in zip(before, judged(counted), others, strict=True):
         found.append(Comparison(a.name, b.name, a.revision, b.revision, tuple(c for c in changes if not c.slice),

@@ -13,7 +13,8 @@ from tests.trust.gate_faults import Said
 GUARDS: list[tuple[dict[str, Fault], Callable[[Path], Said]]] = [
     (gates.METRICS | gates.FILES, gates.metrics_said), (gates.SUITES, gates.suites_said),
     (gates.ROWS, gates.rows_said), (releases.RELEASES, releases.releases_said),
-    (releases.VERIFIED, releases.verified_said), (rows.INGESTED, rows.ingested_said),
+    (releases.VERIFIED, releases.verified_said), (releases.MOVED, releases.moved_said),
+    (rows.INGESTED, rows.ingested_said),
     (rows.CHECKED, rows.checked_said), (rows.CONTAMINATED, rows.contaminated_said),
     (rows.VERIFIED_ANSWERS, rows.answers_said),
 ]

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from tests.realign.versions.test_release import DECISION, FOLDER, RESERVE, locked, offer
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
-from realign.release.release import Candidate, release
+from realign.release.decide import Candidate
+from realign.release.release import release
 from realign.release.verify import verify
+from tests.realign.release import other_hands
+from tests.realign.release.offered import FOLDER, RESERVE, SEALED, ask, judge, locked, offer, settle
+from tests.realign.release.offered import VERDICT as DECIDED
 from tests.realign.versions.conftest import PIPELINE
 from tests.trust.fault import Fault
 from tests.trust.gate_faults import Said
@@ -157,7 +160,8 @@ RELEASES = {fault.name: fault for fault in (
     _fault("verdict", "passed is text", "check 1 is none", entry(
         VERDICT, lambda v: v.update(checks=[{"severity": "critical", "passed": "no"}]), True)),
     _fault("verdict", "a verdict is missing", "no such file", lambda: VERDICT.unlink()),
-    _fault("verdict", "a verdict is cut short", "broken JSON", written(VERDICT, lambda content: content[:-5])),
+    _fault("verdict", "a verdict is cut short", "is not what srf:gate@rl ran on",
+           written(VERDICT, lambda content: content[:-5])),
     _fault("verdict", "a gate rejects", "the gate of rl is REJECT", entry(VERDICT, lambda v: v.update(
         tier="REJECT", checks=[{"severity": "critical", "passed": False}]), True)),
     _fault("verdict", "the suite is edited after the verdict", "is not what srf:gate@rl ran on",
@@ -195,20 +199,19 @@ RELEASES = {fault.name: fault for fault in (
 
 
 def releases_said(folder: Path) -> Said:
-    """What the verdict says of each offer: why it is refused, or the reasons that block it; empty where it is
-    released."""
+    """What the verdict says of each offer: why it is refused, or the reasons that block it; empty where it
+    passes."""
     clean = folder / "clean"
     with _at(clean):
         clean_offer()
-        if reasons := release(_candidate(), FOLDER, DECISION)["reasons"]:
+        if reasons := judge(_candidate())["reasons"]:
             raise AssertionError(f"the clean offer is blocked: {reasons}")
-        shutil.rmtree(FOLDER)
     said = {}
     for number, fault in enumerate(RELEASES.values()):
         with _at(Path(shutil.copytree(clean, folder / f"offer{number}"))):
             fault.plant()
             try:
-                said[fault.name] = "; ".join(release(_candidate(), FOLDER, DECISION)["reasons"])
+                said[fault.name] = "; ".join(judge(_candidate())["reasons"])
             except UserError as error:
                 said[fault.name] = str(error)
     return said
@@ -260,6 +263,9 @@ VERIFIED = {fault.name: fault for fault in (
             written(SUITE, lambda content: b'{"min_value": 0.5}')),
     _verify("the release has no hashes", "without the hashes", entry(
         FOLDER / "pointer.json", lambda p: p.pop("bound"))),
+    _verify("the sealed records of the release are exchanged", "is not what was released", lambda: shutil.copyfile(
+        START, json.loads((FOLDER / "pointer.json").read_text())["sealed"]["path"])),
+    _verify("the opening is struck out", "no opening 1 for this model", lambda: (FOLDER / "openings.jsonl").unlink()),
     _verify("the pointer is broken", "broken JSON", written(FOLDER / "pointer.json", lambda content: content[:-9])),
 )}
 
@@ -269,7 +275,7 @@ def verified_said(folder: Path) -> Said:
     whole = folder / "released"
     with _at(whole):
         clean_offer()
-        release(_candidate(), FOLDER, DECISION)
+        settle(_candidate())
     if faults := verify("srf", whole)[1]:
         raise AssertionError(f"the clean release is faulty: {faults}")
     said = {}
@@ -281,4 +287,57 @@ def verified_said(folder: Path) -> Said:
             said[fault.name] = "; ".join(verify("srf", home)[1])
         except UserError as error:
             said[fault.name] = str(error)
+    return said
+
+
+def _moved(name: str, says: str, plant: Plant) -> Fault:
+    return Fault("candidate", name, "realign release", says, plant)
+
+
+def edited(**changes: Any) -> Plant:
+    return entry(DECIDED, lambda verdict: verdict.update(changes))
+
+
+MOVED = {fault.name: fault for fault in (
+    _moved("a stage is frozen", "is frozen", other_hands.frozen),
+    _moved("a stage was run alone", "was run alone", other_hands.alone),
+    _moved("an output was edited and committed", "committed by hand", other_hands.recommitted),
+    _moved("a gate judged another suite", "is about another", other_hands.judged_otherwise),
+    _moved("no verdict", "verdicts/srf.json", lambda: DECIDED.unlink()),
+    _moved("the verdict is about another candidate", "not about the candidate", edited(bound={})),
+    _moved("what is blocked says passed", "arithmetic was lost", lambda: (
+        scores(some("arithmetic", 0.5))(), judge(_candidate()), edited(decision="passed", reasons=[])())),
+    _moved("a bit of the model after the verdict", "is not what srf:evaluate ran on", written(WEIGHTS, flipped)),
+    _moved("the sealed rows are exchanged", "is not what baseline ran on", written(SEALED, lambda content: b"easier")),
+    _moved("no sealed rows", "no sealed rows", lambda: SEALED.unlink()),
+    _moved("a tenth of one capability, on sealed rows alone", "arithmetic was lost against the base model",
+           lambda: LOSES.append("arithmetic")),
+    _moved("a slice, on sealed rows alone", "words, s07 was lost against the base model", lambda: LOSES.append("s07")),
+)}
+LOSES: list[str] = []  # capability or slice that the candidate loses on sealed rows
+
+
+def _sealed_answers(name: str) -> pl.DataFrame:
+    found = ask(name)
+    if name != "candidate" or not LOSES:
+        return found
+    lost = some(LOSES[0], 0.1) if LOSES[0] != "s07" else pl.col("slice") == "s07"
+    return found.with_columns(score=pl.when(lost).then(0.0).otherwise("score"))
+
+
+def moved_said(folder: Path) -> Said:
+    """What `realign release` says of each candidate that passed its verdict; empty where it is released."""
+    clean = folder / "judged"
+    with _at(clean):
+        judge(clean_offer())
+    said = {}
+    for number, fault in enumerate(MOVED.values()):
+        with _at(Path(shutil.copytree(clean, folder / f"candidate{number}"))):
+            fault.plant()
+            try:
+                release(_candidate(), FOLDER, DECIDED, [SEALED] if SEALED.is_file() else [], _sealed_answers)
+                said[fault.name] = ""
+            except UserError as error:
+                said[fault.name] = str(error)
+            LOSES.clear()
     return said

@@ -92,15 +92,37 @@ def test_a_stage_that_has_not_run_is_no_rejection(tmp_path, monkeypatch):
 def test_the_report_and_the_released_model_are_pointed_at(tmp_path, monkeypatch):
     gate(tmp_path, "look", check("heldout_loss_drop.low", 0.5, "> 0"))
     (tmp_path / "released" / "made").mkdir(parents=True)
-    (tmp_path / "released" / "made" / "pointer.json").write_text('{"model": {"path": "released/made/model"}}')
-    assert "released model: released/made/model\n" in status(tmp_path, monkeypatch).output
+    pointer = tmp_path / "released" / "made" / "pointer.json"
+    pointer.write_text('{"version": "1", "model": {"path": "released/made/model/1"}}')
+    assert ("released model: released/made/model/1, which is not here: `dvc checkout` brings it\n"
+            in status(tmp_path, monkeypatch).output)
+    (tmp_path / "released/made/model/1").mkdir(parents=True)
+    assert "released model: released/made/model/1\n" in status(tmp_path, monkeypatch).output
 
 
-def test_a_blocked_release_says_why_and_that_the_older_model_stays(tmp_path, monkeypatch):
+def test_a_candidate_that_is_not_released_is_told_from_the_model_that_is(tmp_path, monkeypatch):
+    for stage in STAGES:
+        gate(tmp_path, stage, check("kl", 0.05, "≤ 0.1"))
+    said = tmp_path / "verdicts" / "made.json"
+    said.parent.mkdir()
+    said.write_text(json.dumps({"decision": "passed", "version": "2", "earlier": {}, "summary": []}))
+    unreleased = "this candidate, version 2, is not released: `realign release made`"
+    assert unreleased in status(tmp_path, monkeypatch).output
+    (tmp_path / "released" / "made").mkdir(parents=True)
+    pointer = tmp_path / "released" / "made" / "pointer.json"
+    pointer.write_text('{"version": "1", "model": {"path": "released/made/model/1"}}')
+    shown = status(tmp_path, monkeypatch).output
+    assert unreleased in shown and "version 1 was released after its verdict" in shown
+    pointer.write_text('{"version": "2", "model": {"path": "released/made/model/2"}}')
+    assert "is not released" not in status(tmp_path, monkeypatch).output
+
+
+def test_a_blocked_candidate_says_why_and_that_the_older_model_stays(tmp_path, monkeypatch):
     for stage in STAGES:
         gate(tmp_path, stage, check("kl", 0.05, "≤ 0.1"))
     (tmp_path / "released" / "made").mkdir(parents=True)
-    (tmp_path / "released" / "made" / "decision.json").write_text(json.dumps(
+    (tmp_path / "verdicts").mkdir()
+    (tmp_path / "verdicts" / "made.json").write_text(json.dumps(
         {"decision": "blocked", "warnings": ["not known yet against the base model (too few to tell): refusal"],
          "summary": ["kept 1 of 3 capabilities against the base model; lost: facts; not known yet: refusal"],
          "reasons": ["facts was lost against the base model"], "remedy": "lower the learning rate",
@@ -108,18 +130,19 @@ def test_a_blocked_release_says_why_and_that_the_older_model_stays(tmp_path, mon
              {"capability": "facts", "slice": "", "a": 0.9, "b": 0.8, "said": "lost", "needed": None,
               "drop": {"value": 0.111111, "n": 600, "low": 0.08, "high": 0.14}}]}}}))
     pointer = tmp_path / "released" / "made" / "pointer.json"
-    pointer.write_text('{"model": {"path": "released/made/model/1"}}')
+    pointer.write_text('{"version": "1", "model": {"path": "released/made/model/1"}}')
+    (tmp_path / "released/made/model/1").mkdir(parents=True)
     result = status(tmp_path, monkeypatch)
     assert result.exit_code == 1
     assert result.output.splitlines()[:2] == [
         "kept 1 of 3 capabilities against the base model; lost: facts; not known yet: refusal",
-        "release blocked: facts was lost against the base model, to do: lower the learning rate"]
+        "blocked: facts was lost against the base model, to do: lower the learning rate"]
     assert "Against" not in result.output
     detailed = status(tmp_path, monkeypatch, "--details").output
     assert " ".join(row(detailed, "facts")) == "facts 0.9000 0.8000 −11.1% −14.0% to −8.0% 600 lost –"
     assert "too few to tell" in detailed and "a drop of 8% would have been seen" in detailed
     assert "released model: released/made/model/1\n" in result.output
-    pointer.write_text("{}")
+    pointer.unlink()
     assert "released model" not in status(tmp_path, monkeypatch).output
 
 

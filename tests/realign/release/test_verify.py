@@ -10,17 +10,19 @@ import typer
 from typer.testing import CliRunner
 
 from realign.errors import UserError
+from realign.lake.atomic import write_json
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
-from realign.release.release import Candidate, release
-from realign.versions.command import verify as command
+from realign.release.command import verify as command
+from realign.release.decide import Candidate, decide
+from realign.release.release import release
 
 STAGES = ("sft", "pairs", "evaluate")
 RECORDED = {"candidate": Path("data/srf/evaluate/records.parquet"), "start": Path("data/srf/sft/records.parquet"),
             "baseline": Path("data/common/baseline/records.parquet")}
 RESERVE = {name: Path(f"data/srf/evaluate/reserve_{name}.parquet") for name in RECORDED}
-EVALUATION = Path("data/evaluation/demo.parquet")
-MODEL = Path("checkpoints/srf/evaluate")
+EVALUATION, SEALED = Path("data/evaluation/demo.parquet"), Path("data/sealed/demo.parquet")
+MODEL, POINTER = Path("checkpoints/srf/evaluate"), Path("released/srf/pointer.json")
 
 
 def verdict(stage: str, tier: str, passed: bool) -> None:
@@ -40,7 +42,7 @@ def released(tmp_path, monkeypatch, declared) -> Path:
     (MODEL / "config.json").write_text("{}")
     rows = [{"example_id": f"e{i}", "capability": "facts", "slice": "s", "prompt": f"{i}?", "output": "o",
              "reference": "r", "score": 1.0} for i in range(600)]
-    for path in (*RECORDED.values(), EVALUATION):
+    for path in (*RECORDED.values(), EVALUATION, SEALED):
         write(frame(rows, RECORDS), path, RECORDS)
     for path in RESERVE.values():
         write(frame([], RECORDS), path, RECORDS)
@@ -51,11 +53,21 @@ def released(tmp_path, monkeypatch, declared) -> Path:
         path.write_text('{"min_value": 0.95}')
     metrics = Path("metrics/srf/evaluate.json")
     metrics.write_text("{}")
-    said = release(Candidate("srf", MODEL, RECORDED["candidate"], RECORDED["baseline"], RECORDED["start"], RESERVE,
-                             metrics, (EVALUATION,), {s: Path(f"metrics/srf/gates/{s}.json") for s in STAGES}, suites),
-                   Path("released/srf"), Path("released/srf/decision.json"))
-    assert said["decision"] == "released"
-    return Path("released/srf/model") / said["version"]
+    gates = {s: Path(f"metrics/srf/gates/{s}.json") for s in STAGES}
+    candidate = Candidate("srf", MODEL, *(RECORDED[name] for name in ("candidate", "baseline", "start")), RESERVE,
+                          metrics, (EVALUATION,), gates, suites)
+    said = decide(candidate, Path("released/srf"))
+    assert said["decision"] == "passed"
+    write_json("verdicts/srf.json", said)
+    pointer = release(candidate, Path("released/srf"), Path("verdicts/srf.json"), [SEALED],
+                      lambda name: pl.read_parquet(RECORDED[name]))
+    return Path(pointer["model"]["path"])
+
+
+@pytest.fixture(autouse=True)
+def answers(monkeypatch):
+    """Whether the model answers as recorded is tested with a real one, in tests/workflows."""
+    monkeypatch.setattr("realign.release.verify.answered_again", lambda pointer, root: (50, []))
 
 
 def verify() -> tuple[int, str]:
@@ -84,7 +96,7 @@ def edit_record(path: Path) -> None:
 
 def test_what_was_released_is_verified(released):
     code, said = verify()
-    assert code == 0 and "the model (2 files), its records and 13 files it was judged by" in said
+    assert code == 0 and "the model (2 files), its records and 15 files it was judged by" in said
     assert "3 tiers follow" in said
 
 
@@ -102,7 +114,7 @@ def test_one_flipped_bit_of_the_model_is_named(released):
 
 @pytest.mark.parametrize("name", ["released", "start", "baseline", "evaluation"])
 def test_an_edited_record_or_evaluation_row_is_named(released, name):
-    path = (next(Path("released/srf/records").iterdir()) if name == "released"
+    path = (Path(json.loads(POINTER.read_text())["records"]["path"]) if name == "released"
             else EVALUATION if name == "evaluation" else RECORDED[name])
     edit_record(path)
     code, said = verify()
@@ -136,12 +148,26 @@ def test_what_is_missing_or_was_added_is_named(released):
 
 
 def test_nothing_released_and_a_release_without_hashes_say_what_to_do(released):
-    pointer = Path("released/srf/pointer.json")
-    kept = json.loads(pointer.read_text())
+    kept = json.loads(POINTER.read_text())
     del kept["bound"]
-    pointer.write_text(json.dumps(kept))
+    POINTER.write_text(json.dumps(kept))
     with pytest.raises(UserError, match="without the hashes"):
         verify()
-    pointer.write_text("{}")
+    POINTER.unlink()
     with pytest.raises(UserError, match="nothing has been released"):
         verify()
+
+
+def test_an_opening_that_nobody_noted_is_named(released):
+    Path("released/srf/openings.jsonl").unlink()
+    assert verify() == (1, "released/srf/openings.jsonl: no opening 1 for this model that passed\n")
+
+
+def test_what_was_committed_by_hand_after_the_release_is_named(released):
+    tree = json.loads(POINTER.read_text())["model"]["md5"]
+    Path("stages/srf/dvc.lock").write_text(json.dumps({"stages": {
+        "evaluate": {"cmd": "x", "outs": [{"path": "checkpoints/srf/evaluate", "md5": tree}]},
+        "sft": {"cmd": "x", "outs": [{"path": "data/srf/sft", "md5": "edited.dir"}]}}}))
+    Path("metrics/srf/sft.json").write_text(json.dumps({"of": {"data/srf/sft": "made.dir"}}))
+    code, said = verify()
+    assert code == 1 and said.startswith("data/srf/sft was changed after sft had made it, and committed by hand")

@@ -293,13 +293,13 @@ def declared():
 
 @pytest.fixture
 def full(tmp_path):
-    """All stages, every gate accepted (one with a warning), released, one thing not known against the base model."""
+    """All stages, every gate accepted (one with a warning), passed, one thing not known against the base model."""
     write_shared(tmp_path)
     for stage in STAGES:
         write_stage(tmp_path, stage, metrics_of(stage))
-    write(tmp_path / "released" / "made" / "decision.json", {
-        "workflow": "made", "decision": "released", "version": "6f1c0a9be2d4", "released": "6f1c0a9be2d4",
-        "gates": {}, "blocking": ["baseline", "start", "released"], "reasons": [], "remedy": "",
+    write(tmp_path / "verdicts" / "made.json", {
+        "workflow": "made", "decision": "passed", "version": "6f1c0a9be2d4", "earlier": {},
+        "gates": {}, "reasons": [], "remedy": "",
         "summary": ["kept 2 of 3 capabilities against the base model; not known yet: arithmetic"],
         "warnings": ["not known yet against the base model (too few to tell): arithmetic"],
         "comparisons": {against: {"examples": [], "slices": [], "visible": "", "capabilities": [
@@ -317,5 +317,5 @@ def rejected(tmp_path):
     write_stage(tmp_path, "trial", metrics_of("trial") | {
         "validation_accuracy": {"value": 0.541667, "n": 240, "low": 0.478543, "high": 0.603471}})
     write(tmp_path / "metrics" / "made" / "polish.json", nested({"kl": estimated(0.777777)}))
-    write(tmp_path / "released" / "made" / "decision.json", {"decision": "released"})
+    write(tmp_path / "verdicts" / "made.json", {"decision": "passed"})
     return tmp_path

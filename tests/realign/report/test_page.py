@@ -20,10 +20,10 @@ def between(text, start, end):
     return text[text.index(start):text.index(end, text.index(start))]
 
 
-def test_full_run_reads_as_released(full, page):
+def test_full_run_reads_as_passed(full, page):
     shown = page(render(full))
     assert "Tidying up (made): report of this run" in shown.text
-    assert "passed all 4 gates, 1 of them with a warning, and is released" in shown.text
+    assert "passed all 4 gates, 1 of them with a warning, and the verdict, though" in shown.text
     assert "add harder cases, or more capacity" in shown.text
     assert set(SECTIONS) <= set(shown.ids)
     for words in ("1. A look", "Tries the judge on hard cases.", "Adversarial accuracy is 0.7712 (95% interval 0.7358 "
@@ -32,16 +32,17 @@ def test_full_run_reads_as_released(full, page):
 
 
 def test_what_was_kept_and_what_is_not_known_stands_on_the_first_screen(full, change, page):
-    banner = between(page(render(full)).text, "Released, not all known", "1. A look")
-    assert "though not everything is known. Kept 2 of 3 capabilities against the base model; not known yet: " \
+    banner = between(page(render(full)).text, "Passed, not all known", "1. A look")
+    assert "though not everything is known. `realign release made` asks it the sealed rows, and releases it. " \
+           "Kept 2 of 3 capabilities against the base model; not known yet: " \
            "arithmetic. Warnings not known yet against the base model (too few to tell): arithmetic" in banner
-    change(full / "released/made/decision.json", lambda d: d.update(warnings=[]))
+    change(full / "verdicts/made.json", lambda d: d.update(warnings=[]))
     text = page(render(full)).text
-    assert "not all known" not in text and "and is released. Kept 2 of 3" in text
+    assert "not all known" not in text and "and the verdict. `realign release made`" in text
 
 
 def test_slices_stand_under_their_capability_and_intervals_are_folded(full, change, comparison, page):
-    change(full / "released/made/decision.json",
+    change(full / "verdicts/made.json",
            lambda d: d["comparisons"].update(released=comparison("facts", 0.9, 0.8, "gone")))
     html = render(full)
     shown = between(page(html).text, "This model against the model released before", "Intervals, counts")
@@ -134,7 +135,7 @@ def test_text_from_data_is_shown_and_never_run(full, change, table, comparison, 
     change(full / "metrics/made/polish.json", lambda m: m.update({EVIL: m["kl"], "did": [EVIL]}))
     change(full / "metrics/made/plots/polish.json", lambda p: [r.update({EVIL: r["kl"]}) for r in p])
     change(full / "metrics/made/gates/trial.json", lambda v: v.update(remedy=EVIL))
-    change(full / "released/made/decision.json", lambda r: r.update(
+    change(full / "verdicts/made.json", lambda r: r.update(
         version=EVIL, comparisons={EVIL: comparison(EVIL, 0.9, 0.8, EVIL)}))
     (full / "params.yaml").write_text(json.dumps({"made": {EVIL: EVIL}}))
     html = render(full)
@@ -187,25 +188,25 @@ def test_unfinished_run_names_what_is_next(full, page):
     assert "Released" not in shown.text
 
 
-def test_blocked_release_says_why(full, change, comparison, page):
-    change(full / "released/made/decision.json", lambda r: r.update(
-        decision="blocked", released="0ld",
+def test_a_blocked_candidate_says_why(full, change, comparison, page):
+    change(full / "verdicts/made.json", lambda r: r.update(
+        decision="blocked", earlier={"released": "0ld"},
         reasons=["facts was lost against the model released before"],
         remedy="lower the learning rate; rebalance",
         comparisons={"released": comparison("facts", 0.9, 0.8, "a fallen answer")}))
     text = page(render(full)).text
     banner = between(text, "Blocked", "1. A look")
-    for words in ("facts was lost", "stays in place", "lower the learning rate"):
+    for words in ("facts was lost", "What is released stays", "lower the learning rate"):
         assert words in banner
     release = between(text, "Decision: blocked", "Before and after, by capability")
-    assert "version released now: 0ld" in release and "a fallen answer" in release
-    assert "facts 0.9000 0.8000 −11.1% lost" in release and "Lost blocks the release" in release
+    assert "version released when it was made: 0ld" in release and "a fallen answer" in release
+    assert "facts 0.9000 0.8000 −11.1% lost" in release and "Lost blocks the model" in release
     assert "facts 0.1111 0.0811 to 0.1411 120 110 3 / 5 surely 0.0871" in release
 
 
-def test_gates_passed_without_a_release_is_not_called_released(full, page):
-    (full / "released/made/decision.json").unlink()
-    assert "All gates passed, release not decided" in page(render(full)).text
+def test_gates_passed_without_a_verdict_are_not_called_passed(full, page):
+    (full / "verdicts/made.json").unlink()
+    assert "All gates passed, no verdict yet" in page(render(full)).text
 
 
 def test_verdict_made_from_other_figures_is_pointed_out(full, change, page):

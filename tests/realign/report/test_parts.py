@@ -105,7 +105,7 @@ def test_a_directory_that_holds_what_was_made_is_no_source(full, change):
     def add(lock):
         lock["stages"]["verdict@made"] = {
             "cmd": "x", "deps": [{"path": "metrics/made", "md5": "f" * 32 + ".dir"}],
-            "outs": [{"path": "released/made/decision.json", "md5": "e" * 32}]}
+            "outs": [{"path": "verdicts/made.json", "md5": "e" * 32}]}
 
     change(full / "dvc.lock", add)
     found = lineage(load(full))

@@ -146,3 +146,8 @@ def test_the_command(released, monkeypatch):
         assert part in shown
     assert "checkpoints/srf/evaluate" in CliRunner().invoke(app, ["c1"]).output
     assert json.loads(CliRunner().invoke(app, ["c1", "--json"]).output)["row_id"] == "c1"
+
+
+def test_the_tree_hash_is_the_one_in_dvc_lock(built):
+    lock = (built / "stages/srf/dvc.lock").read_text()
+    assert tree_md5(built / "checkpoints/srf/evaluate")[0] in lock

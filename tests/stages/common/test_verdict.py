@@ -1,10 +1,7 @@
-"""Verdict and confirmation as they run: by convention's paths, under DVC, and killed at every step."""
+"""Verdict and confirmation as they run, by convention's paths."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,7 +84,7 @@ def test_a_start_that_measured_no_capability_is_not_compared(project):
     (project / "metrics/made/look.json").write_text("{}")
     assert verdict.candidate(find(project)).start is None
     verdict.run(HERE)
-    assert list(json.loads((project / "released/made/decision.json").read_text())["comparisons"]) == ["baseline"]
+    assert list(json.loads((project / "verdicts/made.json").read_text())["comparisons"]) == ["baseline"]
 
 
 def test_lost_records_of_the_start_are_not_taken_for_none(project):
@@ -106,14 +103,15 @@ def test_a_workflow_of_the_project_offers_what_its_stages_make(name, monkeypatch
     assert found.model.name == workflow.offered and found.start.parent.name == workflow.start
 
 
-def test_a_blocked_release_ends_well_and_its_confirmation_does_not(project):
+def test_a_blocked_verdict_ends_well_and_its_confirmation_does_not(project):
     make(project, "bad", 40)
     assert verdict.run(HERE).startswith("blocked, version ")
     with pytest.raises(UserError, match=r"facts was lost against the model that later stages started from"):
         confirm.run(HERE)
     make(project, "good", 4)
-    assert verdict.run(HERE).startswith("released, version ")
-    assert confirm.run(HERE).endswith(" is released")
+    assert verdict.run(HERE).startswith("passed, version ")
+    assert " passed; `realign release made` asks it" in confirm.run(HERE)
+    assert not (project / "released").exists()
 
 
 def test_what_is_not_known_is_told_before_anything_else(project):
@@ -129,155 +127,3 @@ def test_a_missing_input_is_one_message(project):
     shutil.rmtree(project / "checkpoints")
     with pytest.raises(UserError, match="checkpoints/made/train"):
         verdict.run(HERE)
-
-
-# Runs the verdict in forked children that die, uncleaned, at their first, second, … change to the disk.
-KILLER = """
-import hashlib, json, os, shutil, sys
-from pathlib import Path
-import duckdb, pyarrow.parquet
-from realign.lake.hashes import tree_md5
-from types import SimpleNamespace
-from stages.common.verdict import run
-
-def changes(event, arguments):
-    "Whether this audit event is about to change the disk."
-    if event == "open":
-        return isinstance(arguments[1], str) and bool(set(arguments[1]) & set("wax+"))
-    if event == "os.mkdir":
-        return not os.path.exists(arguments[0])
-    if event == "os.remove":  # within rmtree the name is relative to its folder
-        return arguments[1] != -1 or os.path.exists(arguments[0])
-    return event in ("os.rename", "os.rmdir", "ctypes.call_function")
-
-def child(die_at, home):
-    pid = os.fork()
-    if pid == 0:
-        os.chdir(home)
-        seen = 0
-        def watch(event, arguments):
-            nonlocal seen
-            if changes(event, arguments):
-                seen += 1
-                if seen == die_at:
-                    os._exit(9)
-        sys.addaudithook(watch)
-        run(SimpleNamespace(workflow="made", name="verdict"))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-def state(home):
-    files = [p for p in sorted((home / "released").rglob("*")) if p.is_file()]
-    return {p.relative_to(home).as_posix(): hashlib.md5(p.read_bytes()).hexdigest() for p in files}
-
-def whole(home):
-    pointer = home / "released/made/pointer.json"
-    named = json.loads(pointer.read_text()) if pointer.exists() else {}
-    if named:
-        assert tree_md5(home / named["model"]["path"])[0] == named["model"]["md5"]
-        records = (home / named["records"]["path"]).read_bytes()
-        assert hashlib.md5(records).hexdigest() == named["records"]["md5"]
-    return named.get("version")
-
-start, work = Path("start"), Path("work")
-shutil.copytree(start, work)
-assert child(0, work) == 0
-unbroken, versions, deaths = state(work), set(), 0
-while True:
-    shutil.rmtree(work)
-    shutil.copytree(start, work)
-    ended = child(deaths + 1, work)
-    versions.add(whole(work))
-    if ended == 0:
-        break
-    assert ended == 9, ended
-    deaths += 1
-    (work / "released/made/decision.json").unlink(missing_ok=True)  # as DVC does before it runs a stage again
-    assert child(0, work) == 0
-    assert state(work) == unbroken, deaths
-print(json.dumps([deaths, sorted(str(v) for v in versions)]))
-"""
-
-
-@pytest.mark.parametrize("earlier", [False, True])
-def test_killed_at_any_step_it_leaves_a_whole_release_and_ends_the_same(tmp_path, monkeypatch, earlier):
-    start = tmp_path / "start"
-    start.mkdir()
-    declare(start)
-    if earlier:
-        make(start, "one", 5)
-        monkeypatch.chdir(start)
-        verdict.run(HERE)
-    make(start, "two", 4)
-    done = subprocess.run([sys.executable, "-c", KILLER], cwd=tmp_path, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
-    assert done.returncode == 0, done.stderr
-    deaths, versions = json.loads(done.stdout)
-    assert deaths >= 8 and len(versions) == 2  # only ever the old version (or none) and the new one
-
-
-PIPELINE = """
-stages:
-  work:
-    cmd: "{python} work.py"
-    params: [weights, wrong]
-    outs: [data/common/baseline, data/made/look, data/made/evaluate, data/evaluation, checkpoints/made/train,
-           metrics/made/look.json, metrics/made/evaluate.json, {judged}]
-  verdict:
-    foreach: [made]
-    do:
-      cmd: "{python} judge.py"
-      deps: [data/common/baseline, data/made/look, data/made/evaluate, checkpoints/made/train, {judged}]
-      outs:
-      - released/made/decision.json: {{cache: false}}
-      - released/made/pointer.json: {{cache: false, persist: true}}
-      - released/made/records: {{cache: false, persist: true}}
-      - released/made/model: {{persist: true}}
-"""
-JUDGE = """
-from stages.common import verdict
-from tests_make import HERE
-print(verdict.run(HERE))
-"""
-WORK = """
-import yaml
-from pathlib import Path
-from tests_make import make
-values = yaml.safe_load(open("params.yaml"))
-make(Path("."), values["weights"], values["wrong"])
-"""
-
-
-def test_under_dvc_the_pointer_outlives_a_blocked_release(tmp_path):
-    shutil.copy(__file__, tmp_path / "tests_make.py")
-    (tmp_path / "work.py").write_text(WORK)
-    (tmp_path / "judge.py").write_text(JUDGE)
-    declare(tmp_path)
-    # DVC must not take the declaration for stages to run
-    (tmp_path / ".dvcignore").write_text("stages\n")
-    (tmp_path / "dvc.yaml").write_text(PIPELINE.format(python=sys.executable, judged=", ".join(
-        f"{folder}/{stage}.json" for folder in ("metrics/made/gates", "expectations/made") for stage in STAGES)))
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
-                                "PYTHONPATH": f"{ROOT}:{tmp_path}"}
-
-    def dvc(*arguments: str) -> str:
-        done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=tmp_path, capture_output=True,
-                              text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def repro(weights: str, wrong: int) -> tuple[str, str | None]:
-        (tmp_path / "params.yaml").write_text(f"weights: {weights}\nwrong: {wrong}\n")
-        dvc("repro", "-q")
-        decision = json.loads((tmp_path / "released/made/decision.json").read_text())["decision"]
-        pointer = json.loads((tmp_path / "released/made/pointer.json").read_text())
-        if not pointer:
-            return decision, None
-        return decision, (tmp_path / pointer["model"]["path"] / "model.safetensors").read_text().split()[1]
-
-    dvc("init", "-q", "--no-scm")
-    assert repro("bad", 50) == ("blocked", None)
-    assert repro("one", 5) == ("released", "one")
-    # the same inputs as in an earlier run: DVC must not bring back that run's pointer
-    assert repro("bad", 50) == ("blocked", "one")
-    assert "up to date" in dvc("repro")
