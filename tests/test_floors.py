@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Bottom up; rooms on one floor do not know each other.
 FLOORS = (("errors", "metrics", "paths", "words"), ("files", "kinds"), ("params", "tiers"), ("lake",), ("verify",),
           ("curate", "stage", "workflow"), ("ingest", "models"), ("evaluate", "train"), ("objectives",),
-          ("gates", "versions"), ("report",), ("cli",))
+          ("gates", "versions"), ("release",), ("report",), ("cli",))
 
 
 def rooms() -> dict[str, set[str]]:
