@@ -68,7 +68,10 @@ class Index:
         the numbers are settled.
         """
         normal = seen_alike(texts["text"], texts["normal"])
-        words = words if words is not None and normal.equals(texts["normal"]) else words_of(normal)
+        if words is None:
+            words = words_of(normal)
+        elif (other := (normal != texts["normal"]).arg_true()).len():
+            words = words.replaced(other.to_numpy(), words_of(normal.gather(other)))
         rows = texts["row"].to_numpy()
         begins = np.flatnonzero(np.diff(rows, prepend=-1))  # the first text of each row
         found = {int(rows[begins[place]]): match for place, match in self._holding(words, begins, normal)}
@@ -81,14 +84,14 @@ class Index:
         spans = words.text[bounds]
         if self.equal:
             yield from self._equal(bounds, normal)
-        runs, known = words.ngrams(RUN), words.ngrams(SHORTEST)
+        known = words.ngrams(SHORTEST)
         hits = np.flatnonzero(self._holds_ngrams(known))
         places = np.searchsorted(spans, hits, "right") - 1  # of the row in which each begins
         inside = hits + SHORTEST <= spans[places + 1]
         hits, places = hits[inside], places[inside]
         for place, numbers in zip(*_grouped(places, known[hits]), strict=True):
             first, after = spans[place:place + 2].tolist()
-            owners = self._likely(self._owners(numbers), np.unique(runs[first:after - RUN + 1]))
+            owners = self._likely(self._owners(numbers), np.unique(words.ngrams(RUN, slice(first, after))))
             if owners.size:
                 held = " ".join(normal[int(bounds[place]):int(bounds[place + 1])]).split()
                 if match := self._match(owners, held):
@@ -137,7 +140,7 @@ class Index:
 
     def _holds_ngrams(self, numbers: np.ndarray) -> np.ndarray:
         """Which of the numbers of 5-grams are in the index."""
-        out = self._marks[numbers >> _shift(self._marks)]
+        out = self._marks.take((numbers >> _shift(self._marks)).view(np.int64))
         likely = np.flatnonzero(out)
         places = np.searchsorted(self.numbers, numbers[likely])
         out[likely] = np.append(self.numbers, np.uint64(0))[places] == numbers[likely]

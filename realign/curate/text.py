@@ -47,6 +47,11 @@ _LOOK_ALIKE = {  # Cyrillic, Greek and other letters, in the case in which they 
     "oe": "œ",
 }
 _LATIN = {other: latin for latin, others in _LOOK_ALIKE.items() for other in others} | {"Ø": "O"}
+# Western Europe's letters in lower case, without their accents: most texts beyond ASCII hold no other sign, and what
+# they look like is told from their normalised words.
+_PLAIN = {letter: _LATIN.get(letter, unicodedata.normalize("NFKD", letter)[0])
+          for letter in map(chr, range(ord("ß"), ord("ÿ") + 1)) if letter.isalpha()}
+_FOREIGN = rf"[^\x00-\x7fÀ-ÖØ-öø-ÿ{_QUOTES[1:-1]}]"
 
 
 class _Separators(dict):
@@ -77,13 +82,13 @@ def normalised(text: pl.Expr) -> pl.Expr:
 
 def folded(texts: pl.Series) -> pl.Series:
     """The first half of `normalise`, before words are made: NFKC, lower case, NFKC again."""
-    return _replaced(texts.str.to_lowercase(), _wide(texts) & texts.str.contains(_UNCOMMON), texts, _folded_wide)
+    return _replaced(texts.str.to_lowercase(), _holding(_UNCOMMON, texts, _wide(texts)), texts, _folded_wide)
 
 
 def words(folds: pl.Series) -> pl.Series:
     """The second half of `normalise`: of folded texts, the words, with single spaces between them."""
     wide = _wide(folds)
-    others = (wide & folds.str.contains(_UNCOMMON)) | folds.str.contains(_SPEAKING)
+    others = _holding(_UNCOMMON, folds, wide) | folds.str.contains(_SPEAKING)
     plain = _replaced(folds, wide, folds, lambda texts: texts.str.replace_all(_QUOTES, " "))
     out = _replaced(_plain_words(plain), others, folds, _other_words)
     return _replaced(out, out == "", folds, _signs)
@@ -92,8 +97,11 @@ def words(folds: pl.Series) -> pl.Series:
 def seen_alike(texts: pl.Series, normal: pl.Series) -> pl.Series:
     """Normalised texts once more, so that what looks alike is equal: without accents and unseen characters, and in
     Latin letters where others look like them. `normal` is what `texts` are normalised."""
-    return _replaced(normal, _wide(texts), texts, lambda wide: words(folded(
-        wide.str.normalize("NFKD").str.replace_all(_UNSEEN, "").str.replace_many(list(_LATIN), list(_LATIN.values())))))
+    wide = _wide(texts)
+    others = _holding(_FOREIGN, texts, wide)
+    plain = _replaced(normal, wide & ~others, normal, lambda wide: wide.str.replace_many(_PLAIN))
+    return _replaced(plain, others, texts, lambda wide: words(folded(
+        wide.str.normalize("NFKD").str.replace_all(_UNSEEN, "").str.replace_many(_LATIN))))
 
 
 def texts_of(frame: pl.DataFrame, texts: pl.Expr) -> pl.DataFrame:
@@ -134,15 +142,25 @@ def _plain_words(folds: pl.Series) -> pl.Series:
 
     Of other texts it makes something else, but no two run into one another.
     """
-    data, offsets = bytes_of(folds + " ")
+    data, offsets = bytes_of(folds)
     # Letters (lower case by now) and digits make words; of the other signs of ASCII only the dollar is no separator.
-    keep = (data - ord("a") < 26) | (data - ord("0") < 10) | (data == ord("$")) | (data > 127)
-    data = np.where(keep, data, np.uint8(ord(" ")))
-    keep[1:] |= keep[:-1]  # the first of several spaces; none at the beginning of a text, after the end of another
-    lengths = np.add.reduceat(keep, offsets[:-1], dtype=np.int64) if len(folds) else offsets[1:]
-    offsets = np.append(0, np.cumsum(lengths))
-    array = pa.LargeStringArray.from_buffers(len(folds), pa.py_buffer(offsets), pa.py_buffer(data[keep]))
+    word = (data - ord("a") < 26) | (data - ord("0") < 10) | (data == ord("$")) | (data > 127)
+    keep = word.copy()
+    keep[1:] |= word[:-1]  # the first of several spaces
+    begins = offsets[:-1][np.diff(offsets) > 0]
+    keep[begins] = word[begins]  # none at the beginning of a text, after the end of another
+    word = word.view(np.uint8)
+    data = (data * word + (1 - word) * np.uint8(ord(" ")))[keep]
+    array = pa.LargeStringArray.from_buffers(len(folds), pa.py_buffer(_counted(keep, offsets)), pa.py_buffer(data))
     return pl.Series(pl.from_arrow(array)).str.strip_chars_end(" ")
+
+
+def _counted(marks: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """How many marks stand before each place: by bits, an eighth of the work."""
+    bits = np.packbits(np.append(marks, False), bitorder="little")
+    before = np.append(0, np.cumsum(np.bitwise_count(bits), dtype=np.int64))
+    whole, part = places >> 3, (1 << (places & 7)) - 1
+    return before[whole] + np.bitwise_count(bits[whole] & part.astype(np.uint8))
 
 
 def _other_words(folds: pl.Series) -> pl.Series:
@@ -174,12 +192,17 @@ def _wide(texts: pl.Series) -> pl.Series:
     return texts.str.len_bytes() != texts.str.len_chars()
 
 
+def _holding(pattern: str, texts: pl.Series, where: pl.Series) -> pl.Series:
+    """Which texts hold the pattern, of those that `where` says."""
+    return _replaced(where, where, texts, lambda some: some.str.contains(pattern))
+
+
 def _replaced(
-    texts: pl.Series, where: pl.Series, origin: pl.Series, function: Callable[[pl.Series], pl.Series]
+    found: pl.Series, where: pl.Series, origin: pl.Series, function: Callable[[pl.Series], pl.Series]
 ) -> pl.Series:
-    """`texts`, but what `function` makes of `origin` where `where` holds."""
+    """`found`, but what `function` makes of `origin` where `where` holds."""
     places = where.arg_true()
-    return texts if places.is_empty() else texts.clone().scatter(places, function(origin.gather(places)))
+    return found if places.is_empty() else found.clone().scatter(places, function(origin.gather(places)))
 
 
 def _each(function: Callable[[str], str]) -> Callable[[pl.Series], pl.Series]:

@@ -18,7 +18,7 @@ from realign.versions.compare import LOST, OPEN, Change, Comparison, compare_all
 from realign.versions.draw import BASELINE, CANDIDATE, START, among, check_whole, drawn, planned, reserve
 from realign.versions.load import Version, collect, read_pointer, read_records
 from realign.versions.lock import steps
-from realign.versions.render import as_json, names, summary, visible, worst
+from realign.versions.render import as_json, names, summary, visible
 from realign.words import AGAINST
 from realign.words import change as change_of
 
@@ -199,9 +199,8 @@ def _remedy(compared: Mapping[str, Comparison], rejected: list[str], left_out: b
 
 def _brief(comparison: Comparison) -> dict:
     """A comparison without its metrics, with the worst examples of what blocks."""
-    plain = as_json(comparison)
+    plain = as_json(comparison, EXAMPLES)
     down = {c.capability for c in comparison.blocking}
-    kept = {(e.capability, e.example_id) for e in worst(comparison, EXAMPLES) if e.capability in down}
-    changed = [e for e in plain["changed"] if (e["capability"], e["example_id"]) in kept]
+    changed = [e for e in plain["changed"] if e["capability"] in down]
     brief = {key: plain[key] for key in ("capabilities", "slices", "lost", "blocking", "summary")}
     return brief | {"examples": changed, "visible": visible(comparison)}

@@ -7,7 +7,7 @@ differ; where few do, the exact binomial law of those that do stands beside it, 
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 
 from realign.metrics import Metric
@@ -63,6 +63,7 @@ class Sums:
                 max(0.0, self.b_squared / self.n_b - b * b) / self.n_b, cov)
 
 
+@cache
 def quantile(alpha: float) -> float:
     """The standard normal's value that is exceeded with chance `alpha`."""
     return NormalDist().inv_cdf(1 - alpha)

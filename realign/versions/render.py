@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ _SHOWN = 240  # characters of a prompt or answer shown to a person
 def as_json(comparison: Comparison, examples: int | None = None) -> dict:
     """Plain dictionaries, numbers rounded to six digits, NaN as null; at most `examples` changed ones a
     capability (`changed_total` counts them all). `lost` and `blocking` name cells."""
-    plain = asdict(comparison)
+    plain = asdict(replace(comparison, changed=()))
     for kind in ("capabilities", "slices"):
         plain[kind] = [asdict(c) | {"name": c.name, "said": label(c)} for c in getattr(comparison, kind)]
     plain["changed"] = [asdict(e) for e in worst(comparison, examples)]

@@ -1,6 +1,7 @@
 """Any set of versions as DuckDB views: records(version, …) and metrics(version, …)."""
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,20 +14,26 @@ _SQL = Path(__file__).parent
 
 
 def connect(versions: Iterable[Version]) -> "duckdb.DuckDBPyConnection":
-    """An in-memory connection in which `records` and `metrics` hold all `versions`, told apart by name.
-
-    One thread, so that sums of scores come out the same to the last bit.
-    """
-    import duckdb
+    """An in-memory connection in which `records` and `metrics` hold all `versions`, told apart by name."""
     import pyarrow as pa
     named = {v.name: v for v in versions}.values()
     records = [v.records.add_column(0, "version", pa.array([v.name] * v.records.num_rows, pa.string()))
                for v in named]
-    connection = duckdb.connect(config={"threads": 1})
+    connection = _database().cursor()
     connection.register("loaded_records", pa.concat_tables(records))
     connection.register("loaded_metrics", pa.concat_tables(_metric_table(v) for v in named))
     connection.execute(sql("views"))
     return connection
+
+
+@cache
+def _database() -> "duckdb.DuckDBPyConnection":
+    """An empty database, which takes longer to start than to compare two versions in it.
+
+    One thread, so that sums of scores come out the same to the last bit.
+    """
+    import duckdb
+    return duckdb.connect(config={"threads": 1})
 
 
 def _metric_table(version: Version):

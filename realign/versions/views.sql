@@ -1,7 +1,7 @@
 -- The two views over every version loaded; `loaded_records` and `loaded_metrics` are Arrow tables.
 -- `unit` is what is asked: rows of a capability's slice whose reference names the same fact (an answer, and of what it
 -- is said) ask it in other words; any other row is a unit of its own.
-CREATE VIEW records AS
+CREATE TEMP VIEW records AS
 SELECT
     version, example_id, capability, slice, prompt, output, score, reference,
     CASE
@@ -12,6 +12,6 @@ SELECT
     END AS unit
 FROM loaded_records;
 
-CREATE VIEW metrics AS
+CREATE TEMP VIEW metrics AS
 SELECT version, metric, value, n, low, high
 FROM loaded_metrics;

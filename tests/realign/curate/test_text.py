@@ -1,9 +1,10 @@
+import oracle
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realign.curate.text import CHAT_TEXTS, PAIR_TEXTS, normalise, normalised
+from realign.curate.text import CHAT_TEXTS, PAIR_TEXTS, normalise, normalised, seen_alike
 
 # Every character of the planes in use, and some of those where nothing is assigned.
 CODES = [*range(0xD800), *range(0xE000, 0x18E00), *range(0x1AF00, 0x32400, 3), *range(0x32400, 0x110000, 1009),
@@ -58,6 +59,13 @@ def test_a_column_is_normalised_as_its_texts_are_for_every_character(form):
     texts = [form.format(char) for char in EVERY]
     expected, found = [normalise(text) for text in texts], column(texts)
     assert [t for t, a, b in zip(texts, expected, found, strict=True) if a != b] == []
+
+
+@pytest.mark.parametrize("form", ["{}", "a{}b 1{}2", "{}\u0301 —", "{}à"])
+def test_what_looks_alike_is_equal_for_every_latin_greek_and_cyrillic_letter(form):
+    texts = pl.Series([form.format(char, char) for char in map(chr, range(0x530))])
+    found = seen_alike(texts, pl.Series(column(texts.to_list())))
+    assert found.to_list() == [oracle.seen_alike(text) for text in texts]
 
 
 @settings(deadline=None, max_examples=200)

@@ -42,13 +42,13 @@ from realign.train.rollouts import Rollouts  # noqa: E402
 from realign.train.settings import Policy  # noqa: E402
 
 CONFIG = {
-    "model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 2, "intermediate_size": 32, "head_dim": 8,
+    "model_type": "qwen3", "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32, "head_dim": 8,
     "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "vocab_size": 48,
     "rope_theta": 1e4, "max_position_embeddings": 64, "tie_word_embeddings": True,
 }
-
-
-WIDE = CONFIG | {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "head_dim": 32}  # can be packed
+# It can be packed, and one of its layers stays as it is.
+WIDE = CONFIG | {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128,
+                 "head_dim": 32}
 ADAPTERS = {"lora": Method("lora", rank=4, dropout=0.3, layers=1), "qdora": Method("dora", rank=4, bits=4, group=32)}
 
 

@@ -23,12 +23,13 @@ def rows(rng: np.random.Generator, mean: float, spread: float, cells: int, n: in
 
 def cells(before: np.ndarray, after: np.ndarray) -> list[Cell]:
     """Cells of paired draws; the first five are capabilities, the others slices."""
-    a, b = before.astype(float), after.astype(float)
-    n, fell, rose = a.shape[1], a > b, b > a
+    n = before.shape[1]
+    counts = [np.count_nonzero(of, axis=1).tolist() for of in (
+        before, after, before & after, before & ~after, after & ~before)]
     return [Cell(f"c{i}", "" if i < 5 else "s",
-                 Sums(n, n, x.sum(), y.sum(), x.sum(), y.sum(), (x * y).sum(), int(f.sum()), int(r.sum()),
-                      float(f.sum()), float(r.sum())), n, worse=int(f.sum()), better=int(r.sum()))
-            for i, (x, y, f, r) in enumerate(zip(a, b, fell, rose, strict=True))]
+                 Sums(n, n, float(x), float(y), float(x), float(y), float(xy), fell, rose, float(fell), float(rose)),
+                 n, worse=fell, better=rose)
+            for i, (x, y, xy, fell, rose) in enumerate(zip(*counts, strict=True))]
 
 
 def share(law: tuple[float, float], drop: float, counts, *, many: int = CELLS, against: int = 1, n: int = ROWS,
