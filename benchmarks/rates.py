@@ -1,11 +1,13 @@
 """How often a verdict errs, on answers that models really gave: five harmless retrainings of the demo's SFT, greedy and
 sampled, and the base model (tests/trust/answers.parquet, by benchmarks/retrainings.py). Questions are drawn again with
-replacement, as many rows of every capability as the gate has, and compared as a verdict compares.
+replacement and compared as a verdict compares: as many rows of every capability as the gate has, and of what these
+leave open twice as many, and twice as many again, where there is a reserve.
 
 Run from the root of the repository: python -m benchmarks.rates [--repeats 1000] [--write docs/trust.md].
 """
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,10 +20,12 @@ import polars as pl
 
 from benchmarks.page import write
 from realign.metrics import Metric, proportion
-from realign.versions.compare import KEPT, LEAST_UNITS, LOST, Change, cells, judged
+from realign.versions.compare import KEPT, LEAST_UNITS, LOST, OPEN, Change, cells, judged
+from realign.versions.looks import MOST, Plan
 
 ANSWERS = Path("tests/trust/answers.parquet")
 BASE, GREEDY, SAMPLED, AGAIN = "base", "greedy", "sampled", "sampled again"  # as benchmarks/retrainings.py has them
+WITHOUT_RESERVE = ("facts",)  # each is asked already
 FALSE_ALARMS, CAUGHT, CALLED_KEPT = 0.05, 0.95, 0.05  # what TRUST asks for
 Scores = dict[str, np.ndarray]  # by capability, the sum of scores of every unit
 
@@ -78,20 +82,40 @@ def read(path: Path) -> Pool:
                 {name: own["size"].to_numpy() for (name,), own in asked.items()}, scores)
 
 
+def plans(pool: Pool) -> dict[str, Plan]:
+    """The looks that a verdict has at each capability."""
+    return {name: Plan(int(sizes.sum()), 0 if name in WITHOUT_RESERVE else MOST - int(sizes.sum()))
+            for name, sizes in pool.sizes.items()}
+
+
 def drawn(pool: Pool, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """By capability the units of another evaluation of as many rows: drawn with replacement until there are enough."""
+    """By capability the units of another evaluation and its reserve, drawn with replacement until there are enough."""
     found = {}
-    for name, sizes in pool.sizes.items():
-        places = rng.integers(0, sizes.size, 2 * sizes.size)
-        found[name] = places[:np.searchsorted(np.cumsum(sizes[places]), sizes.sum()) + 1]
+    for name, plan in plans(pool).items():
+        places = rng.integers(0, pool.sizes[name].size, 2 * plan.looks[-1])
+        found[name] = places[:_units(pool.sizes[name][places], plan.looks[-1])]
     return found
 
 
-def outcome(pool: Pool, before: Sequence[Scores], after: Scores, asked: dict[str, np.ndarray]) -> list[Change]:
-    """What a verdict says of every cell of every comparison, `after` against each of `before`, on the units asked (one
-    that is drawn twice counts as two)."""
-    families = [cells(_counted(pool, scores, after, asked)) for scores in before]
-    return [change for family in judged(families) for change in family]
+def _units(sizes: np.ndarray, rows: int) -> int:
+    """How many units hold that many rows."""
+    return int(np.searchsorted(np.cumsum(sizes), rows)) + 1
+
+
+def outcome(pool: Pool, before: Sequence[Scores], after: Scores, asked: dict[str, np.ndarray],
+            looks: dict[str, Plan]) -> list[Change]:
+    """What a verdict says at its end of every cell of every comparison, `after` against each of `before`, on the units
+    asked in their order (one that is drawn twice counts as two)."""
+    rows = {name: plan.first for name, plan in looks.items()}
+    while True:
+        seen = {name: places[:_units(pool.sizes[name][places], rows[name])] for name, places in asked.items()}
+        families = [cells(_counted(pool, scores, after, seen), looks) for scores in before]
+        changes = [change for family in judged(families) for change in family]
+        still_open = {c.capability for c in changes if c.outcome == OPEN and math.isfinite(c.drop.value)}
+        more = {name: looks[name].more(rows[name]) for name in still_open}
+        if not any(more.values()):
+            return changes
+        rows |= {name: rows[name] + further for name, further in more.items()}
 
 
 def _counted(pool: Pool, before: Scores, after: Scores, asked: dict[str, np.ndarray]) -> Iterator[dict]:
@@ -151,7 +175,7 @@ def nothing_changed(pool: Pool, versions: Callable[[Pool, np.random.Generator], 
     rng, blocked, lost = np.random.default_rng(seed), 0, 0
     for _ in range(repeats):
         after, *before = versions(pool, rng)
-        changes = outcome(pool, before, after, drawn(pool, rng))
+        changes = outcome(pool, before, after, drawn(pool, rng), plans(pool))
         blocked += any(change.blocks for change in changes)
         lost += any(change.outcome == LOST for change in changes)
     return proportion(blocked, repeats), proportion(lost, repeats)
@@ -170,7 +194,7 @@ def truly_fell(pool: Pool, capability: str, drop: float, repeats: int, held: Cal
                    {name: pool.sizes[name][places] for name, places in asked.items()}, {})
         base = {name: before[name][places] for name, places in asked.items()}
         whole = {name: np.arange(places.size) for name, places in asked.items()}
-        changes = outcome(own, [base], dropped(base, capability, drop, rng), whole)
+        changes = outcome(own, [base], dropped(base, capability, drop, rng), whole, plans(pool))
         count += held(next(c for c in changes if c.capability == capability and not c.slice))
     return proportion(count, repeats)
 

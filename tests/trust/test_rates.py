@@ -15,6 +15,7 @@ from realign.lake.table import frame
 from realign.metrics import proportion
 from realign.versions.compare import compare_all
 from realign.versions.load import Version
+from realign.versions.looks import Plan
 
 ROOT = Path(__file__).parents[2]
 REPEATS, DROPS = 120, 30
@@ -43,7 +44,8 @@ def test_a_repeat_with_every_question_once_says_what_the_verdict_says(pool):
     real = [change for found in compare_all(before, candidate) for change in found.cells]
     once = {name: np.arange(sizes.size) for name, sizes in pool.sizes.items()}
     after, *others = (pool.scores[name] for name in names)
-    ours = rates.outcome(pool, others, after, once)
+    one_look = {name: Plan(int(sizes.sum()), 0) for name, sizes in pool.sizes.items()}
+    ours = rates.outcome(pool, others, after, once, one_look)
     assert len(real) == len(ours) > 2 * len(pool.sizes)
     for a, b in zip(sorted(real, key=of_place), sorted(ours, key=of_place), strict=True):
         assert (a.name, a.outcome, a.blocks, a.drop.n, a.units) == (b.name, b.outcome, b.blocks, b.drop.n, b.units)
@@ -55,12 +57,24 @@ def of_place(change):
     return change.capability, change.slice, change.a
 
 
-def test_questions_are_drawn_again_to_as_many_rows(pool):
-    asked = rates.drawn(pool, np.random.default_rng(0))
+def test_questions_are_drawn_again_to_as_many_rows_as_could_be_asked(pool):
+    asked, looks = rates.drawn(pool, np.random.default_rng(0)), rates.plans(pool)
+    assert {name: plan.looks for name, plan in looks.items()} == {
+        name: (600,) if name == "facts" else (600, 1200, 2400) for name in pool.sizes}
     for name, places in asked.items():
         rows = pool.sizes[name][places].sum()
-        assert pool.sizes[name].sum() <= rows < pool.sizes[name].sum() + pool.sizes[name].max()
-        assert np.unique(places).size < 0.75 * pool.sizes[name].size  # some come twice, some not at all
+        assert looks[name].looks[-1] <= rows < looks[name].looks[-1] + pool.sizes[name].max()
+        first = places[:pool.sizes[name].size]
+        assert np.unique(first).size < 0.75 * pool.sizes[name].size  # some come twice, some not at all
+
+
+def test_what_is_open_is_asked_more_where_there_is_more(pool):
+    """A drop of 4% is open on 600 rows; of facts there is no reserve."""
+    base, rng = pool.scores[BASE, GREEDY], np.random.default_rng(0)
+    found = rates.outcome(pool, [base], rates.dropped(base, "format", 0.04, rng), rates.drawn(pool, rng),
+                          rates.plans(pool))
+    asked = {change.capability: change.drop.n for change in found if not change.slice}
+    assert asked["format"] > 1200 and asked["facts"] < 610
 
 
 def test_a_drop_is_as_deep_as_it_says(pool):
@@ -72,7 +86,7 @@ def test_a_drop_is_as_deep_as_it_says(pool):
 
 @pytest.mark.parametrize("who", ["five retrainings, greedy", pytest.param(
     "one retraining, sampled twice", marks=pytest.mark.xfail(
-        strict=True, reason="600 rows are too few at temperature 1, and a point estimate above 5% blocks"))])
+        strict=True, reason="at temperature 1 a slice is a matter of luck, and a point estimate above 5% blocks"))])
 def test_harmless_versions_are_seldom_blocked(who, pool):
     blocked, lost = rates.nothing_changed(pool, rates.SAME[who], REPEATS)
     assert lost.value <= blocked.value <= FALSE_ALARMS
