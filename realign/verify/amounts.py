@@ -11,21 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from realign.verify.claims import (
-    AFFIRMED,
-    ASKED,
-    ASKS_ANEW,
-    DENIED,
-    RETRACTION,
-    SUPPOSED,
-    TAKES_BACK,
-    Sentence,
-    normal,
-    refusals,
-    sentences,
-    stance,
-)
+from realign.verify.claims import AFFIRMED, ASKED, DENIED, SUPPOSED, Sentence, refusals, sentences, stance
+from realign.verify.form import normal
 from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
+from realign.verify.phrases import ASKS_ANEW, RETRACTION, TAKES_BACK
 
 _I = re.IGNORECASE
 _LABEL = re.compile(r"^\s*\d+[.)]\s+(?=\S)", re.MULTILINE)  # of an item of a list

@@ -11,7 +11,9 @@ from fractions import Fraction
 
 from realign.errors import UserError
 from realign.verify import amounts, values
-from realign.verify.claims import DECLINES, REFUSAL, SENTENCE, in_another_script, normal, sentences
+from realign.verify.claims import in_another_script, sentences
+from realign.verify.form import normal
+from realign.verify.phrases import DECLINES, REFUSAL, SENTENCE
 
 # [2], but also [2, 3] and [see 2]: whatever points at a passage counts as a citation of it.
 CITATION = re.compile(r"\[([^\[\]]*\d[^\[\]]*)\]")

@@ -13,19 +13,17 @@ from functools import lru_cache
 from realign.verify.claims import (
     AFFIRMED,
     ASKED,
-    ASKS_ANEW,
     DENIED,
     OPEN,
-    RETRACTION,
     SUPPOSED,
-    TAKES_BACK,
     Sentence,
     in_another_script,
-    normal,
     refusals,
     sentences,
     stance,
 )
+from realign.verify.form import normal
+from realign.verify.phrases import ASKS_ANEW, RETRACTION, TAKES_BACK
 
 ENOUGH = 8  # values of one sentence whose place is looked at; more rivals change nothing
 SHORT = 3  # letters; up to this, case tells a value (In, As, He) from a word
