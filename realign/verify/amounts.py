@@ -12,19 +12,30 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from realign.verify.claims import AFFIRMED, ASKED, DENIED, SUPPOSED, Sentence, refusals, sentences, stance
-from realign.verify.form import normal
-from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
+from realign.verify.form import CITED, normal
+from realign.verify.numbers import UNITS, Number, in_digits, numbers, ordinals_in_digits, unit_name
 from realign.verify.phrases import ASKS_ANEW, RETRACTION, TAKES_BACK
 
 _I = re.IGNORECASE
 _LABEL = re.compile(r"^\s*\d+[.)]\s+(?=\S)", re.MULTILINE)  # of an item of a list
-_CITED = re.compile(r"\[[^\[\]]*\d[^\[\]]*\]")
 _ASIDE = re.compile(r"\([^()]*\)")
+# What is said of a number besides, with numbers of its own: "27, with 9 more expected", "164, which is more than 150".
+_COMMENT = re.compile(
+    r",? (?:(?:which|that) (?:is|was|are|were) (?:\w+ )?(?:more|less|fewer|over|under|above|below|twice|half|double|\w+er) "
+    r"|(?:which|who|where|whose)\b(?! (?:makes?|gives?|leaves?|equals?|comes?|brings?|adds?|yields?|means?|is|was|are|were|has"
+    r"|had)\b)"
+    r"|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting|not including|besides)\b"
+    r"|with \d+ (?:more|others?|left|extra|further|of)\b"
+    r"|(?:(?:exactly |just |about |only |some )?\d+ |far |many |well |one |a (?:few|dozen) )?(?:more|less|fewer|greater|higher"
+    r"|lower|longer|later|earlier|shorter|older)(?: \w+)? than (?=.*\d)"
+    r")[^.;]*[.;!]?$", _I)
+_BY_THE_WAY = re.compile(r"\W*(?:and )?(?:by the way|btw|incidentally|fun fact|did you know|on another note|ps|p s"
+                         r"|side note|as an aside|in other news|trivia)\b", _I)
 _CAUSE = re.compile(r",? (?:because|since|as|given that) .*$", _I | re.DOTALL)
 _OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _I)
 _OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
 _ABOUT_BEFORE = re.compile(
-    r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
+    r"(?:\b(?:something like|in the ballpark of|an estimated|estimated at|close (?:on|upon)|getting on for|say,|about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
     r"|somewhere"
     r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite"
     r"|just (?:about"
@@ -32,7 +43,7 @@ _ABOUT_BEFORE = re.compile(
     r"|as many as"
     r"|as much as)|[~≈≃±]|\+/-)\s*(?:the |an? )?[$€£]?$", _I)
 _ABOUT_AFTER = re.compile(
-    r"^(?: \w+)?,?(?:-?ish\b| or so\b| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
+    r"^(?: \w+)?,?(?:-?ish\b|[ -]odd\b| \(?(?:an? )?(?:estimate[ds]?|rough\w*|approximate\w*)\b| or so\b| at a (?:rough )?(?:count|estimate)| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
     r"|or something"
     r"|at a guess|on average|plus or minus|almost|nearly)\b|\s?(?:±|\+/-))", _I)
 _ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|older|further|farther|heavier) than"
@@ -43,16 +54,17 @@ _BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|n
                     r" of|south of|not even)|<)\s*[$€£]?$", _I)
 _LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less"
                     r"|fewer) than"
-                    r"|(?:not|never|cannot be) (?:under|below))|>=|≥)\s*[$€£]?$", _I)
-_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:not"
+                    r"|(?:not|never|cannot be) (?:under|below)|(?:no|not)(?: an?| one)? \w+ (?:less|fewer) than)|>=|≥)\s*[$€£]?$", _I)
+_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:no|not)(?: an?| one)? \w+ more than|(?:not"
                    r"|never)"
                    r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
 _LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:more|above|over|greater|higher|up"
                           r"|upwards|later)\b"
-                          r"| at (?:the )?(?:very )?least| minimum| plus\b(?! \d))", _I)
+                          r"| at (?:the )?(?:very )?least| minimum|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? (?:fewer|less)\b| plus\b(?! \d))", _I)
 _MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
                          r"| at (?:the )?(?:very )?most"
-                         r"| maximum| tops)", _I)
+                         r"| maximum| tops|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? more\b)", _I)
+_DECADE = re.compile(r"s\b(?!/)")  # 1840s, the 30s
 _RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
 _BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
 _GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut"
@@ -74,6 +86,10 @@ _FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last 
                        r" \d|as of|copyright|tokens?|word count)\b", _I)
 _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
 _NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
+_WORD = re.compile(r"[^\W\d]+")
+_CONCLUDES = re.compile(r"\b(?:so|thus|therefore|hence|total|all|altogether|answer|result|no|not|wait|correction|sorry"
+                        r"|rather|actually|oops|mean|meant|makes|leaves)\b|=", _I)
+FEW = 3  # other words in a sentence that only gives a number
 NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
 
 
@@ -97,10 +113,13 @@ class Claim:
 def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tuple[bool | None, str]:
     """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
     `subject`; None where it leaves that open. And why."""
-    said = sentences(in_digits(_CITED.sub("", _LABEL.sub("", normal(text)))))
+    said = sentences(in_digits(CITED.sub("", _LABEL.sub("", normal(text)))))
     if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
         subject = (*subject, unit)  # "the distance in km is 5"
     claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
+    if not claims:
+        said = [replace(each, text=ordinals_in_digits(each.text)) for each in said]
+        claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
     stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED, SUPPOSED)]
     if not stated:
         return _unstated(claims, wanted, unit, subject, said)
@@ -163,7 +182,7 @@ def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
     """The claims of one sentence: its numbers without operands, asides and causes where other numbers are left."""
     text = said[index].text
     found = [n for n in numbers(text) if not _operand(text, n)]
-    for dropped in (_ASIDE, _CAUSE):
+    for dropped in (_ASIDE, _CAUSE, _COMMENT):
         spans = [m.span() for m in dropped.finditer(text)]
         kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
         found = kept or found
@@ -197,6 +216,11 @@ def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number]) -> tup
             among.append(found[len(among)])
         if len({n.value for n in among}) > 1 and status != DENIED and not _retracted(text, among):
             return Claim(index, among[-1], status, -math.inf, math.inf, among=tuple(among)), len(among)
+    if _DECADE.match(after) and number.value % 10 == 0 and (number.value >= 1000 or before.endswith("the ")):
+        last = number.value + (99 if number.value % 100 == 0 and number.value >= 1000 else 9)
+        return Claim(index, replace(number, noun=""), status, number.value, last), 1
+    if (_LEAST.search(before) or _LEAST_AFTER.match(after)) and (_MOST.search(before) or _MOST_AFTER.match(after)):
+        return Claim(index, number, AFFIRMED, number.value, number.value), 1  # not one more, and not one fewer
     for patterns, low, high, strict in (((_LEAST, _LEAST_AFTER), number.value, math.inf, False),
                                         ((_MOST, _MOST_AFTER), -math.inf, number.value, False),
                                         ((_ABOVE,), number.value, math.inf, True),
@@ -220,6 +244,8 @@ def _retracted(text: str, among: Sequence[Number]) -> bool:
 def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]) -> list[Claim]:
     """The claims without those that count another thing than the question asks for, where some count that thing."""
     asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
+    kept = [c for c in claims if not _BY_THE_WAY.match(said[c.sentence].text)]
+    claims = kept or claims
     kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
             and not _FOOTNOTE.match(said[c.sentence].text)]
     claims = kept or claims
@@ -228,10 +254,20 @@ def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]
     claims = kept if any(c.exact for c in kept) else claims
     counted = [c for c in claims if c.number.noun.rstrip("s") in asked]
     if not counted:
-        return claims
+        return _before_other_counts(claims, said)
     return [c for c in claims if c in counted or c.number.noun in _NO_NOUN or c.number.unit
             or not _CIRCUMSTANCE.search(said[c.sentence].text[:c.number.start])
             and c.sentence not in {each.sentence for each in counted}]
+
+
+def _before_other_counts(claims: list[Claim], said: Sequence[Sentence]) -> list[Claim]:
+    """The claims without those behind a plain answer ("Exactly 13.") that count something else ("10 friends agree")."""
+    answer = next((c for c in claims if c.exact and c.number.noun in _NO_NOUN and len(_WORD.findall(
+        said[c.sentence].text[:c.number.start] + said[c.sentence].text[c.number.end:])) <= FEW), None)
+    if answer is None:
+        return claims
+    return [c for c in claims if c.sentence <= answer.sentence or c.number.noun in _NO_NOUN or c.number.unit
+            or _CONCLUDES.search(said[c.sentence].text)]
 
 
 def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:

@@ -28,6 +28,18 @@ class Sentence:
         return start, min((c for c in self.clauses if c > place), default=len(self.text))
 
 
+@dataclass(frozen=True)
+class Mention:
+    """A value that a text mentions, where, how the text stands to it, and whether it is the wanted one."""
+
+    value: str
+    sentence: int
+    start: int
+    end: int
+    stance: str
+    wanted: bool = False
+
+
 def is_plain(text: str) -> bool:
     """Whether no rule can apply to `text`, since it has none of their words: most answers, told apart quickly."""
     return text.isascii() and "/" not in text and not text.startswith(("Of ", "Out of ")) \

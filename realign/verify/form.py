@@ -1,9 +1,11 @@
 """A text without its form: what it says, in plain letters and marks."""
 
+import json
 import re
 import unicodedata
 
 _I = re.IGNORECASE
+CITED = re.compile(r"\[[^\[\]]*\d[^\[\]]*\]")  # [2], [see 2, 3]
 _TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
                              "—": "-", "–": "-",
                              "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
@@ -24,6 +26,30 @@ _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w
                 (re.compile(r"\b(I)'m\b", _I), r"\1 am"), (re.compile(r"(?<=[a-z])'re\b", _I), " are"),
                 (re.compile(r"(?<=[a-z])'d\b", _I), " would"), (re.compile(r"(?<=[a-z])'ll\b", _I), " will"))
 
+# The full stop of an abbreviation ends no sentence.
+_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Mt|Jr|Sr|approx|e\.g|i\.e|vs|No(?=\. ?\d))\.(?= ?\S)")
+_INITIAL = re.compile(r"(?:^|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
+_ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
+_OPTION = re.compile(r"^\W*([A-Ha-h])[).\]:] +(\S.*?)\s*$", re.MULTILINE)
+_CHOSEN = re.compile(r"\b(?:answer|correct|choice|choose|pick|option|solution|it is|one is)\b[^.\n]{0,20}?[ (\[]([A-Ha-h])[)\]]?"
+                     r"[.!]*\s*$", _I)
+
+
+def unwrapped(text: str) -> str:
+    """The answer that a JSON object holds, or the option of a list that a letter chooses; else the text as it is."""
+    bare = text.strip().removeprefix("```json").strip("`\n ")
+    if bare.startswith("{") and bare.endswith("}"):
+        try:
+            held = json.loads(bare)
+        except ValueError:
+            return text
+        held = {key.casefold(): value for key, value in held.items() if isinstance(value, str | int | float)}
+        named = next((held[key] for key in _ANSWERS if key in held), None)
+        return str(named if named is not None else next(iter(held.values()))) if named or len(held) == 1 else text
+    options = {letter.casefold(): option for letter, option in _OPTION.findall(text)}
+    chosen = _CHOSEN.search(text) if len(options) > 1 else None
+    return options.get(chosen[1].casefold(), text) if chosen else text
+
 
 def normal(text: str) -> str:
     """`text` in plain letters and marks: compatibility forms, accents of Latin letters, typographic quotes and dashes,
@@ -37,6 +63,8 @@ def normal(text: str) -> str:
     if "\\" in text or "<" in text:
         text = _TAGS.sub(" ", _FRAC.sub(r"\1/\2", text))
     text = _MARKUP.sub("", text)
+    if "." in text:
+        text = _INITIAL.sub(r"\1 ", _SHORTENED.sub(r"\1", text))
     if _MAY_BE_CARELESS.search(text):
         text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)).replace("ca not", "cannot")
     if "'" in text or "an not" in text:

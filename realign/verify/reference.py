@@ -12,7 +12,8 @@ from fractions import Fraction
 from realign.errors import UserError
 from realign.verify import amounts, values
 from realign.verify.claims import in_another_script, sentences
-from realign.verify.form import normal
+from realign.verify.form import normal, unwrapped
+from realign.verify.names import has
 from realign.verify.phrases import DECLINES, REFUSAL, SENTENCE
 
 # [2], but also [2, 3] and [see 2]: whatever points at a passage counts as a citation of it.
@@ -133,6 +134,7 @@ def verify(reference: Reference, text: str) -> tuple[bool | None, str]:
     """Whether `text` answers rightly: True, False, or None where that cannot be told, which earns nothing. And why."""
     if reference.exact:
         return (True, "exact") if text.strip() == reference.exact else (False, "not in the form asked for")
+    text = unwrapped(text)
     if reference.refuse:
         told = sentences(normal(SHRUG.sub("I do not know.", text)))
         return _refuses(reference, " ".join(s.text for s in told if not s.asks))
@@ -180,7 +182,7 @@ def score(reference: Reference, text: str) -> Score:
     if reference.exact:
         return Score(float(right), reason, {"right": right})
     said = statement(text)
-    complete = all(values.has(word, said) for word in reference.subject)
+    complete = all(has(word, said) for word in reference.subject)
     parts = {"right": right, "complete": complete, "offer": offers(text)}
     value = RIGHT + COMPLETE * complete + OFFER * parts["offer"] if right else 0.0
     return Score(round(value, 6), reason, parts)

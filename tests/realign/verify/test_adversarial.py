@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from benchmarks import verifier
 from benchmarks.verifier import SETS, false_positives, judged, reference, rows
 from realign.verify import claims
+from realign.verify.form import normal
 from realign.verify.numbers import in_digits, numbers
 from realign.verify.reference import Reference, verify, written
 
@@ -130,7 +131,7 @@ def test_numbers_are_read_in_words_and_in_other_scripts(n, zero):
     ("treize", 13),
     ("1 hour 30 minutes", Fraction(3, 2)), ("9" * 9000, int("9" * 400))])
 def test_numbers_of_other_forms(text, value):
-    assert [found.value for found in numbers(in_digits(claims.normal(text)))] == [value]
+    assert [found.value for found in numbers(in_digits(normal(text)))] == [value]
 
 
 @pytest.mark.parametrize(("reference", "text"), [

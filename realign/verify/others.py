@@ -1,0 +1,225 @@
+"""Values that a text claims although the reference does not name them, told by their place; and mentions that claim
+nothing, because the text speaks of them by the way.
+
+Places of a claim: after "it is", as a whole sentence, before "did it", in the words in which the wanted value is claimed
+too, beside it in a list.
+"""
+
+import re
+from collections.abc import Sequence
+
+from realign.verify.claims import AFFIRMED, OPEN, Mention, Sentence, stance
+
+_I = re.IGNORECASE
+# What capital letters name no value: the first words of sentences, and greetings.
+_NO_NAMES = frozenset(
+    [
+        "Legend", "Rumour", "Rumor", "Tradition", "I", "A", "An", "The", "It", "This", "That", "These", "Those",
+        "There", "Here", "He", "She", "We", "You", "They", "My", "Your", "His", "Her", "Its", "Our", "Their", "Yes",
+        "No", "Not", "Sure", "Well", "Ok", "Okay", "Wait", "Sorry", "Actually", "Correct", "Right", "Wrong", "True",
+        "False", "So", "But", "And", "Or", "If", "Then", "Now", "Hello", "Hi", "Thanks", "Please", "Of", "Certainly",
+        "Gladly", "Oops", "Correction", "Answer", "Everyone", "People", "Some", "Many", "Most", "Nobody", "Nothing",
+        "None", "What", "Who", "Which", "When", "Where", "Why", "How", "Maybe", "Perhaps", "Possibly", "Probably",
+        "Definitely", "Obviously", "Clearly", "Indeed", "Exactly", "Good", "Great", "Happy", "As", "In", "On", "At",
+        "To", "For", "From", "With", "By", "According", "Although", "Though", "However", "Also", "Just", "Only",
+        "Both", "Either", "Neither", "One", "Two", "Let", "Easy", "Done", "Hmm", "Ah", "Oh", "Unknown", "Absolutely",
+        "Yep", "Nope"
+    ])
+_NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
+_CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
+                      rf"|became|chose"
+                      rf"|choose|pick|but|no|nope|now|by|it)\b[\s,:\"'-]{{1,3}}(?:(?:the|in|of|actually"
+                      rf"|really) )?\"?|:\s\"?){_NAME}")
+_BARE = re.compile(rf"^\W*(?:the )?{_NAME}\W*(?:$|,? (?:is|was|not|rather|instead|of course|I|definitely|surely"
+                   rf"|for sure"
+                   r"|obviously|wrote|won|did|has)\b)")
+_COPULA = re.compile(r"\b(?:is|was|are|were|answer:)\s+(?:the |an? )?$", _I)
+_FOLLOWS = re.compile(r"(?:the |an? )?(?P<words>[\w'-]+(?: [\w'-]+)?)\s*[.!,;]*$", _I)
+_TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was"
+                   r"|(?:the|my|its|his|her)"
+                   r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
+_REMARKS = frozenset([
+    "all", "clear", "correct", "easy", "enough", "fine", "good", "hard", "it", "known", "nice", "obvious", "right",
+    "simple", "so", "true"
+])
+_ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
+_ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
+_ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
+_SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
+                         r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
+_SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
+                                r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
+_UPPER, _LOWER = r"(?P<words>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)", r"(?P<words>[a-z][\w-]+(?: [a-z][\w-]+)?)"
+_SURELY = r"(?: (?:really|actually|now|instead|rather|simply|just|must|should|can only|has to|in fact|called|named|by|in))*"
+_SUBJECT = r"\b(?:it|that|this|they|he|she|(?:the|my) (?:\w+ ){0,2}?(?:answer|one|solution))"
+# "It is really X"; X followed by the end of what is claimed where it is a common word.
+_IT_IS = {case: re.compile(rf"(?i:{_SUBJECT}{_SURELY} (?:is|was|are|were|be){_SURELY} (?:the |an? )?){words}{end}") for case, words, end in (
+    (True, _UPPER, ""), (False, _LOWER, r"(?=\s*(?:[.,;!]|$))"))}
+# "X." or "No, the X."
+_FRAGMENT = re.compile(r"^\W*(?:(?:no|nope|well|rather|actually|instead|so|then),? )?(?P<article>the |an? |in |by )?"
+                       r"(?P<words>[\w'-]+(?: [\w'-]+){0,2})\W*$", _I)
+# "X did", "X alone wrote it".
+_DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)*)(?: alone| also| really| actually)? "
+                   r"(?:(?P<verb>[a-z]+) (?:it|this|that|them)\b|(?:did|does|is|was|do)\W*$)", _I)
+# "plays the X", where X is the object of the verb of the question or of the wanted value.
+_OBJECT = re.compile(r"\b(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+)")
+_VERB_BEFORE = re.compile(r"\b([a-z]+) (?:the |an? |in |at |by |from |on )?$", _I)
+_OF_ANOTHER = re.compile(r"\b(?:her|his|their|its|my|our|your) (?P<who>\w+)(?: \w+)? (?P<verb>[a-z]+) (?:the |an? |in |at )?$", _I)
+# "X, a neighbour of …", "X, which is close to …".
+_APPOSED = re.compile(r"^\W*(?:the )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)?),? (?:(?:an?|the|its|his|her|some|one) (?:[\w-]+ ){1,4}?"
+                      r"(?:of|near|to|from|beside|in|with|like|for)|(?:which|who)\b[^,;.]*\b(?:of|near|to|from|beside|with|like"
+                      r"|than|replaced|succeeded|after|before)|near|next to|close to|like|unlike|not far from|beside"
+                      r"|(?:just )?(?:north|south|east|west) of) (?:the )?$", _I)
+_ONLY_A = re.compile(r"^(?:,? (?:which|who))? (?:is|was|are|were|remains?)(?: only| just| merely| simply)? (?:its|his|her|their|an?"
+                     r"|another|the|one of (?:the|its|his|her)) (?:\w+ )?(?P<noun>\w+)", _I)
+_COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?:ed|es|ing)|succeed(?:ed|s|ing)|confused? with|close to"
+                       r"|next to|as \w+ as|far from|(?:north|south|east|west|capital|neighbour|neighbor|pupil|student|rival|friend"
+                       r"|sister|brother|son|daughter|wife|husband) of|compared (?:with|to)) (?:the |an? )?$", _I)
+_RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or|and) (?:the |an? )?$)[^,;.]*$", _I)
+_BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just|merely|its|her|his|their|another"
+                      r"|famous|near|close|farther|further)\b(?!.*\btoo\b)", _I)
+
+
+def claimed(said: list[Sentence], index: int, wanted: str, subject: Sequence[str], own: list[Mention], *,
+            open_list: bool) -> list[Mention]:
+    """Claims of values that the reference does not name, by their place. `open_list`: it names no rivals at all."""
+    if said[index].asks:
+        return []
+    spans = _same_frame(said, index, wanted, own)
+    if open_list:
+        spans += _names(said[index].text, index, wanted, subject, own) if wanted[:1].isupper() else \
+            _plain_words(said[index].text, index, wanted, own)
+    text = said[index].text
+    found = [Mention(text[start:end], index, start, end, stance(said, index, start, end)) for start, end in spans]
+    lists = open_list and not wanted[:1].isupper() and any(
+        _SMALL_LIST.search(text[m.end:]) or _SMALL_LIST_BEFORE.search(
+            text[:m.start]) for m in own if m.sentence == index)
+    return found + [Mention("another", index, len(text), len(text), OPEN)] * lists
+
+
+def _names(text: str, index: int, wanted: str, subject: Sequence[str], own: list[Mention]) -> list[tuple[int, int]]:
+    """Where capitalised words are claimed: after "is", as a whole sentence, or beside the wanted value in a list."""
+    here = [(m.start, m.end) for m in own if m.sentence == index]
+    places = [*_CLAIMED.finditer(text), *_BARE.finditer(text)]
+    places += [m for start, end in here for m in _listed(text, start, end)]
+    spans = []
+    for m in places:
+        name, end = m["name"], m.end("name")
+        if m.re is _ITEM_AFTER:  # it was searched in the rest of the text
+            end += next(e for s, e in here if text[e:].startswith(m.string))
+        while name.split()[0] in _NO_NAMES and " " in name:
+            name = name.partition(" ")[2]
+        if _another(name, wanted, subject):
+            spans.append((end - len(name), end))
+    return spans
+
+
+def _plain_words(text: str, index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another word is claimed: after a turn ("but it is X"), or as a whole sentence besides the wanted one."""
+    here = [m for m in own if m.sentence == index]
+    turn, alone = _TURN.search(text), _ALONE.fullmatch(text)
+    if turn and turn["name"].casefold() not in wanted.casefold() and all(m.start < turn.start() for m in here):
+        return [turn.span("name")]
+    if own and not here and alone and alone["name"] not in _NO_NAMES:
+        return [alone.span("name")]
+    return []
+
+
+def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another value is claimed in the words in which the wanted value is claimed elsewhere."""
+    spans, text = [], said[index].text
+    if any(m.sentence == index for m in own):
+        return spans
+    for m in own:
+        frame = said[m.sentence].text[:m.start]
+        if m.stance == AFFIRMED and _COPULA.search(frame) and text.startswith(frame):
+            other = _FOLLOWS.match(text, len(frame))
+            words = other["words"] if other else "not"
+            if words[:1].isupper() == wanted[:1].isupper() and "not" not in words.split() and words not in _REMARKS:
+                spans.append(other.span("words"))
+    return spans
+
+
+def _listed(text: str, start: int, end: int) -> list[re.Match]:
+    """Names that stand beside a mention in one list."""
+    return [m for m in (_ITEM_AFTER.search(text[end:]), _ITEM_BEFORE.search(text[:start])) if m]
+
+
+def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
+    """Whether a name is another value: not the wanted one or a part of it, nor what the question is of."""
+    words = [w.removesuffix("'s") for w in name.split()]
+    known = {w.casefold().strip(".,?!'\"") for each in (wanted, *subject) for w in each.split()}
+    known |= {w.removesuffix("'s") for w in known}
+    return bool(words) and not any(w.casefold() in known for w in words) and words[0] not in _NO_NAMES
+
+
+def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list[Mention]) -> Mention | None:
+    """The last affirmed claim of another value in a place where an answer stands, apart from the mentions of the wanted
+    one; None where there is none. It takes more for such a claim than this does: it only tells what a text settles on
+    that does not affirm the wanted value, takes it back, or mentions it by the way."""
+    verbs = {_stem(word) for each in subject for word in each.split() if word.islower()}
+    verbs |= {_stem(m[1]) for each in own if (m := _VERB_BEFORE.search(said[each.sentence].text[:each.start]))}
+    for index in range(len(said) - 1, -1, -1):
+        sentence = said[index]
+        if sentence.asks:
+            continue
+        here = [m for m in own if m.sentence == index]
+        for start, end in sorted(_places(sentence.text, wanted, verbs - _NO_VERBS, here), reverse=True):
+            apart = all(end <= m.start or m.end <= start for m in here)
+            if apart and _fits(sentence.text[start:end], wanted, subject, start) and stance(said, index, start, end) == AFFIRMED:
+                return Mention(sentence.text[start:end], index, start, end, AFFIRMED)
+    return None
+
+
+def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> list[tuple[int, int]]:
+    found = [m.span("words") for m in _IT_IS[wanted[:1].isupper()].finditer(text)]
+    fragment, does = _FRAGMENT.match(text), _DOES.match(text)
+    if fragment and (wanted[:1].isupper() or fragment["article"] or " " not in fragment["words"]):
+        found.append(fragment.span("words"))
+    if does and (not does["verb"] or not verbs or _stem(does["verb"]) in verbs):
+        found.append(does.span("words"))
+    found += [m.span("words") for m in _OBJECT.finditer(text) if verbs and _stem(m["verb"]) in verbs
+              and not ((of := _OF_ANOTHER.search(text[:m.start("words")])) and _stem(of["who"]) not in verbs)]
+    found += [m.span("words") for each in here if (m := _APPOSED.search(text[:each.start]))]
+    return found
+
+
+def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
+    """Whether words may be another value of the wanted one's kind: a name as it is, or a common word as it is."""
+    if start and wanted[:1].isupper() != words[:1].isupper():
+        return False
+    known = {w.casefold() for each in (wanted, *subject) for w in each.split()}
+    said = words.casefold().split()
+    return (any(w not in known for w in said) and said[0] not in _NOTHING_ELSE and words.split()[0] not in _NO_NAMES
+            and said[0].capitalize() not in _NO_NAMES and not said[0].endswith("ly") and said[-1] not in _REMARKS)
+
+
+def by_the_way(text: str, other: Mention) -> bool:
+    """Whether a text that affirms the wanted value speaks of another one by the way: it compares with it, or says
+    something else of it."""
+    before, after = text[:other.start], text[other.end:]
+    return bool(_COMPARED.search(before) or _RELATIVE.search(before)
+                or (not before.strip(" \"'") and _BESIDES.match(after)))
+
+
+def aside(text: str, own: Mention, instead: Mention, subject: Sequence[str]) -> bool:
+    """Whether the wanted value itself is mentioned by the way, where another one is claimed."""
+    before, after = text[:own.start], text[own.end:]
+    asked = {_stem(word) for each in subject for word in each.split()}
+    if (apposed := _APPOSED.search(before)) and own.sentence == instead.sentence:
+        return apposed["words"] == instead.value
+    if of := _OF_ANOTHER.search(before):
+        return _stem(of["who"]) not in asked
+    only = _ONLY_A.match(after)
+    return bool(only and not before.strip(" \"'") and own.sentence != instead.sentence and _stem(only["noun"]) not in asked)
+
+
+def _stem(word: str) -> str:
+    """A word without the endings of verbs and plurals."""
+    return re.sub(r"(?:ing|ed|es|s|e)$", "", word.casefold()) if len(word) > SHORT_WORD else word.casefold()
+
+
+SHORT_WORD = 3  # letters of a word that has no ending
+_NO_VERBS = frozenset(["is", "was", "are", "were", "be", "the", "a", "an", "of", "it", "to", "and", "or", "by", "in", "not", "say",
+                       "think", "no", "that", "but", "at", "on", "with", "than", "as", "from", "for", "would"])
+_NOTHING_ELSE = frozenset(["the", "a", "an", "it", "that", "this", "there", "here", "what", "which", "who", "not", "no", "never", "one", "none", "nothing", "something", "anything", "wrong", "false", "incorrect", "untrue", "mistaken", "impossible", "unclear", "unknown", "likely", "unlikely", "possible", "probable", "certain", "sure", "uncertain", "old", "new", "great", "small", "big", "famous", "important", "interesting", "worth", "best", "better", "worse", "time", "said", "thought", "believed", "known", "called", "located", "also", "still", "just", "only", "more", "less", "most", "very", "too", "my", "your", "his", "her", "its", "their", "our", "in", "at", "on", "by", "to", "of", "for", "with", "from", "as", "if", "when", "because", "since", "today", "yesterday", "currently", "once", "originally", "formerly", "i", "you", "he", "she", "they", "we", "them", "him", "and", "or", "but", "so", "than", "both", "all", "some", "any", "today's", "why", "how", "where", "question", "answer", "thanks", "thank", "sorry", "please", "yes", "well", "okay", "ok", "right", "correct", "true", "done", "sense"])
