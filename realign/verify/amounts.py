@@ -31,7 +31,7 @@ _COMMENT = re.compile(
     r")[^.;]*[.;!]?$", _I)
 _BY_THE_WAY = re.compile(r"\W*(?:and )?(?:by the way|btw|incidentally|fun fact|did you know|on another note|ps|p s"
                          r"|side note|as an aside|in other news|trivia)\b", _I)
-_CAUSE = re.compile(r",? (?:because|since|as|given that) .*$", _I | re.DOTALL)
+_CAUSE = re.compile(r",? (?:because|since|given that) .*$|,? as [^,]*$", _I | re.DOTALL)
 _OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _I)
 _OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
 _ABOUT_BEFORE = re.compile(
@@ -87,8 +87,7 @@ _FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last 
 _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
 _NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
 _WORD = re.compile(r"[^\W\d]+")
-_CONCLUDES = re.compile(r"\b(?:so|thus|therefore|hence|total|all|altogether|answer|result|no|not|wait|correction|sorry"
-                        r"|rather|actually|oops|mean|meant|makes|leaves)\b|=", _I)
+_DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|think|helped|saw|did|were asked)\b", _I)
 FEW = 3  # other words in a sentence that only gives a number
 NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
 
@@ -113,7 +112,7 @@ class Claim:
 def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tuple[bool | None, str]:
     """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
     `subject`; None where it leaves that open. And why."""
-    said = sentences(in_digits(CITED.sub("", _LABEL.sub("", normal(text)))))
+    said = sentences(in_digits(CITED.sub("", _without_labels(normal(text)))))
     if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
         subject = (*subject, unit)  # "the distance in km is 5"
     claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
@@ -144,6 +143,11 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
            for index, s in enumerate(said) if index >= last.sentence and (s.asks or not s.plain)):
         return None, "takes it back"
     return True, "right number"
+
+
+def _without_labels(text: str) -> str:
+    """A text without the numbers of the items of its list; one such number alone may be an answer."""
+    return _LABEL.sub("", text) if len(_LABEL.findall(text)) > 1 else text
 
 
 def _same(among: Sequence[Number], wanted: Fraction, unit: str, subject: Sequence[str]) -> bool:
@@ -261,13 +265,13 @@ def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]
 
 
 def _before_other_counts(claims: list[Claim], said: Sequence[Sentence]) -> list[Claim]:
-    """The claims without those behind a plain answer ("Exactly 13.") that count something else ("10 friends agree")."""
+    """The claims without those behind a plain answer ("Exactly 13.") that count who does something ("10 friends agree")."""
     answer = next((c for c in claims if c.exact and c.number.noun in _NO_NOUN and len(_WORD.findall(
         said[c.sentence].text[:c.number.start] + said[c.sentence].text[c.number.end:])) <= FEW), None)
     if answer is None:
         return claims
     return [c for c in claims if c.sentence <= answer.sentence or c.number.noun in _NO_NOUN or c.number.unit
-            or _CONCLUDES.search(said[c.sentence].text)]
+            or not _DOERS.match(said[c.sentence].text, c.number.end)]
 
 
 def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:

@@ -51,7 +51,8 @@ def sentences(text: str) -> list[Sentence]:
     it?" asserts."""
     found = []
     for each in phrases.SENTENCE_END.split(text.strip()):
-        told = phrases.TAG_QUESTION.sub(".", each) if each.endswith("?") else each
+        told = phrases.TOLD.sub("", phrases.TAG_QUESTION.sub(".", each)) if each.endswith("?") else each
+        told = f"{told[:-1]}." if told != each and told.endswith("?") else told
         if told.strip(" .\"'"):
             asks = told.rstrip("\"')] ").endswith("?")
             plain = asks or is_plain(told)
@@ -83,7 +84,8 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
         return OPEN
     if _denied(before, after, rest):
         return OPEN if phrases.MODAL.search(before) or phrases.MODAL.search(after) else DENIED
-    if phrases.CONDITION.search(text) or phrases.CONDITION_AFTER.search(rest):
+    since, until = _turns(text, start, end)
+    if phrases.CONDITION.search(text[since:until]) or phrases.CONDITION_AFTER.search(text[end:until]):
         return SUPPOSED
     if phrases.REPORTED_BEFORE.search(before) or phrases.REPORTED_AFTER.search(rest):
         return AFFIRMED if phrases.ENDORSED.search(rest) or phrases.ENDORSES_LAST.search(following) else REPORTED
@@ -118,6 +120,13 @@ def in_another_script(text: str, reference: str) -> bool:
     letters = [_script(c) for c in text if c.isalpha()]
     known = {_script(c) for c in reference if c.isalpha()} or {"LATIN"}
     return bool(letters) and sum(each not in known for each in letters) > len(letters) / 2
+
+
+def _turns(text: str, start: int, end: int) -> tuple[int, int]:
+    """The part of a sentence around a mention that has one condition: from turn ("but", "in fact", ";") to turn."""
+    turns = list(phrases.TURN.finditer(text))
+    return (max((m.end() for m in turns if m.end() <= start), default=0),
+            min((m.start() for m in turns if m.start() >= end), default=len(text)))
 
 
 def _denied(before: str, after: str, rest: str) -> bool:

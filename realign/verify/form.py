@@ -5,7 +5,7 @@ import re
 import unicodedata
 
 _I = re.IGNORECASE
-CITED = re.compile(r"\[[^\[\]]*\d[^\[\]]*\]")  # [2], [see 2, 3]
+CITED = re.compile(r" ?\[[^\[\]]*\d[^\[\]]*\]")  # [2], [see 2, 3]
 _TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
                              "—": "-", "–": "-",
                              "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
@@ -27,7 +27,7 @@ _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w
                 (re.compile(r"(?<=[a-z])'d\b", _I), " would"), (re.compile(r"(?<=[a-z])'ll\b", _I), " will"))
 
 # The full stop of an abbreviation ends no sentence.
-_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Mt|Jr|Sr|approx|e\.g|i\.e|vs|No(?=\. ?\d))\.(?= ?\S)")
+_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs|No(?=\. ?\d))\.(?= ?\S)")
 _INITIAL = re.compile(r"(?:^|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
 _ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
 _OPTION = re.compile(r"^\W*([A-Ha-h])[).\]:] +(\S.*?)\s*$", re.MULTILINE)

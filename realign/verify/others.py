@@ -23,7 +23,7 @@ _NO_NAMES = frozenset(
         "Definitely", "Obviously", "Clearly", "Indeed", "Exactly", "Good", "Great", "Happy", "As", "In", "On", "At",
         "To", "For", "From", "With", "By", "According", "Although", "Though", "However", "Also", "Just", "Only",
         "Both", "Either", "Neither", "One", "Two", "Let", "Easy", "Done", "Hmm", "Ah", "Oh", "Unknown", "Absolutely",
-        "Yep", "Nope"
+        "Yep", "Nope", "Mr", "Mrs", "Ms", "Dr", "Prof", "Professor", "Sir", "St", "Mt"
     ])
 _NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
 _CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
@@ -47,6 +47,7 @@ _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_
 _ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
 _SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
                          r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
+_ARTICLED_LIST = re.compile(r"^(?:, an? [\w-]+)*,? (?:and|or) an? [\w-]+(?: [\w-]+)?\W*$")
 _SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
                                 r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
 _UPPER, _LOWER = r"(?P<words>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)", r"(?P<words>[a-z][\w-]+(?: [a-z][\w-]+)?)"
@@ -85,16 +86,16 @@ def claimed(said: list[Sentence], index: int, wanted: str, subject: Sequence[str
     """Claims of values that the reference does not name, by their place. `open_list`: it names no rivals at all."""
     if said[index].asks:
         return []
-    spans = _same_frame(said, index, wanted, own)
+    spans = _same_frame(said, index, wanted, own) + _same_deed(said, index, wanted, own)
     if open_list:
         spans += _names(said[index].text, index, wanted, subject, own) if wanted[:1].isupper() else \
             _plain_words(said[index].text, index, wanted, own)
     text = said[index].text
     found = [Mention(text[start:end], index, start, end, stance(said, index, start, end)) for start, end in spans]
     lists = open_list and not wanted[:1].isupper() and any(
-        _SMALL_LIST.search(text[m.end:]) or _SMALL_LIST_BEFORE.search(
+        _SMALL_LIST.search(text[m.end:]) or _ARTICLED_LIST.search(text[m.end:]) or _SMALL_LIST_BEFORE.search(
             text[:m.start]) for m in own if m.sentence == index)
-    return found + [Mention("another", index, len(text), len(text), OPEN)] * lists
+    return found + [Mention(LISTED, index, len(text), len(text), OPEN)] * lists
 
 
 def _names(text: str, index: int, wanted: str, subject: Sequence[str], own: list[Mention]) -> list[tuple[int, int]]:
@@ -140,6 +141,15 @@ def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention
     return spans
 
 
+def _same_deed(said: list[Sentence], index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another name has done what the wanted one has: "Haydn wrote it. Mozart wrote it."."""
+    does, text = _DOES.match(said[index].text), said[index].text
+    if not does or not does["verb"] or any(m.sentence == index for m in own):
+        return []
+    same = any(re.match(rf"(?: alone| also| really| actually)? {does['verb']}\b", said[m.sentence].text[m.end:]) for m in own)
+    return [does.span("words")] if same and text[does.start("words")].isupper() == wanted[:1].isupper() else []
+
+
 def _listed(text: str, start: int, end: int) -> list[re.Match]:
     """Names that stand beside a mention in one list."""
     return [m for m in (_ITEM_AFTER.search(text[end:]), _ITEM_BEFORE.search(text[:start])) if m]
@@ -164,24 +174,36 @@ def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list
         if sentence.asks:
             continue
         here = [m for m in own if m.sentence == index]
+        fragment = _fragment(sentence.text, wanted)
         for start, end in sorted(_places(sentence.text, wanted, verbs - _NO_VERBS, here), reverse=True):
             apart = all(end <= m.start or m.end <= start for m in here)
-            if apart and _fits(sentence.text[start:end], wanted, subject, start) and stance(said, index, start, end) == AFFIRMED:
+            of = () if (start, end) == fragment else subject  # "the Keel mill or the Brandt mill? The Brandt mill."
+            if apart and _fits(sentence.text[start:end], wanted, of, start) and stance(said, index, start, end) == AFFIRMED:
                 return Mention(sentence.text[start:end], index, start, end, AFFIRMED)
     return None
 
 
 def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> list[tuple[int, int]]:
     found = [m.span("words") for m in _IT_IS[wanted[:1].isupper()].finditer(text)]
-    fragment, does = _FRAGMENT.match(text), _DOES.match(text)
-    if fragment and (wanted[:1].isupper() or fragment["article"] or " " not in fragment["words"]):
-        found.append(fragment.span("words"))
+    does, fragment = _DOES.match(text), _fragment(text, wanted)
+    found += [fragment] if fragment else []
     if does and (not does["verb"] or not verbs or _stem(does["verb"]) in verbs):
         found.append(does.span("words"))
     found += [m.span("words") for m in _OBJECT.finditer(text) if verbs and _stem(m["verb"]) in verbs
               and not ((of := _OF_ANOTHER.search(text[:m.start("words")])) and _stem(of["who"]) not in verbs)]
     found += [m.span("words") for each in here if (m := _APPOSED.search(text[:each.start]))]
     return found
+
+
+def _fragment(text: str, wanted: str) -> tuple[int, int] | None:
+    """Where a text that is no sentence names another value."""
+    m = _FRAGMENT.match(text)
+    whole = m and (wanted[:1].isupper() or m["article"] or " " not in m["words"]) and not _is_part(m["words"], wanted)
+    return m.span("words") if whole else None
+
+
+def _is_part(words: str, wanted: str) -> bool:
+    return set(words.casefold().split()) <= set(wanted.casefold().split())
 
 
 def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
@@ -220,6 +242,7 @@ def _stem(word: str) -> str:
 
 
 SHORT_WORD = 3  # letters of a word that has no ending
+LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
 _NO_VERBS = frozenset(["is", "was", "are", "were", "be", "the", "a", "an", "of", "it", "to", "and", "or", "by", "in", "not", "say",
                        "think", "no", "that", "but", "at", "on", "with", "than", "as", "from", "for", "would"])
 _NOTHING_ELSE = frozenset(["the", "a", "an", "it", "that", "this", "there", "here", "what", "which", "who", "not", "no", "never", "one", "none", "nothing", "something", "anything", "wrong", "false", "incorrect", "untrue", "mistaken", "impossible", "unclear", "unknown", "likely", "unlikely", "possible", "probable", "certain", "sure", "uncertain", "old", "new", "great", "small", "big", "famous", "important", "interesting", "worth", "best", "better", "worse", "time", "said", "thought", "believed", "known", "called", "located", "also", "still", "just", "only", "more", "less", "most", "very", "too", "my", "your", "his", "her", "its", "their", "our", "in", "at", "on", "by", "to", "of", "for", "with", "from", "as", "if", "when", "because", "since", "today", "yesterday", "currently", "once", "originally", "formerly", "i", "you", "he", "she", "they", "we", "them", "him", "and", "or", "but", "so", "than", "both", "all", "some", "any", "today's", "why", "how", "where", "question", "answer", "thanks", "thank", "sorry", "please", "yes", "well", "okay", "ok", "right", "correct", "true", "done", "sense"])

@@ -21,7 +21,7 @@ FIGURES = re.compile(
     r"|not (?:the case|true|so) that (?:\w+ ){0,4}?(?:not|never)|(?:none|no one|nobody|no|nothing) (?:other|else) (?:than|but)"
     r"|(?:not|cannot|could not) (?:be )?(?:anything|anyone|anywhere|any) (?:other|else) (?:than|but)"
     r"|look no further than|make no mistake|never fear|no two ways about it|no ifs (?:and|or) buts"
-    r"|not (?:in doubt|up for debate|open to question)|none but|without fail|as it is|as things stand|as it stands"
+    r"|not (?:in doubt|up for debate|open to question)|none but|without fail"
     r"|no one but|nothing but|(?:if|unless) I am (?:not |very much |badly )?(?:mistaken|wrong)|if I am not mistaken"
     r"|if (?:I|memory) (?:remember|recall|serves?)(?: me)?(?: correctly| rightly| right| well)?"
     r"|(?:as )?you (?:may|might|probably|surely)(?: well)?(?: not)? (?:already )?(?:know|have heard|remember)(?: that)?"
@@ -39,11 +39,16 @@ FIGURES = re.compile(
     r"|what you may not know is that)\b,?", _I)
 TAG_QUESTION = re.compile(r"[,;]? ?\b(?:is not it|is it not|is not that so|right|correct|yes|no|eh|ok|okay|am I right"
                   r"|do not you think|is not he|is not she|are not they|does not (?:it|he|she))\?$", _I)
+# A question that tells: "did you know that X?".
+TOLD = re.compile(r"^\W*(?:(?:did|do) you (?:not )?(?:know|realise|realize)|have you (?:not )?heard|would you believe) that ", _I)
+# Where a condition ends: what comes then is so.
+TURN = re.compile(r"[;:]\s|\s--?\s|,?\s?\b(?:but|however|yet|nevertheless|still|actually|otherwise|in (?:fact|reality|truth)"
+                  r"|as it is|as things stand|as it stands|without (?:it|that|them)|in the end|(?:and|so) now)\b,?", _I)
 # Where one clause ends and the next begins: a denial or hedge before it does not reach past it.
 CLAUSE_BREAK = re.compile(
     r"[;:]\s|\s--?\s|,?\s?\b(?:(?<!anything )(?<!all )but(?! also)|however|although|though|whereas|while|yet|because"
     r"|sondern|sino|pero"
-    r"|mais|otherwise|leaving|in (?:fact|reality|truth)|as a matter of fact)\b,?"
+    r"|mais|otherwise|leaving|in (?:fact|reality|truth)|as a matter of fact|as it is|as things stand|as it stands)\b,?"
     r"|(?=\b(?:I|we) (?:would |will )?(?:pick|choose|select|go (?:with|for)|opt for|settle (?:on|for)|vote for|take)\b)"
     r"|,\s(?=(?:and |so |actually |really |in fact |in truth |rather |instead |now |then )*"
     r"(?:it|the|this|that|its|his|her|he|she|they|we|I|my|you|there|which|who)\b)"
@@ -278,6 +283,13 @@ WORD = re.compile("[a-z]+")
 # Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
 SIGNALS = frozenset(
     [
+        "feeling", "impression", "instinct", "gut", "wager", "venture", "hazard", "presume", "gather", "speculation",
+        "speculate", "plausible", "plausibly", "conceivable", "tentatively", "tentative", "otherwise", "leaving", "reality",
+        "truth", "fact", "stands", "stand", "should", "typo", "misprint", "slip", "hoax", "exaggeration", "herring", "trap",
+        "debunked", "discredited", "corrected", "better", "disagree", "disagrees", "opposite", "contrary", "differ",
+        "differently", "swapped", "edit", "recount", "redo", "rephrase", "look", "nobody", "challenge", "argue",
+        "conozco", "puedo", "tengo", "ni", "connais", "peux", "aucune", "kenne", "kann", "keine", "nessuna", "conosco",
+        "posso", "conheco", "tenho", "invent", "inventing", "find", "found", "know", "knew", "see", "saw", "recall", "without",
         "no", "not", "never", "nor", "neither", "nobody", "none", "nothing", "cannot", "hardly", "rather", "instead",
         "opposed", "unlike", "other", "except", "apart", "excluding", "deny", "denies", "denied", "reject", "rejects",
         "rejected", "rejecting", "rule", "rules", "ruled", "ruling", "exclude", "excludes", "excluded", "dismiss",

@@ -33,6 +33,8 @@ ANSWERS_AFTER_ALL = re.compile(
     r"|found|given|some|wrong|mistaken|made|fiction)\w"
     r"|\b(?:perhaps|maybe|probably|possibly|presumably) (?:it is |the |an? )?\w+|\bmy (?:best )?guess\b"
     r"|\bif I had to guess\b"
+    r"|(?:^|[.!;:]\s+|, (?:but |yet |though )?)(?:he|she|they) (?:was|were|is|are|has|had|won|\w+ed|came|wrote|made|took|built) (?!not\b|no\b"
+    r"|never\b|un\w+|nothing\b|nobody\b|none\b|\w+ (?:not|unknown)\b|real\b|fictional\b|made\b|invented\b)"
     r"|(?:^|[.!;:]\s+)(?:it|the answer|its \w+) (?:is|was|must be|may be|might be|could be|would be) (?!not\b|no\b"
     r"|un\w+|never\b"
     r"|hard\b|im\w+|possible\b|difficult\b|an? \w+ (?:day|question|one)\b|an?\b|beyond\b|too\b|left\b|nowhere\b"

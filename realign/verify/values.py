@@ -7,6 +7,7 @@ Every mention of the wanted value and of its rivals is affirmed, denied or left 
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from realign.verify import names, others
 from realign.verify.claims import (
@@ -36,12 +37,13 @@ _LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|
                            r"|-[a-z]|'s (?!the\b|a\b|my\b|what\b)\w+ (?:is|was)\b)")
 _MARKED = re.compile(r"\banswer(?: is)?\W*(?:the )?$|^\W*(?:answer|a|ans)\W*:", _I)
 # What may stand before a surname: another first name may not.
+_DENIES_ANOTHER = re.compile(r"\W*(?:\w+ ){0,3}(?:not|never|neither)(?: the| an?| in| by)? \w+(?: (?:and|or|nor) (?:\w+ )?\w+)?\W*$", _I)
 _BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And|But) )$")
 
 
 def first(values: tuple[str, ...], text: str) -> str | None:
     """The first of the values that a normal text mentions, as it stands there."""
-    found = names.candidates("", values).search(text) if values else None
+    found = names.pattern(frozenset(), values).search(text) if values else None
     return found.group() or None if found else None
 
 
@@ -57,6 +59,8 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     if own or not rivals:
         other += [m for index in range(len(said))
                   for m in others.claimed(said, index, wanted, subject, own, open_list=not rivals)]
+    lists = {m.sentence for m in other if m.value == others.LISTED}
+    own = [replace(m, stance=OPEN) if m.sentence in lists and m.stance == AFFIRMED else m for m in own]
     if any(m.stance == AFFIRMED for m in own):
         other = [m for m in other if not others.by_the_way(said[m.sentence].text, m)]
     instead = others.instead(said, wanted, subject, own) if own else None
@@ -146,8 +150,10 @@ def _missing(wanted: str, rival: str | None, refusal: bool, said: list[Sentence]
         return False, "refuses what it could know"
     if in_another_script(text, wanted):
         return None, "the answer is missing, or in another script"
-    if not rival and names.nearly(wanted, text):
+    if names.nearly(wanted, rival or text):
         return None, "the answer is missing, or misspelt"
+    if all(_DENIES_ANOTHER.match(s.text) for s in said if not s.asks) and text:
+        return None, "the answer is missing: it says only what it is not"
     if " " in wanted and names.has(wanted.rpartition(" ")[2], text):
         return False, "the answer is missing but for a part of it"
     return False, "the answer is missing"

@@ -46,7 +46,6 @@ def test_nineteen_of_twenty_of_the_authors_rows_get_their_outcome_of_three():
     assert verifier.agreement([each for each in judged() if each.part == "author's"]).value >= 0.95
 
 
-@pytest.mark.xfail(strict=True, reason="the blind rows keep all together just below (docs/trust.md)")
 def test_nineteen_of_twenty_of_all_rows_get_their_outcome_of_three():
     assert verifier.agreement(judged()).value >= 0.95
 
