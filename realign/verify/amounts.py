@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from realign.verify.claims import AFFIRMED, ASKED, DENIED, SUPPOSED, Sentence, refusals, sentences, stance
 from realign.verify.form import CITED, normal
-from realign.verify.numbers import UNITS, Number, in_digits, numbers, ordinals_in_digits, unit_name
+from realign.verify.numbers import UNITS, Number, in_degrees, in_digits, more_in_digits, numbers, unit_name
 from realign.verify.phrases import ASKS_ANEW, RETRACTION, TAKES_BACK
 
 _I = re.IGNORECASE
@@ -29,6 +29,8 @@ _COMMENT = re.compile(
     r"|(?:(?:exactly |just |about |only |some )?\d+ |far |many |well |one |a (?:few|dozen) )?(?:more|less|fewer|greater|higher"
     r"|lower|longer|later|earlier|shorter|older)(?: \w+)? than (?=.*\d)"
     r")[^.;]*[.;!]?$", _I)
+_THEN = re.compile(r"(?:^|[;,.] )(?:\w+ )?(?:last (?:year|month|week|time|season)|yesterday|previously|formerly|back then|in the past"
+                   r"|a year ago|earlier)\b[^;,.]*", _I)
 _BY_THE_WAY = re.compile(r"\W*(?:and )?(?:by the way|btw|incidentally|fun fact|did you know|on another note|ps|p s"
                          r"|side note|as an aside|in other news|trivia)\b", _I)
 _CAUSE = re.compile(r",? (?:because|since|given that) .*$|,? as [^,]*$", _I | re.DOTALL)
@@ -85,7 +87,7 @@ _FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last 
                        r"|example|chapter|figure|table"
                        r" \d|as of|copyright|tokens?|word count)\b", _I)
 _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
-_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
+_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|not (?:\w+ )?(?:any|a single)|nil|nought|naught)\b", _I)
 _WORD = re.compile(r"[^\W\d]+")
 _DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|think|helped|saw|did|were asked)\b", _I)
 FEW = 3  # other words in a sentence that only gives a number
@@ -115,11 +117,12 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     said = sentences(in_digits(CITED.sub("", _without_labels(normal(text)))))
     if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
         subject = (*subject, unit)  # "the distance in km is 5"
-    claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
+    asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
+    claims = [claim for index in range(len(said)) for claim in _claims(said, index, asked)]
     if not claims:
-        said = [replace(each, text=ordinals_in_digits(each.text)) for each in said]
-        claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
-    stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED, SUPPOSED)]
+        said = [replace(each, text=more_in_digits(each.text)) for each in said]
+        claims = [claim for index in range(len(said)) for claim in _claims(said, index, asked)]
+    stated = [claim for claim in _about(claims, said, asked) if claim.status not in (DENIED, ASKED, SUPPOSED)]
     if not stated:
         return _unstated(claims, wanted, unit, subject, said)
     last = _answer(stated, said)
@@ -152,7 +155,7 @@ def _without_labels(text: str) -> str:
 
 def _same(among: Sequence[Number], wanted: Fraction, unit: str, subject: Sequence[str]) -> bool:
     """Whether all are the wanted number, one as it is and the others as nearly as people convert."""
-    held = [_equal(n, n.value, wanted, unit, subject) for n in among]
+    held = [_equal(n, wanted, unit, subject) for n in among]
     return True in held and False not in held and len({n.unit for n in among}) > 1
 
 
@@ -182,11 +185,11 @@ def _answer(stated: Sequence[Claim], said: Sequence[Sentence]) -> Claim:
     return stated[-1]
 
 
-def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
+def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim]:
     """The claims of one sentence: its numbers without operands, asides and causes where other numbers are left."""
     text = said[index].text
     found = [n for n in numbers(text) if not _operand(text, n)]
-    for dropped in (_ASIDE, _CAUSE, _COMMENT):
+    for dropped in (_ASIDE, _CAUSE, _COMMENT, _THEN):
         spans = [m.span() for m in dropped.finditer(text)]
         kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
         found = kept or found
@@ -195,13 +198,13 @@ def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
                     and found[place - 1].noun not in ("", "is") and not RETRACTION.search(text[:n.start]))]
     found, claims = kept, []
     while found:
-        claim, count = _claim(said, index, found)
+        claim, count = _claim(said, index, found, asked)
         claims.append(claim)
         found = found[count:]
     return claims
 
 
-def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number]) -> tuple[Claim, int]:
+def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number], asked: set[str]) -> tuple[Claim, int]:
     """The claim that begins with the first number, and how many numbers it is made of."""
     text, number = said[index].text, found[0]
     status = stance(list(said), index, number.start, number.end)
@@ -218,7 +221,9 @@ def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number]) -> tup
         among = [number]
         while len(among) < len(found) and _CHOICE.fullmatch(text[among[-1].end:found[len(among)].start]):
             among.append(found[len(among)])
-        if len({n.value for n in among}) > 1 and status != DENIED and not _retracted(text, among):
+        other = {n.noun.rstrip("s") for n in among} - asked - _NO_NOUN
+        apart = other and any(n.noun.rstrip("s") in asked for n in among)  # "48 sheep and 12 goats"
+        if len({n.value for n in among}) > 1 and not apart and status != DENIED and not _retracted(text, among):
             return Claim(index, among[-1], status, -math.inf, math.inf, among=tuple(among)), len(among)
     if _DECADE.match(after) and number.value % 10 == 0 and (number.value >= 1000 or before.endswith("the ")):
         last = number.value + (99 if number.value % 100 == 0 and number.value >= 1000 else 9)
@@ -245,9 +250,8 @@ def _retracted(text: str, among: Sequence[Number]) -> bool:
     return RETRACTION.search(text[among[0].end:among[-1].start]) is not None
 
 
-def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]) -> list[Claim]:
+def _about(claims: list[Claim], said: Sequence[Sentence], asked: set[str]) -> list[Claim]:
     """The claims without those that count another thing than the question asks for, where some count that thing."""
-    asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
     kept = [c for c in claims if not _BY_THE_WAY.match(said[c.sentence].text)]
     claims = kept or claims
     kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
@@ -277,9 +281,9 @@ def _before_other_counts(claims: list[Claim], said: Sequence[Sentence]) -> list[
 def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
     """Whether the claim allows the wanted number; None where its unit does not let it be known."""
     if claim.among:
-        return any(_equal(n, n.value, wanted, unit, subject) is not False for n in claim.among)
+        return any(_equal(n, wanted, unit, subject) is not False for n in claim.among)
     if claim.low == claim.high:
-        return _equal(claim.number, claim.number.value, wanted, unit, subject)
+        return _equal(claim.number, wanted, unit, subject)
     factor = _factor(claim.number, unit, subject)
     if factor is None:
         return False
@@ -287,10 +291,14 @@ def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) ->
     return low < wanted < high if claim.strict else low <= wanted <= high
 
 
-def _equal(number: Number, value: Fraction, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
+def _equal(number: Number, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
+    number = in_degrees(number, unit_name(unit))
+    value = number.value
     factor = _factor(number, unit, subject)
     if factor is None:
         return False
+    if number.grouped and value * 1000 == wanted:
+        return None
     if value * factor == wanted:
         bare = unit_name(unit) and not number.unit and not any(unit_name(w) for each in subject for w in each.split())
         return None if bare else True

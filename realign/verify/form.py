@@ -13,6 +13,7 @@ _TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”
 _MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|^#+ ", re.MULTILINE)
 # Struck out, commented out, or an address: not said.
 _UNSAID = re.compile(r"~~.*?~~|<(s|del|strike)>.*?</\1>|<!--.*?-->|https?://\S+", re.DOTALL | re.IGNORECASE)
+_POWER, _MIXED = re.compile("(?<![0-9])10([⁻¹²³⁰⁴-⁹]+)"), re.compile("(?<=[0-9])(?=[¼-¾⅐-⅞])")  # 10⁶, 2½
 _RAISED = re.compile("(?<![ckm]m)(?<!\\bm)(?<! m)[¹²³⁰⁴-⁹]+")  # the number of a footnote, not the 2 of m²
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|\\(?:boxed|text|mathrm|mathbf|textbf|emph)(?=\{)|\\[()\[\]]")
 _FRAC = re.compile(r"\\d?frac\{(\d+)\}\{(\d+)\}")
@@ -23,20 +24,24 @@ _MAY_BE_CARELESS = re.compile("nt |idk|dunno|IDK|Dunno|Idk")
 _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w)on't\b", _I), r"\1ill not"),
                 (re.compile(r"n't\b", _I), " not"), (re.compile(r"\bcan not\b", _I), "cannot"),
                 (re.compile(r"\b(it|that|this|he|she|there|what|here|who|answer)'s\b", _I), r"\1 is"),
-                (re.compile(r"\b(I)'m\b", _I), r"\1 am"), (re.compile(r"(?<=[a-z])'re\b", _I), " are"),
+                (re.compile(r"\b(I)'m\b", _I), r"\1 am"), (re.compile(r"(?<=[a-z])'re\b", _I), " are"), (re.compile(r"(?<=[a-zI])'ve\b", _I), " have"),
                 (re.compile(r"(?<=[a-z])'d\b", _I), " would"), (re.compile(r"(?<=[a-z])'ll\b", _I), " will"))
 
 # The full stop of an abbreviation ends no sentence.
 _SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs|No(?=\. ?\d))\.(?= ?\S)")
 _INITIAL = re.compile(r"(?:^|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
 _ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
-_OPTION = re.compile(r"^\W*([A-Ha-h])[).\]:] +(\S.*?)\s*$", re.MULTILINE)
-_CHOSEN = re.compile(r"\b(?:answer|correct|choice|choose|pick|option|solution|it is|one is)\b[^.\n]{0,20}?[ (\[]([A-Ha-h])[)\]]?"
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", _I | re.DOTALL)
+_OPTION = re.compile(r"(?:^|(?<= )(?=\())\W*([A-Ha-h1-9])[).\]:] *(\S.*?)(?= \([a-h]\)|\s*$)", re.MULTILINE)
+_CHOSEN = re.compile(r"\b(?:answer|correct|choice|choose|pick|option|solution|it is|one is)\b[^.\n]{0,20}?[ (\[]([A-Ha-h1-9])[)\]]?"
                      r"[.!]*\s*$", _I)
 
 
-def unwrapped(text: str) -> str:
-    """The answer that a JSON object holds, or the option of a list that a letter chooses; else the text as it is."""
+def unwrapped(text: str, of_number: bool) -> str:
+    """The answer that a JSON object or a tag holds, or the option of a list that a letter chooses, or a number where no
+    number was asked for; else the text as it is."""
+    if tagged := _TAGGED.search(text):
+        return tagged[1]
     bare = text.strip().removeprefix("```json").strip("`\n ")
     if bare.startswith("{") and bare.endswith("}"):
         try:
@@ -48,7 +53,9 @@ def unwrapped(text: str) -> str:
         return str(named if named is not None else next(iter(held.values()))) if named or len(held) == 1 else text
     options = {letter.casefold(): option for letter, option in _OPTION.findall(text)}
     chosen = _CHOSEN.search(text) if len(options) > 1 else None
-    return options.get(chosen[1].casefold(), text) if chosen else text
+    if not chosen or (of_number and chosen[1].isdecimal()):
+        return text
+    return options.get(chosen[1].casefold(), text)
 
 
 def normal(text: str) -> str:
@@ -57,7 +64,8 @@ def normal(text: str) -> str:
     if "~~" in text or "<" in text or "://" in text:
         text = _UNSAID.sub(" ", text)
     if not text.isascii():
-        text = _RAISED.sub("", text)
+        text = _RAISED.sub("", _POWER.sub(lambda m: "10^" + unicodedata.normalize("NFKC", m[1]), text))
+        text = _MIXED.sub(" ", text)
         text = unicodedata.normalize("NFKD", text.translate(_TYPOGRAPHY))
         text = unicodedata.normalize("NFC", "".join(c for c in text if not "\u0300" <= c <= "\u036f"))
     if "\\" in text or "<" in text:

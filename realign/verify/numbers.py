@@ -7,7 +7,7 @@ factors of the SI Brochure (9th edition) and the international yard and pound.
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -61,6 +61,8 @@ _BELOW_ZERO = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)?)((?: ?°[CF]?| degrees?(
                          r" (?:below|under) (?:zero|0|freezing)\b", re.IGNORECASE)
 _AN_HOUR = re.compile(r"\b(?:an?|one) (hour|minute|day|week|month|year|decade|century|mile|foot|yard|kilometre|kilometer"
                       r"|metre|meter|pound|kilo(?:gram)?)(?=,? (?:and )?\d)", re.IGNORECASE)
+_A_UNIT = re.compile(r"\ban? ((?:fortnight|hour|minute|day|week|month|year|decade|century|mile|metre|meter|kilometre|kilo|pound"
+                     r"|litre|liter|euro|dollar)\b)", re.IGNORECASE)
 _MAY_HOLD_WORDS = re.compile(rf"{_COUNT}|ties\b|{_SCALE}|{_PART}|minus|negative|plus|times|equals|divided", re.IGNORECASE)
 _CHINESE_RUN = re.compile(f"[{''.join([*_CHINESE, *_CHINESE_TENS])}]+")
 _ROMAN_RUN = re.compile(r"(?<!\w)(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
@@ -104,6 +106,8 @@ def _foreign() -> dict[str, int]:
 
 _ENGLISH = ("once", "due", "un", "um", "elf", "sure")
 _FOREIGN = _foreign()
+_POWER_OF_TEN = re.compile(r"(?:(\d+(?:\.\d+)?) ?[x×*] ?)?(?<!\d)10\^\{?(-?\d{1,2})\}?(?!\d)")
+_OH = re.compile(r"\b(ten|\w+teen|twenty) oh[ -](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)  # twenty oh five
 _RUN_ON = re.compile(r"(?<=\d)(h|hr|ft|min)(?=\d)", re.IGNORECASE)
 _FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
                            rf"| e\b)", re.IGNORECASE)
@@ -123,7 +127,7 @@ _UNITS = {
               "mi mile=1609.344 yd yard=0.9144 ft foot feet=0.3048 inch=0.0254",
     "mass": "kg kilo kilogram kilogramme=1 g gram gramme=1/1000 mg milligram=1/1000000 t tonne=1000 lb "
             "pound=0.45359237 oz ounce=0.028349523125",
-    "time": "s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400 week=604800 ms"
+    "time": "fortnight=1209600 s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400 week=604800 ms"
             " millisecond=1/1000",
     "months": "month=1 yr year=12 decade=120 century centurie=1200",
     "volume": "l litre liter=1 ml millilitre milliliter=1/1000 cl centilitre centiliter=1/100 m3=1000",
@@ -166,6 +170,7 @@ class Number:
     start: int
     end: int
     noun: str = ""
+    grouped: bool = False  # written as 1.500, which may be 1500
 
     @property
     def unit(self) -> tuple[str, Fraction] | None:
@@ -178,8 +183,11 @@ def in_digits(text: str) -> str:
         text = "".join(str(unicodedata.decimal(c)) if c > "\x7f" and c.isdecimal() else c for c in text)
         text = text.replace("٫", ".").replace("٬", ",").replace("⁄", "/").replace("−", "-")
         text = _CHINESE_RUN.sub(lambda m: f" {_chinese(m.group())} ", text)
+    if "^" in text:
+        text = _POWER_OF_TEN.sub(_from_power, text)
     text = _RUN_ON.sub(r"\1 ", text)
     if _MAY_HOLD_WORDS.search(text):
+        text = _OH.sub(r"\1 hundred \2", text)
         text = _HALF_A.sub(lambda m: str(_SCALES[m[1].casefold()] // 2), text)
         text = _DECADE.sub(lambda m: f"the {_TENS[m[1].casefold() + 'y']}s", text)
         text = _ORDINAL.sub(_compound_ordinal, text)
@@ -193,8 +201,9 @@ def in_digits(text: str) -> str:
     return _BELOW_ZERO.sub(r"-\1\2", text) if "elow" in text or "nder" in text else text
 
 
-def ordinals_in_digits(text: str) -> str:
-    """`text` with ordinal words ("third", "twelfth") as digits."""
+def more_in_digits(text: str) -> str:
+    """`text` with ordinal words ("third", "twelfth") and single units ("a fortnight") as digits, too."""
+    text = _A_UNIT.sub(r"1 \1", text)
     return _ORDINAL.sub(lambda m: str(_NTH[m["nth"].casefold()]) + "th", text)
 
 
@@ -229,6 +238,16 @@ def unit_name(written: str) -> str:
     return name if name in UNITS else singular if name.endswith("s") and singular in UNITS else ""
 
 
+def in_degrees(number: Number, scale: str) -> Number:
+    """A temperature in degrees of the other scale, as one of `scale`; any other number as it is."""
+    dimension = number.unit[0] if number.unit else ""
+    if scale == "celsius" and dimension == "fahrenheit":
+        return replace(number, value=(number.value - 32) * Fraction(5, 9), noun=scale)
+    if scale == "fahrenheit" and dimension == "celsius":
+        return replace(number, value=number.value * Fraction(9, 5) + 32, noun=scale)
+    return number
+
+
 def _read(text: str, match: re.Match, tail: re.Match) -> Number:
     digits = match.group().replace("−", "-")
     digits = re.sub(r"['\u202f\u00a0 ]", "", digits)
@@ -249,7 +268,7 @@ def _read(text: str, match: re.Match, tail: re.Match) -> Number:
         noun = unit_name(both) or unit_name(after[1]) or after[1].casefold()
     if match.start() and text[match.start() - 1] in "$€£¥":
         noun = text[match.start() - 1]
-    return Number(value, match.start(), tail.end(), noun)
+    return Number(value, match.start(), tail.end(), noun, re.fullmatch(r"\d{1,3}\.\d{3}", match.group()) is not None)
 
 
 def _continues(last: Number, number: Number, between: str) -> bool:
@@ -286,6 +305,11 @@ def _value(words: list[str]) -> int:
             fits = current % 100 == 0 or (current % 10 == 0 and current % 100 > 19 and value < 10)
             current = current + value if fits else int(f"{current}{value}"[:LONGEST])
     return total + current
+
+
+def _from_power(match: re.Match) -> str:
+    value = Fraction(match[1] or 1) * Fraction(10) ** int(match[2])
+    return str(value.numerator) if value.denominator == 1 else f"{match[1] or 1}/{10 ** -int(match[2])}"
 
 
 def _compound_ordinal(match: re.Match) -> str:

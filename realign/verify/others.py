@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from realign.verify.claims import AFFIRMED, OPEN, Mention, Sentence, stance
+from realign.verify.phrases import RETRACTION
 
 _I = re.IGNORECASE
 # What capital letters name no value: the first words of sentences, and greetings.
@@ -23,7 +24,9 @@ _NO_NAMES = frozenset(
         "Definitely", "Obviously", "Clearly", "Indeed", "Exactly", "Good", "Great", "Happy", "As", "In", "On", "At",
         "To", "For", "From", "With", "By", "According", "Although", "Though", "However", "Also", "Just", "Only",
         "Both", "Either", "Neither", "One", "Two", "Let", "Easy", "Done", "Hmm", "Ah", "Oh", "Unknown", "Absolutely",
-        "Yep", "Nope", "Mr", "Mrs", "Ms", "Dr", "Prof", "Professor", "Sir", "St", "Mt"
+        "Yep", "Nope", "Mr", "Mrs", "Ms", "Dr", "Prof", "Professor", "Sir", "St", "Mt",
+        "Es", "C'est", "Il", "Elle", "La", "Le", "El", "Der", "Die", "Das", "Et", "Ist", "Si", "Oui", "Ja", "Nein", "Non",
+        "Nao", "Det", "Er", "Het", "Ce", "Est", "Und", "Les", "Un", "Une", "Una", "Ein", "Eine", "E", "O", "Je"
     ])
 _NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
 _CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
@@ -57,10 +60,10 @@ _SUBJECT = r"\b(?:it|that|this|they|he|she|(?:the|my) (?:\w+ ){0,2}?(?:answer|on
 _IT_IS = {case: re.compile(rf"(?i:{_SUBJECT}{_SURELY} (?:is|was|are|were|be){_SURELY} (?:the |an? )?){words}{end}") for case, words, end in (
     (True, _UPPER, ""), (False, _LOWER, r"(?=\s*(?:[.,;!]|$))"))}
 # "X." or "No, the X."
-_FRAGMENT = re.compile(r"^\W*(?:(?:no|nope|well|rather|actually|instead|so|then),? )?(?P<article>the |an? |in |by )?"
+_FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|sorry|oops|wait),? )?(?P<article>the |an? |in |by )?"
                        r"(?P<words>[\w'-]+(?: [\w'-]+){0,2})\W*$", _I)
 # "X did", "X alone wrote it".
-_DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)*)(?: alone| also| really| actually)? "
+_DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
                    r"(?:(?P<verb>[a-z]+) (?:it|this|that|them)\b|(?:did|does|is|was|do)\W*$)", _I)
 # "plays the X", where X is the object of the verb of the question or of the wanted value.
 _OBJECT = re.compile(r"\b(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+)")
@@ -76,6 +79,8 @@ _ONLY_A = re.compile(r"^(?:,? (?:which|who))? (?:is|was|are|were|remains?)(?: on
 _COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?:ed|es|ing)|succeed(?:ed|s|ing)|confused? with|close to"
                        r"|next to|as \w+ as|far from|(?:north|south|east|west|capital|neighbour|neighbor|pupil|student|rival|friend"
                        r"|sister|brother|son|daughter|wife|husband) of|compared (?:with|to)) (?:the |an? )?$", _I)
+_OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are|were) (?:the |an? )?$", _I)
+_DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
 _RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or|and) (?:the |an? )?$)[^,;.]*$", _I)
 _BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just|merely|its|her|his|their|another"
                       r"|famous|near|close|farther|further)\b(?!.*\btoo\b)", _I)
@@ -197,7 +202,8 @@ def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> lis
 
 def _fragment(text: str, wanted: str) -> tuple[int, int] | None:
     """Where a text that is no sentence names another value."""
-    m = _FRAGMENT.match(text)
+    back = max((m.end() for m in RETRACTION.finditer(text)), default=0)
+    m = _FRAGMENT.match(text, back) if back < len(text.rstrip(" .!")) else None
     whole = m and (wanted[:1].isupper() or m["article"] or " " not in m["words"]) and not _is_part(m["words"], wanted)
     return m.span("words") if whole else None
 
@@ -216,24 +222,33 @@ def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
             and said[0].capitalize() not in _NO_NAMES and not said[0].endswith("ly") and said[-1] not in _REMARKS)
 
 
-def by_the_way(text: str, other: Mention) -> bool:
+def by_the_way(text: str, other: Mention, subject: Sequence[str]) -> bool:
     """Whether a text that affirms the wanted value speaks of another one by the way: it compares with it, or says
     something else of it."""
     before, after = text[:other.start], text[other.end:]
+    asked = {_stem(word) for each in subject for word in each.split()}
+    if of := _OF_SOMETHING.search(before):
+        return bool(asked) and asked.isdisjoint(map(_stem, of["what"].split())) and "answer" not in of["what"].casefold()
     return bool(_COMPARED.search(before) or _RELATIVE.search(before)
                 or (not before.strip(" \"'") and _BESIDES.match(after)))
 
 
-def aside(text: str, own: Mention, instead: Mention, subject: Sequence[str]) -> bool:
+def aside(said: Sequence[Sentence], own: Mention, claim: Mention, subject: Sequence[str]) -> bool:
     """Whether the wanted value itself is mentioned by the way, where another one is claimed."""
+    text = said[own.sentence].text
     before, after = text[:own.start], text[own.end:]
     asked = {_stem(word) for each in subject for word in each.split()}
-    if (apposed := _APPOSED.search(before)) and own.sentence == instead.sentence:
-        return apposed["words"] == instead.value
+    if _COMPARED.search(before):
+        return True
+    deed, other_deed = _DEED.match(after), _DEED.match(said[claim.sentence].text, claim.end)
+    if deed and other_deed and _stem(other_deed[1]) in asked and _stem(deed[1]) not in asked:
+        return True  # "the horse pulls it; the donkey only watches"
+    if (apposed := _APPOSED.search(before)) and own.sentence == claim.sentence:
+        return apposed["words"] == claim.value
     if of := _OF_ANOTHER.search(before):
         return _stem(of["who"]) not in asked
     only = _ONLY_A.match(after)
-    return bool(only and not before.strip(" \"'") and own.sentence != instead.sentence and _stem(only["noun"]) not in asked)
+    return bool(only and not before.strip(" \"'") and own.sentence != claim.sentence and _stem(only["noun"]) not in asked)
 
 
 def _stem(word: str) -> str:

@@ -18,7 +18,9 @@ FIGURES = re.compile(
     r"|really|sensibly|reasonably|honestly|be|been|go|at all|in any way|an?)){0,4} (?:wrong|false|incorrect|untrue|mistaken"
     r"|mistake|inaccurate|deny|denies|denied|doubt|doubts|doubted|disputes?|disputed|rejects?|challenged?|contest(?:ed)?"
     r"|argue with|disagree(?: with)?|quarrel with|object to)\b(?: (?:it|that|with|to say|to call it))?(?: that)?"
-    r"|not (?:the case|true|so) that (?:\w+ ){0,4}?(?:not|never)|(?:none|no one|nobody|no|nothing) (?:other|else) (?:than|but)"
+    r"|not (?:the case |true |so )?(?:that|as if|as though) (?:\w+ ){0,4}?(?:not|never)"
+    r"|(?:wrong|false|incorrect|untrue|mistaken?|a mistake|an error|a lie) to (?:say|think|claim|believe|call it)(?: that)?"
+    r" (?:\w+ ){0,4}?(?:not|never)|(?:none|no one|nobody|no|nothing) (?:other|else) (?:than|but)"
     r"|(?:not|cannot|could not) (?:be )?(?:anything|anyone|anywhere|any) (?:other|else) (?:than|but)"
     r"|look no further than|make no mistake|never fear|no two ways about it|no ifs (?:and|or) buts"
     r"|not (?:in doubt|up for debate|open to question)|none but|without fail"
@@ -77,7 +79,7 @@ DENIED_AFTERWARDS = re.compile(
     rf" )?(?:\w+ )?{BE}(?: \w+){{0,2}}? {FALSE}\b(?! (?:that|to)\b)", _I)
 DENIED_PREDICATE = re.compile(
     r"^[\"')\] ]*(?:\w+ ){0,2}?(?:(?:is|are|was|has|have|can|could|does|do|did|will|would|must|should|may)(?: \w+)?"
-    r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is))\b"
+    r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is)|(?:has|had|have) (?:nothing|no part|little))\b"
     r"(?! (?:an?|far|big|small|large|old|only|just|in|on|at|as|very|too|really|merely|simply|by|near)\b)", _I)
 DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
                            r"|true|at"
@@ -115,7 +117,7 @@ HEDGE = re.compile(
     r"|presume|gather|speculat\w+|imagine|plausibl[ey]|conceivable|tentative(?:ly)?|educated guess|as likely as not"
     r"|cannot (?:rule out|exclude)|not (?:rule out|exclude))\b", _I)
 DOUBT = re.compile(
-    r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
+    r"\b(?:(?:not|never)(?: \w+){0,4} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
     r"|might) (?:well )?be"
     r" (?:wrong|mistaken)|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure|certain)|less than (?:sure|certain)|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
     r"|need to)"
@@ -127,10 +129,10 @@ DOUBT_FIRST = re.compile(r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|posit
                           r"|this|that)| at all| here)?,? ?(?:but|though|however|yet|[;:-])", _I)
 WHETHER = re.compile(r"\b(?:whether|if|suppos(?:e|ing)|imagine|assuming|unless|in"
                       r" case|pretend|candidates?|options?|possibilit(?:y|ies)|choices?)\b", _I)
-CONDITION = re.compile(r"^\W*(?:if|suppose|supposing|imagine|assuming|unless|in case|provided)\b|^\W*(?:had|were"
+CONDITION = re.compile(r"^\W*(?:as long as|so long as|on condition that|if|suppose|supposing|imagine|assuming|unless|in case|provided)\b|^\W*(?:had|were"
                         r"|should)\b"
                         r"(?=.*\b(?:would|could|might|may)\b)|\b(?:would|could|might) .*\b(?:if|had|unless|were)\b", _I)
-CONDITION_AFTER = re.compile(r"^[^.;]*\b(?:if|unless|provided|assuming)\b(?! (?:not|you|I|memory)\b)", _I)
+CONDITION_AFTER = re.compile(r"^[^.;]*\b(?:as long as|so long as|on condition that|if|unless|provided|assuming)\b(?! (?:not|you|I|memory)\b)", _I)
 # A denial or an affirmation of which the speaker is not sure.
 UNCERTAIN = re.compile(
     r"\b(?:(?<!no )not (?:only|just|impossible|unlikely|implausible|excluded|ruled out|everyone|everybody|all"
@@ -156,7 +158,7 @@ SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assum
          r"|ed)?|told|tells"
          r"|insists?|insisted|argues?|argued|imagines?|expects?|swears?|swore|answers|answered|replied|wrote|writes"
          r"|reckons?"
-         r"|names?|named|calls?|called|maintains?|suggests?|suggested|will tell|would say|would tell|will say"
+         r"|names?|named|calls?|called|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer|guess|think|claim)"
          r"|are told|hears?"
          r"|heard|read)")
 SOURCE = (r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia"
@@ -165,7 +167,7 @@ SOURCE = (r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|
 REPORTED_BEFORE = re.compile(
     rf"\b(?:everyone|everybody|someone|somebody|people|folks?|some|many|most|others?|critics|you|they|we|he|she|legend"
     rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{SOURCE}\b)\w+|(?-i:(?!No\b|Not\b"
-    rf"|Never\b)[A-Z])\w+)(?: (?:of|in"
+    rf"|Never\b|Wikipedia\b|Britannica\b|Passage\b)[A-Z])\w+)(?: (?:of|in"
     rf"|around) \w+)?(?: \w+)?"
     rf" {SAYS}\b[^;]*$"
     r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
@@ -191,7 +193,7 @@ ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
 ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
                                  r"|perhaps |maybe |\")*$"
-                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of\b[^.;:]*$", _I)
+                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of\b(?! (?:the|these|those) \w+,)[^.;:]*$", _I)
 RETRACTION = re.compile(
     r"\b(?:wait|hold on|scratch that|strike that|correction|oops|my (?:mistake|bad|apologies)|on second thoughts?"
     r"|on reflection"
@@ -216,8 +218,8 @@ REFUSAL = re.compile(
     r"(?: up)?|I would only be inventing"
     r"|no (?:knowledge|idea(?! why| how come| what h)|clue|information|records?|data|mention|details?|way (?:of|to)|answer"
     r"|trace|evidence"
-    r"|such (?!luck|thing as a (?:stupid|bad)))(?! (?:beyond|except|besides|other than|apart from|to the contrary)\b)|not able to (?:say|tell|know|answer|find|determine|give)|never heard"
-    r"|(?:nobody|no one|nothing) (?:told|knows|says|here|in the|is (?:known|said|stated))|not(?: \w+)? (?:stated"
+    r"|such (?!luck|thing as a (?:stupid|bad)))(?! (?:beyond|except|besides|other than|apart from|to the contrary)\b)|not able to (?:say|tell|know|answer|find|determine|give)|never (?:heard|come across|encountered|seen)"
+    r"|(?:nobody|no one|nothing) (?:(?:has |ever )*told|knows|says|here|in the|is (?:known|said|stated))|not(?: \w+)? (?:stated"
     r"|mentioned"
     r"|given|specified|provided|listed|recorded|documented|disclosed|reported|included|available"
     r"|covered)(?! (?:often|enough))"
@@ -283,7 +285,7 @@ WORD = re.compile("[a-z]+")
 # Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
 SIGNALS = frozenset(
     [
-        "feeling", "impression", "instinct", "gut", "wager", "venture", "hazard", "presume", "gather", "speculation",
+        "feeling", "impression", "long", "condition", "though", "instinct", "gut", "wager", "venture", "hazard", "presume", "gather", "speculation",
         "speculate", "plausible", "plausibly", "conceivable", "tentatively", "tentative", "otherwise", "leaving", "reality",
         "truth", "fact", "stands", "stand", "should", "typo", "misprint", "slip", "hoax", "exaggeration", "herring", "trap",
         "debunked", "discredited", "corrected", "better", "disagree", "disagrees", "opposite", "contrary", "differ",

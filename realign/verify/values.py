@@ -62,7 +62,7 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     lists = {m.sentence for m in other if m.value == others.LISTED}
     own = [replace(m, stance=OPEN) if m.sentence in lists and m.stance == AFFIRMED else m for m in own]
     if any(m.stance == AFFIRMED for m in own):
-        other = [m for m in other if not others.by_the_way(said[m.sentence].text, m)]
+        other = [m for m in other if not others.by_the_way(said[m.sentence].text, m, subject)]
     instead = others.instead(said, wanted, subject, own) if own else None
     if instead and _taken_back(said, own[-1], instead):
         return False, f"settles on {instead.value}"
@@ -89,12 +89,13 @@ def _decided(own: list[Mention], other: list[Mention], instead: Mention | None, 
         return False, "denies it"
     if AFFIRMED not in stances and OPEN not in stances and any(m.stance == AFFIRMED for m in other):
         return False, f"also says {rival}"
-    settled = next((m.value for m in other if m.stance == AFFIRMED and m.sentence > own[-1].sentence),
-                   instead.value if instead else None)
+    last = (own[-1].sentence, own[-1].start)
+    settled = next((m for m in other if m.stance == AFFIRMED and (m.sentence, m.start) > last), instead)
     if settled and AFFIRMED not in stances:
-        return False, f"settles on {settled}"
-    if instead and all(others.aside(said[m.sentence].text, m, instead, subject) for m in own):
-        return False, f"says {instead.value}, and it by the way"
+        return False, f"settles on {settled.value}"
+    claim = instead or next((m for m in other if m.stance == AFFIRMED), None)
+    if claim and all(others.aside(said, m, claim, subject) for m in own):
+        return False, f"says {claim.value}, and it by the way"
     if rival:
         return None, f"also says {rival}"
     if AFFIRMED not in stances:
