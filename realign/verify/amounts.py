@@ -21,15 +21,20 @@ _LABEL = re.compile(r"^\s*\d+[.)]\s+(?=\S)", re.MULTILINE)  # of an item of a li
 _ASIDE = re.compile(r"\([^()]*\)")
 # What is said of a number besides, with numbers of its own: "27, with 9 more expected", "164, which is more than 150".
 _COMMENT = re.compile(
-    r",? (?:(?:which|that) (?:is|was|are|were) (?:\w+ )?(?:more|less|fewer|over|under|above|below|twice|half|double|\w+er) "
-    r"|(?:which|who|where|whose)\b(?! (?:makes?|gives?|leaves?|equals?|comes?|brings?|adds?|yields?|means?|is|was|are|were|has"
+    r",? (?:(?:which|that) (?:is|was|are|were) (?:\w+ )?(?:more|less|fewer|over|under|above|below|twice|half"
+    r"|double|\w+er) "
+    r"|(?:which|who|where|whose)\b(?! (?:makes?|gives?|leaves?|equals?|comes?|brings?|adds?|yields?|means?|is|was"
+    r"|are|were|has"
     r"|had)\b)"
-    r"|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting|not including|besides)\b"
+    r"|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting"
+    r"|not including|besides)\b"
     r"|with \d+ (?:more|others?|left|extra|further|of)\b"
-    r"|(?:(?:exactly |just |about |only |some )?\d+ |far |many |well |one |a (?:few|dozen) )?(?:more|less|fewer|greater|higher"
+    r"|(?:(?:exactly |just |about |only |some )?\d+ |far |many |well |one |a (?:few|dozen) )?"
+    r"(?:more|less|fewer|greater|higher"
     r"|lower|longer|later|earlier|shorter|older)(?: \w+)? than (?=.*\d)"
     r")[^.;]*[.;!]?$", _I)
-_THEN = re.compile(r"(?:^|[;,.] )(?:\w+ )?(?:last (?:year|month|week|time|season)|yesterday|previously|formerly|back then|in the past"
+_THEN = re.compile(r"(?:^|[;,.] )(?:\w+ )?(?:last (?:year|month|week|time|season)|yesterday|previously|formerly"
+                   r"|back then|in the past"
                    r"|a year ago|earlier)\b[^;,.]*", _I)
 _BY_THE_WAY = re.compile(r"\W*(?:and )?(?:by the way|btw|incidentally|fun fact|did you know|on another note|ps|p s"
                          r"|side note|as an aside|in other news|trivia)\b", _I)
@@ -37,7 +42,8 @@ _CAUSE = re.compile(r",? (?:because|since|given that) .*$|,? as [^,]*$", _I | re
 _OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _I)
 _OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
 _ABOUT_BEFORE = re.compile(
-    r"(?:\b(?:something like|in the ballpark of|an estimated|estimated at|close (?:on|upon)|getting on for|say,|about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
+    r"(?:\b(?:something like|in the ballpark of|an estimated|estimated at|close (?:on|upon)|getting on for|say,"
+    r"|about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
     r"|somewhere"
     r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite"
     r"|just (?:about"
@@ -45,7 +51,8 @@ _ABOUT_BEFORE = re.compile(
     r"|as many as"
     r"|as much as)|[~≈≃±]|\+/-)\s*(?:the |an? )?[$€£]?$", _I)
 _ABOUT_AFTER = re.compile(
-    r"^(?: \w+)?,?(?:-?ish\b|[ -]odd\b| \(?(?:an? )?(?:estimate[ds]?|rough\w*|approximate\w*)\b| or so\b| at a (?:rough )?(?:count|estimate)| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
+    r"^(?: \w+)?,?(?:-?ish\b|[ -]odd\b| \(?(?:an? )?(?:estimate[ds]?|rough\w*|approximate\w*)\b| or so\b"
+    r"| at a (?:rough )?(?:count|estimate)| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
     r"|or something"
     r"|at a guess|on average|plus or minus|almost|nearly)\b|\s?(?:±|\+/-))", _I)
 _ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|older|further|farther|heavier) than"
@@ -56,13 +63,16 @@ _BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|n
                     r" of|south of|not even)|<)\s*[$€£]?$", _I)
 _LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less"
                     r"|fewer) than"
-                    r"|(?:not|never|cannot be) (?:under|below)|(?:no|not)(?: an?| one)? \w+ (?:less|fewer) than)|>=|≥)\s*[$€£]?$", _I)
-_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:no|not)(?: an?| one)? \w+ more than|(?:not"
+                    r"|(?:not|never|cannot be) (?:under|below)|(?:no|not)(?: an?| one)? \w+ (?:less|fewer) than)"
+                    r"|>=|≥)\s*[$€£]?$", _I)
+_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to"
+                   r"|(?:no|not)(?: an?| one)? \w+ more than|(?:not"
                    r"|never)"
                    r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
 _LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:more|above|over|greater|higher|up"
                           r"|upwards|later)\b"
-                          r"| at (?:the )?(?:very )?least| minimum|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? (?:fewer|less)\b| plus\b(?! \d))", _I)
+                          r"| at (?:the )?(?:very )?least| minimum|,? (?:and|or) (?:no|not)(?: an?"
+                          r"| one)?(?: \w+)? (?:fewer|less)\b| plus\b(?! \d))", _I)
 _MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
                          r"| at (?:the )?(?:very )?most"
                          r"| maximum| tops|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? more\b)", _I)
@@ -87,7 +97,8 @@ _FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last 
                        r"|example|chapter|figure|table"
                        r" \d|as of|copyright|tokens?|word count)\b", _I)
 _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
-_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|not (?:\w+ )?(?:any|a single)|nil|nought|naught)\b", _I)
+_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|not (?:\w+ )?(?:any|a single)|nil|nought"
+                      r"|naught)\b", _I)
 _WORD = re.compile(r"[^\W\d]+")
 _DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|think|helped|saw|did|were asked)\b", _I)
 FEW = 3  # other words in a sentence that only gives a number
@@ -269,7 +280,7 @@ def _about(claims: list[Claim], said: Sequence[Sentence], asked: set[str]) -> li
 
 
 def _before_other_counts(claims: list[Claim], said: Sequence[Sentence]) -> list[Claim]:
-    """The claims without those behind a plain answer ("Exactly 13.") that count who does something ("10 friends agree")."""
+    """The claims without those behind a plain answer ("Exactly 13.") that count who does something ("10 agree")."""
     answer = next((c for c in claims if c.exact and c.number.noun in _NO_NOUN and len(_WORD.findall(
         said[c.sentence].text[:c.number.start] + said[c.sentence].text[c.number.end:])) <= FEW), None)
     if answer is None:

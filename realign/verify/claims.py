@@ -1,7 +1,8 @@
 """What a text claims, sentence by sentence: whether it affirms a value that it mentions, denies it, or leaves it open.
 
 The rules are of English grammar, not of any workflow's phrasings: how denials, hedges, reports, conditions, questions
-and retractions (`realign.verify.phrases`) stand before and after what they speak of. What no rule knows counts as affirmed.
+and retractions (`realign.verify.phrases`) stand before and after what they speak of. What no rule knows counts as
+affirmed.
 """
 
 import unicodedata

@@ -24,16 +24,19 @@ _MAY_BE_CARELESS = re.compile("nt |idk|dunno|IDK|Dunno|Idk")
 _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w)on't\b", _I), r"\1ill not"),
                 (re.compile(r"n't\b", _I), " not"), (re.compile(r"\bcan not\b", _I), "cannot"),
                 (re.compile(r"\b(it|that|this|he|she|there|what|here|who|answer)'s\b", _I), r"\1 is"),
-                (re.compile(r"\b(I)'m\b", _I), r"\1 am"), (re.compile(r"(?<=[a-z])'re\b", _I), " are"), (re.compile(r"(?<=[a-zI])'ve\b", _I), " have"),
+                (re.compile(r"\b(I)'m\b", _I), r"\1 am"), (re.compile(r"(?<=[a-z])'re\b", _I), " are"),
+                (re.compile(r"(?<=[a-zI])'ve\b", _I), " have"),
                 (re.compile(r"(?<=[a-z])'d\b", _I), " would"), (re.compile(r"(?<=[a-z])'ll\b", _I), " will"))
 
 # The full stop of an abbreviation ends no sentence.
-_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs|No(?=\. ?\d))\.(?= ?\S)")
+_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs"
+                        r"|No(?=\. ?\d))\.(?= ?\S)")
 _INITIAL = re.compile(r"(?:^|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
 _ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", _I | re.DOTALL)
 _OPTION = re.compile(r"(?:^|(?<= )(?=\())\W*([A-Ha-h1-9])[).\]:] *(\S.*?)(?= \([a-h]\)|\s*$)", re.MULTILINE)
-_CHOSEN = re.compile(r"\b(?:answer|correct|choice|choose|pick|option|solution|it is|one is)\b[^.\n]{0,20}?[ (\[]([A-Ha-h1-9])[)\]]?"
+_CHOSEN = re.compile(r"\b(?:answer|correct|choice|choose|pick|option|solution|it is"
+                     r"|one is)\b[^.\n]{0,20}?[ (\[]([A-Ha-h1-9])[)\]]?"
                      r"[.!]*\s*$", _I)
 
 

@@ -50,8 +50,8 @@ def folded(words: str) -> str:
 
 @lru_cache(maxsize=8192)
 def forms(answer: str, of_person: bool) -> frozenset[str]:
-    """The ways to write a value that are as good as its own: Mount Elbrus, Mt Elbrus, Elbrus; Nora Whitcombe, Whitcombe,
-    Nora, N Whitcombe and, where a person was asked for, Whitcombe."""
+    """The ways to write a value that are as good as its own: Mount Elbrus, Mt Elbrus, Elbrus; Nora Whitcombe, N
+    Whitcombe and "Whitcombe, Nora" and, where a person was asked for, Whitcombe."""
     own = folded(answer)
     found = {own}
     if head := _HEAD.match(own):
@@ -60,7 +60,8 @@ def forms(answer: str, of_person: bool) -> frozenset[str]:
         found |= {f"Mt {rest}"} if head[1] else {f"St {rest}"} if head[2] else set()
     elif _PERSON.fullmatch(own):
         first, *more = own.split()
-        found |= {f"{first[0]} {' '.join(more)}", f"{' '.join(more)}, {first}", f"{more[-1]}, {' '.join([first, *more[:-1]])}"}
+        found |= {f"{first[0]} {' '.join(more)}", f"{' '.join(more)}, {first}",
+                  f"{more[-1]}, {' '.join([first, *more[:-1]])}"}
         found |= {more[-1]} if of_person and len(more[-1]) > SHORT else set()
     return frozenset(found)
 

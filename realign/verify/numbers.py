@@ -52,26 +52,29 @@ _NTH = {name: value for value, name in enumerate(
         "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
         "nineteenth"
     ])} | {name[:-1] + "ieth": value for name, value in _TENS.items()}
-_ORDINAL = re.compile(rf"\b(?:(?P<tens>{'|'.join(_TENS)})[- ])?(?P<nth>{'|'.join(sorted(_NTH, key=len, reverse=True))})\b",
-                      re.IGNORECASE)
+_PLACES = "|".join(sorted(_NTH, key=len, reverse=True))
+_ORDINAL = re.compile(rf"\b(?:(?P<tens>{'|'.join(_TENS)})[- ])?(?P<nth>{_PLACES})\b", re.IGNORECASE)
 # "the twenties", the 1840s: all numbers of a decade.
 _HALF_A = re.compile(rf"\bhalf an? ({_SCALE})\b", re.IGNORECASE)
 _DECADE = re.compile(rf"\bthe ({'|'.join(name[:-1] for name in _TENS)})ies\b", re.IGNORECASE)
 _BELOW_ZERO = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)?)((?: ?°[CF]?| degrees?(?: celsius| fahrenheit| [CF])?)?)"
                          r" (?:below|under) (?:zero|0|freezing)\b", re.IGNORECASE)
-_AN_HOUR = re.compile(r"\b(?:an?|one) (hour|minute|day|week|month|year|decade|century|mile|foot|yard|kilometre|kilometer"
+_AN_HOUR = re.compile(r"\b(?:an?|one) (hour|minute|day|week|month|year|decade|century|mile|foot|yard|kilometre"
+                      r"|kilometer"
                       r"|metre|meter|pound|kilo(?:gram)?)(?=,? (?:and )?\d)", re.IGNORECASE)
-_A_UNIT = re.compile(r"\ban? ((?:fortnight|hour|minute|day|week|month|year|decade|century|mile|metre|meter|kilometre|kilo|pound"
+_A_UNIT = re.compile(r"\ban? ((?:fortnight|hour|minute|day|week|month|year|decade|century|mile|metre|meter"
+                     r"|kilometre|kilo|pound"
                      r"|litre|liter|euro|dollar)\b)", re.IGNORECASE)
-_MAY_HOLD_WORDS = re.compile(rf"{_COUNT}|ties\b|{_SCALE}|{_PART}|minus|negative|plus|times|equals|divided", re.IGNORECASE)
+_MAY_HOLD_WORDS = re.compile(rf"{_COUNT}|ties\b|{_SCALE}|{_PART}|minus|negative|plus|times|equals"
+                             rf"|divided", re.IGNORECASE)
 _CHINESE_RUN = re.compile(f"[{''.join([*_CHINESE, *_CHINESE_TENS])}]+")
 _ROMAN_RUN = re.compile(r"(?<!\w)(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
 
 # Spanish, French, German, Italian and Portuguese from 0 to 99, without accents and without what is a word of English,
 # too. Ones from 0 to 19, then the tens from 20.
 _ONES = {
-    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete"
-          " dieciocho diecinueve",
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis"
+          " diecisiete dieciocho diecinueve",
     "fr": "zero un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept"
           " dix-huit dix-neuf",
     "de": "null eins zwei drei vier funf sechs sieben acht neun zehn elf zwolf dreizehn vierzehn funfzehn sechzehn"
@@ -107,7 +110,8 @@ def _foreign() -> dict[str, int]:
 _ENGLISH = ("once", "due", "un", "um", "elf", "sure")
 _FOREIGN = _foreign()
 _POWER_OF_TEN = re.compile(r"(?:(\d+(?:\.\d+)?) ?[x×*] ?)?(?<!\d)10\^\{?(-?\d{1,2})\}?(?!\d)")
-_OH = re.compile(r"\b(ten|\w+teen|twenty) oh[ -](one|two|three|four|five|six|seven|eight|nine)\b", re.IGNORECASE)  # twenty oh five
+_OH = re.compile(r"\b(ten|\w+teen|twenty) oh[ -](one|two|three|four|five|six|seven|eight"
+                 r"|nine)\b", re.IGNORECASE)  # twenty oh five
 _RUN_ON = re.compile(r"(?<=\d)(h|hr|ft|min)(?=\d)", re.IGNORECASE)
 _FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
                            rf"| e\b)", re.IGNORECASE)
@@ -127,8 +131,8 @@ _UNITS = {
               "mi mile=1609.344 yd yard=0.9144 ft foot feet=0.3048 inch=0.0254",
     "mass": "kg kilo kilogram kilogramme=1 g gram gramme=1/1000 mg milligram=1/1000000 t tonne=1000 lb "
             "pound=0.45359237 oz ounce=0.028349523125",
-    "time": "fortnight=1209600 s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400 week=604800 ms"
-            " millisecond=1/1000",
+    "time": "fortnight=1209600 s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400"
+            " week=604800 ms millisecond=1/1000",
     "months": "month=1 yr year=12 decade=120 century centurie=1200",
     "volume": "l litre liter=1 ml millilitre milliliter=1/1000 cl centilitre centiliter=1/100 m3=1000",
     "area": "m2=1 km2=1000000 ha hectare=10000", "speed": "km/h kph kmh=1 mph=1.609344 m/s=3.6",

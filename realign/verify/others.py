@@ -1,8 +1,8 @@
 """Values that a text claims although the reference does not name them, told by their place; and mentions that claim
 nothing, because the text speaks of them by the way.
 
-Places of a claim: after "it is", as a whole sentence, before "did it", in the words in which the wanted value is claimed
-too, beside it in a list.
+Places of a claim: after "it is", as a whole sentence, before "did it", in the words in which the wanted value is
+claimed too, beside it in a list.
 """
 
 import re
@@ -13,21 +13,20 @@ from realign.verify.phrases import RETRACTION
 
 _I = re.IGNORECASE
 # What capital letters name no value: the first words of sentences, and greetings.
-_NO_NAMES = frozenset(
-    [
-        "Legend", "Rumour", "Rumor", "Tradition", "I", "A", "An", "The", "It", "This", "That", "These", "Those",
-        "There", "Here", "He", "She", "We", "You", "They", "My", "Your", "His", "Her", "Its", "Our", "Their", "Yes",
-        "No", "Not", "Sure", "Well", "Ok", "Okay", "Wait", "Sorry", "Actually", "Correct", "Right", "Wrong", "True",
-        "False", "So", "But", "And", "Or", "If", "Then", "Now", "Hello", "Hi", "Thanks", "Please", "Of", "Certainly",
-        "Gladly", "Oops", "Correction", "Answer", "Everyone", "People", "Some", "Many", "Most", "Nobody", "Nothing",
-        "None", "What", "Who", "Which", "When", "Where", "Why", "How", "Maybe", "Perhaps", "Possibly", "Probably",
-        "Definitely", "Obviously", "Clearly", "Indeed", "Exactly", "Good", "Great", "Happy", "As", "In", "On", "At",
-        "To", "For", "From", "With", "By", "According", "Although", "Though", "However", "Also", "Just", "Only",
-        "Both", "Either", "Neither", "One", "Two", "Let", "Easy", "Done", "Hmm", "Ah", "Oh", "Unknown", "Absolutely",
-        "Yep", "Nope", "Mr", "Mrs", "Ms", "Dr", "Prof", "Professor", "Sir", "St", "Mt",
-        "Es", "C'est", "Il", "Elle", "La", "Le", "El", "Der", "Die", "Das", "Et", "Ist", "Si", "Oui", "Ja", "Nein", "Non",
-        "Nao", "Det", "Er", "Het", "Ce", "Est", "Und", "Les", "Un", "Une", "Una", "Ein", "Eine", "E", "O", "Je"
-    ])
+_NO_NAMES = frozenset([
+    "A", "Absolutely", "According", "Actually", "Ah", "Also", "Although", "An", "And", "Answer", "As", "At", "Both",
+    "But", "By", "C'est", "Ce", "Certainly", "Clearly", "Correct", "Correction", "Das", "Definitely", "Der", "Det",
+    "Die", "Done", "Dr", "E", "Easy", "Ein", "Eine", "Either", "El", "Elle", "Er", "Es", "Est", "Et", "Everyone",
+    "Exactly", "False", "For", "From", "Gladly", "Good", "Great", "Happy", "He", "Hello", "Her", "Here", "Het",
+    "Hi", "His", "Hmm", "How", "However", "I", "If", "Il", "In", "Indeed", "Ist", "It", "Its", "Ja", "Je", "Just",
+    "La", "Le", "Legend", "Les", "Let", "Many", "Maybe", "Most", "Mr", "Mrs", "Ms", "Mt", "My", "Nao", "Nein",
+    "Neither", "No", "Nobody", "Non", "None", "Nope", "Not", "Nothing", "Now", "O", "Obviously", "Of", "Oh", "Ok",
+    "Okay", "On", "One", "Only", "Oops", "Or", "Oui", "Our", "People", "Perhaps", "Please", "Possibly", "Probably",
+    "Prof", "Professor", "Right", "Rumor", "Rumour", "She", "Si", "Sir", "So", "Some", "Sorry", "St", "Sure",
+    "Thanks", "That", "The", "Their", "Then", "There", "These", "They", "This", "Those", "Though", "To",
+    "Tradition", "True", "Two", "Un", "Una", "Und", "Une", "Unknown", "Wait", "We", "Well", "What", "When", "Where",
+    "Which", "Who", "Why", "With", "Wrong", "Yep", "Yes", "You", "Your",
+])
 _NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
 _CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
                       rf"|became|chose"
@@ -43,7 +42,7 @@ _TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|
                    r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
 _REMARKS = frozenset([
     "all", "clear", "correct", "easy", "enough", "fine", "good", "hard", "it", "known", "nice", "obvious", "right",
-    "simple", "so", "true"
+    "simple", "so", "true",
 ])
 _ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
 _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
@@ -54,13 +53,15 @@ _ARTICLED_LIST = re.compile(r"^(?:, an? [\w-]+)*,? (?:and|or) an? [\w-]+(?: [\w-
 _SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
                                 r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
 _UPPER, _LOWER = r"(?P<words>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)", r"(?P<words>[a-z][\w-]+(?: [a-z][\w-]+)?)"
-_SURELY = r"(?: (?:really|actually|now|instead|rather|simply|just|must|should|can only|has to|in fact|called|named|by|in))*"
+_SURELY = (r"(?: (?:really|actually|now|instead|rather|simply|just|must|should|can only|has to|in fact"
+           r"|called|named|by|in))*")
 _SUBJECT = r"\b(?:it|that|this|they|he|she|(?:the|my) (?:\w+ ){0,2}?(?:answer|one|solution))"
 # "It is really X"; X followed by the end of what is claimed where it is a common word.
-_IT_IS = {case: re.compile(rf"(?i:{_SUBJECT}{_SURELY} (?:is|was|are|were|be){_SURELY} (?:the |an? )?){words}{end}") for case, words, end in (
-    (True, _UPPER, ""), (False, _LOWER, r"(?=\s*(?:[.,;!]|$))"))}
+_IT_IS_A = rf"(?i:{_SUBJECT}{_SURELY} (?:is|was|are|were|be){_SURELY} (?:the |an? )?)"
+_IT_IS = {True: re.compile(_IT_IS_A + _UPPER), False: re.compile(_IT_IS_A + _LOWER + r"(?=\s*(?:[.,;!]|$))")}
 # "X." or "No, the X."
-_FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|sorry|oops|wait),? )?(?P<article>the |an? |in |by )?"
+_FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|sorry|oops"
+                       r"|wait),? )?(?P<article>the |an? |in |by )?"
                        r"(?P<words>[\w'-]+(?: [\w'-]+){0,2})\W*$", _I)
 # "X did", "X alone wrote it".
 _DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
@@ -68,21 +69,30 @@ _DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*
 # "plays the X", where X is the object of the verb of the question or of the wanted value.
 _OBJECT = re.compile(r"\b(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+)")
 _VERB_BEFORE = re.compile(r"\b([a-z]+) (?:the |an? |in |at |by |from |on )?$", _I)
-_OF_ANOTHER = re.compile(r"\b(?:her|his|their|its|my|our|your) (?P<who>\w+)(?: \w+)? (?P<verb>[a-z]+) (?:the |an? |in |at )?$", _I)
+_OF_ANOTHER = re.compile(r"\b(?:her|his|their|its|my|our|your) (?P<who>\w+)(?: \w+)? (?P<verb>[a-z]+) (?:the |an? "
+                         r"|in |at )?$", _I)
 # "X, a neighbour of …", "X, which is close to …".
-_APPOSED = re.compile(r"^\W*(?:the )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)?),? (?:(?:an?|the|its|his|her|some|one) (?:[\w-]+ ){1,4}?"
-                      r"(?:of|near|to|from|beside|in|with|like|for)|(?:which|who)\b[^,;.]*\b(?:of|near|to|from|beside|with|like"
+_APPOSED = re.compile(r"^\W*(?:the )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)?),? (?:(?:an?|the|its|his|her|some"
+                      r"|one) (?:[\w-]+ ){1,4}?"
+                      r"(?:of|near|to|from|beside|in|with|like|for)|(?:which|who)\b[^,;.]*\b(?:of|near|to|from"
+                      r"|beside|with|like"
                       r"|than|replaced|succeeded|after|before)|near|next to|close to|like|unlike|not far from|beside"
                       r"|(?:just )?(?:north|south|east|west) of) (?:the )?$", _I)
-_ONLY_A = re.compile(r"^(?:,? (?:which|who))? (?:is|was|are|were|remains?)(?: only| just| merely| simply)? (?:its|his|her|their|an?"
+_ONLY_A = re.compile(r"^(?:,? (?:which|who))? (?:is|was|are|were|remains?)(?: only| just| merely| simply)? (?:its"
+                     r"|his|her|their|an?"
                      r"|another|the|one of (?:the|its|his|her)) (?:\w+ )?(?P<noun>\w+)", _I)
-_COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?:ed|es|ing)|succeed(?:ed|s|ing)|confused? with|close to"
-                       r"|next to|as \w+ as|far from|(?:north|south|east|west|capital|neighbour|neighbor|pupil|student|rival|friend"
+_COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?:ed|es|ing)|succeed(?:ed|s|ing)"
+                       r"|confused? with|close to"
+                       r"|next to|as \w+ as|far from|(?:north|south|east|west|capital|neighbour|neighbor|pupil"
+                       r"|student|rival|friend"
                        r"|sister|brother|son|daughter|wife|husband) of|compared (?:with|to)) (?:the |an? )?$", _I)
-_OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are|were) (?:the |an? )?$", _I)
+_OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are"
+                           r"|were) (?:the |an? )?$", _I)
 _DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
-_RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or|and) (?:the |an? )?$)[^,;.]*$", _I)
-_BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just|merely|its|her|his|their|another"
+_RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or"
+                       r"|and) (?:the |an? )?$)[^,;.]*$", _I)
+_BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just"
+                      r"|merely|its|her|his|their|another"
                       r"|famous|near|close|farther|further)\b(?!.*\btoo\b)", _I)
 
 
@@ -151,7 +161,8 @@ def _same_deed(said: list[Sentence], index: int, wanted: str, own: list[Mention]
     does, text = _DOES.match(said[index].text), said[index].text
     if not does or not does["verb"] or any(m.sentence == index for m in own):
         return []
-    same = any(re.match(rf"(?: alone| also| really| actually)? {does['verb']}\b", said[m.sentence].text[m.end:]) for m in own)
+    same = any(re.match(rf"(?: alone| also| really"
+                        rf"| actually)? {does['verb']}\b", said[m.sentence].text[m.end:]) for m in own)
     return [does.span("words")] if same and text[does.start("words")].isupper() == wanted[:1].isupper() else []
 
 
@@ -183,8 +194,9 @@ def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list
         for start, end in sorted(_places(sentence.text, wanted, verbs - _NO_VERBS, here), reverse=True):
             apart = all(end <= m.start or m.end <= start for m in here)
             of = () if (start, end) == fragment else subject  # "the Keel mill or the Brandt mill? The Brandt mill."
-            if apart and _fits(sentence.text[start:end], wanted, of, start) and stance(said, index, start, end) == AFFIRMED:
-                return Mention(sentence.text[start:end], index, start, end, AFFIRMED)
+            words = sentence.text[start:end]
+            if apart and _fits(words, wanted, of, start) and stance(said, index, start, end) == AFFIRMED:
+                return Mention(words, index, start, end, AFFIRMED)
     return None
 
 
@@ -228,7 +240,7 @@ def by_the_way(text: str, other: Mention, subject: Sequence[str]) -> bool:
     before, after = text[:other.start], text[other.end:]
     asked = {_stem(word) for each in subject for word in each.split()}
     if of := _OF_SOMETHING.search(before):
-        return bool(asked) and asked.isdisjoint(map(_stem, of["what"].split())) and "answer" not in of["what"].casefold()
+        return bool(asked) and (asked | {"answer"}).isdisjoint(map(_stem, of["what"].split()))
     return bool(_COMPARED.search(before) or _RELATIVE.search(before)
                 or (not before.strip(" \"'") and _BESIDES.match(after)))
 
@@ -248,7 +260,8 @@ def aside(said: Sequence[Sentence], own: Mention, claim: Mention, subject: Seque
     if of := _OF_ANOTHER.search(before):
         return _stem(of["who"]) not in asked
     only = _ONLY_A.match(after)
-    return bool(only and not before.strip(" \"'") and own.sentence != claim.sentence and _stem(only["noun"]) not in asked)
+    begins = not before.strip(" \"'") and own.sentence != claim.sentence
+    return bool(only and begins and _stem(only["noun"]) not in asked)
 
 
 def _stem(word: str) -> str:
@@ -258,6 +271,19 @@ def _stem(word: str) -> str:
 
 SHORT_WORD = 3  # letters of a word that has no ending
 LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
-_NO_VERBS = frozenset(["is", "was", "are", "were", "be", "the", "a", "an", "of", "it", "to", "and", "or", "by", "in", "not", "say",
-                       "think", "no", "that", "but", "at", "on", "with", "than", "as", "from", "for", "would"])
-_NOTHING_ELSE = frozenset(["the", "a", "an", "it", "that", "this", "there", "here", "what", "which", "who", "not", "no", "never", "one", "none", "nothing", "something", "anything", "wrong", "false", "incorrect", "untrue", "mistaken", "impossible", "unclear", "unknown", "likely", "unlikely", "possible", "probable", "certain", "sure", "uncertain", "old", "new", "great", "small", "big", "famous", "important", "interesting", "worth", "best", "better", "worse", "time", "said", "thought", "believed", "known", "called", "located", "also", "still", "just", "only", "more", "less", "most", "very", "too", "my", "your", "his", "her", "its", "their", "our", "in", "at", "on", "by", "to", "of", "for", "with", "from", "as", "if", "when", "because", "since", "today", "yesterday", "currently", "once", "originally", "formerly", "i", "you", "he", "she", "they", "we", "them", "him", "and", "or", "but", "so", "than", "both", "all", "some", "any", "today's", "why", "how", "where", "question", "answer", "thanks", "thank", "sorry", "please", "yes", "well", "okay", "ok", "right", "correct", "true", "done", "sense"])
+_NO_VERBS = frozenset([
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "no", "not", "of",
+    "on", "or", "say", "than", "that", "the", "think", "to", "was", "were", "with", "would",
+])
+_NOTHING_ELSE = frozenset([
+    "a", "all", "also", "an", "and", "answer", "any", "anything", "as", "at", "because", "believed", "best",
+    "better", "big", "both", "but", "by", "called", "certain", "correct", "currently", "done", "false", "famous",
+    "for", "formerly", "from", "great", "he", "her", "here", "him", "his", "how", "i", "if", "important",
+    "impossible", "in", "incorrect", "interesting", "it", "its", "just", "known", "less", "likely", "located",
+    "mistaken", "more", "most", "my", "never", "new", "no", "none", "not", "nothing", "of", "ok", "okay", "old",
+    "on", "once", "one", "only", "or", "originally", "our", "please", "possible", "probable", "question", "right",
+    "said", "sense", "she", "since", "small", "so", "some", "something", "sorry", "still", "sure", "than", "thank",
+    "thanks", "that", "the", "their", "them", "there", "they", "this", "thought", "time", "to", "today", "today's",
+    "too", "true", "uncertain", "unclear", "unknown", "unlikely", "untrue", "very", "we", "well", "what", "when",
+    "where", "which", "who", "why", "with", "worse", "worth", "wrong", "yes", "yesterday", "you", "your",
+])

@@ -15,11 +15,14 @@ FIGURES = re.compile(
     r" (?:shadow of a |reasonable |possible )?(?:doubts?|question|denying|mistake about it|mistaking it)(?: that"
     r"| about it)?"
     r"|(?:not|never|nobody|no one|cannot|hardly|not at all)(?: (?:would|could|can|should|will|ever|has|have|seriously"
-    r"|really|sensibly|reasonably|honestly|be|been|go|at all|in any way|an?)){0,4} (?:wrong|false|incorrect|untrue|mistaken"
-    r"|mistake|inaccurate|deny|denies|denied|doubt|doubts|doubted|disputes?|disputed|rejects?|challenged?|contest(?:ed)?"
+    r"|really|sensibly|reasonably|honestly|be|been|go|at all|in any way|an?)){0,4} (?:wrong|false|incorrect|untrue"
+    r"|mistaken"
+    r"|mistake|inaccurate|deny|denies|denied|doubt|doubts|doubted|disputes?|disputed|rejects?|challenged?"
+    r"|contest(?:ed)?"
     r"|argue with|disagree(?: with)?|quarrel with|object to)\b(?: (?:it|that|with|to say|to call it))?(?: that)?"
     r"|not (?:the case |true |so )?(?:that|as if|as though) (?:\w+ ){0,4}?(?:not|never)"
-    r"|(?:wrong|false|incorrect|untrue|mistaken?|a mistake|an error|a lie) to (?:say|think|claim|believe|call it)(?: that)?"
+    r"|(?:wrong|false|incorrect|untrue|mistaken?|a mistake|an error|a lie) to (?:say|think|claim|believe"
+    r"|call it)(?: that)?"
     r" (?:\w+ ){0,4}?(?:not|never)|(?:none|no one|nobody|no|nothing) (?:other|else) (?:than|but)"
     r"|(?:not|cannot|could not) (?:be )?(?:anything|anyone|anywhere|any) (?:other|else) (?:than|but)"
     r"|look no further than|make no mistake|never fear|no two ways about it|no ifs (?:and|or) buts"
@@ -33,18 +36,23 @@ FIGURES = re.compile(
     r"|possibly|hunch|estimate|approximately|roughly|about)\b|(?:no|not|neither)(?: \w+){0,2}? (?:more|fewer|less)"
     r"(?: than)?(?:,|,? (?:and|or|nor))+(?: no| not| nor)?(?: \w+){0,2}? (?:more|fewer|less)(?: than)?"
     r"|I hope (?:that|this|it) helps|of course"
-    r"|(?:if|when|unless|should|in case|for) (?:you|we|one|anyone|anybody|somebody|someone|those)(?: are| were| have| had| ever"
-    r"| should| who| really| still| want to| would like to){0,3} (?:ask\w*|mean\w*|talk\w*|speak\w*|want\w*|must|need\w*"
-    r"|really|insist\w*|look\w*|check\w*|consult\w*|count\w*|wonder\w*|care\w*|wish\w*|know|forg\w+|doubt\w*)\b[^,:;.]*|as (?:\w+ ){1,3}(?:says?|states?|shows?"
+    r"|(?:if|when|unless|should|in case|for) (?:you|we|one|anyone|anybody|somebody|someone|those)"
+    r"(?: are| were| have| had| ever"
+    r"| should| who| really| still| want to| would like to){0,3} (?:ask\w*|mean\w*|talk\w*|speak\w*|want\w*|must"
+    r"|need\w*"
+    r"|really|insist\w*|look\w*|check\w*|consult\w*|count\w*|wonder\w*|care\w*|wish\w*|know|forg\w+"
+    r"|doubt\w*)\b[^,:;.]*|as (?:\w+ ){1,3}(?:says?|states?|shows?"
     r"|notes?|writes?|wrote"
     r"|said|put it|puts it)(?=,)|(?:I )?cannot stress enough(?: that)?"
     r"|what you may not know is that)\b,?", _I)
 TAG_QUESTION = re.compile(r"[,;]? ?\b(?:is not it|is it not|is not that so|right|correct|yes|no|eh|ok|okay|am I right"
                   r"|do not you think|is not he|is not she|are not they|does not (?:it|he|she))\?$", _I)
 # A question that tells: "did you know that X?".
-TOLD = re.compile(r"^\W*(?:(?:did|do) you (?:not )?(?:know|realise|realize)|have you (?:not )?heard|would you believe) that ", _I)
+TOLD = re.compile(r"^\W*(?:(?:did|do) you (?:not )?(?:know|realise|realize)|have you (?:not )?heard"
+                  r"|would you believe) that ", _I)
 # Where a condition ends: what comes then is so.
-TURN = re.compile(r"[;:]\s|\s--?\s|,?\s?\b(?:but|however|yet|nevertheless|still|actually|otherwise|in (?:fact|reality|truth)"
+TURN = re.compile(r"[;:]\s|\s--?\s|,?\s?\b(?:but|however|yet|nevertheless|still|actually|otherwise|in (?:fact"
+                  r"|reality|truth)"
                   r"|as it is|as things stand|as it stands|without (?:it|that|them)|in the end|(?:and|so) now)\b,?", _I)
 # Where one clause ends and the next begins: a denial or hedge before it does not reach past it.
 CLAUSE_BREAK = re.compile(
@@ -57,8 +65,10 @@ CLAUSE_BREAK = re.compile(
     r"|\b(?:and|so) (?=(?:it|its|the|his|her|he|she|they|I)\b)", _I)
 FALSE = (r"(?:wrong|incorrect|false|untrue|mistaken|inaccurate|erroneous|outdated|nonsense|rubbish|bogus|invalid|fake"
           r"|(?:an? |the |just an? )?(?:\w+ )?(?:mistake|error|myth|misconception|lie|fallacy|mix-up|misunderstanding"
-          r"|confusion|misprint|typo|slip|hoax|exaggeration|wrong \w+|red herring|trap)|ruled out|excluded|disproved|disproven"
-          r"|debunked|refuted|rejected|discredited|corrected|out of date|no longer (?:true|right|correct|the case|so|valid)|no good|out of the question"
+          r"|confusion|misprint|typo|slip|hoax|exaggeration|wrong \w+|red herring|trap)|ruled out|excluded"
+          r"|disproved|disproven"
+          r"|debunked|refuted|rejected|discredited|corrected|out of date|no longer (?:true|right|correct|the case"
+          r"|so|valid)|no good|out of the question"
           r"|impossible|not (?:true|so|right|correct|it|the (?:case|answer|right \w+|correct \w+|one)|accurate|what))")
 BE = r"(?:is|are|was|were|be|been|am|seems|looks|sounds|proves?|proved|turned out(?: to be)?)"
 DENIED_BEFORE = re.compile(
@@ -79,7 +89,8 @@ DENIED_AFTERWARDS = re.compile(
     rf" )?(?:\w+ )?{BE}(?: \w+){{0,2}}? {FALSE}\b(?! (?:that|to)\b)", _I)
 DENIED_PREDICATE = re.compile(
     r"^[\"')\] ]*(?:\w+ ){0,2}?(?:(?:is|are|was|has|have|can|could|does|do|did|will|would|must|should|may)(?: \w+)?"
-    r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is)|(?:has|had|have) (?:nothing|no part|little))\b"
+    r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is)|(?:has|had"
+    r"|have) (?:nothing|no part|little))\b"
     r"(?! (?:an?|far|big|small|large|old|only|just|in|on|at|as|very|too|really|merely|simply|by|near)\b)", _I)
 DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
                            r"|true|at"
@@ -99,10 +110,13 @@ DENIES_LAST = re.compile(
     rf"|at all|quite|right|correct|the case)|not|{VERDICT}{BE}(?: \w+){{0,2}}? {FALSE}\b(?! that\b))|(?:I|you"
     rf"|we) (?:am|are)"
     rf" (?:\w+ )?(?:wrong|mistaken)|(?:that|this|it|he|she|they) (?:is|was|does|did|has|are|were) not(?: \w+)?|(?:that"
-    rf"|it) cannot be(?: \w+)?|(?:\w+ ){{1,4}}(?:proves?|shows?|says?|suggests?|indicates?|tells?|begs? to|found|know) (?:otherwise"
-    rf"|differently|differ|better|the (?:opposite|contrary))|(?:\w+ ){{1,3}}disagrees?|not any ?more|not anymore|no longer)"
+    rf"|it) cannot be(?: \w+)?|(?:\w+ ){{1,4}}(?:proves?|shows?|says?|suggests?|indicates?|tells?|begs? to|found"
+    rf"|know) (?:otherwise"
+    rf"|differently|differ|better|the (?:opposite|contrary))|(?:\w+ ){{1,3}}disagrees?|not any ?more|not anymore"
+    rf"|no longer)"
     rf"\s*(?:$|[.,;:!-])", _I)
-AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|(?:it|he|she|they|that|this)(?: sure| indeed| certainly)? (?:is|was|does|did|has|are|were)(?=[.,;!]|$"
+AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|(?:it|he|she|they|that"
+                          r"|this)(?: sure| indeed| certainly)? (?:is|was|does|did|has|are|were)(?=[.,;!]|$"
                            r"| indeed| (?:the (?:one|ones|answer|right|correct)|who|it)\b)"
                            r"|that (?:is|would be)"
                            r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say) so|you bet"
@@ -113,13 +127,15 @@ HEDGE = re.compile(
     r"|supposedly|allegedly|reportedly|apparently|arguably|likely|unlikely|guess\w*|suspect|suppose|seems?"
     r"|appears? to be"
     r"|doubt|doubtful|unclear|debatable|disputed|in dispute|uncertain|hunch|inclined|tempted|lean(?:ing)?|rumou?r\w*"
-    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|feeling|impression|instinct|gut|wager|would bet|I bet|venture|hazard"
+    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|feeling|impression|instinct|gut|wager|would bet"
+    r"|I bet|venture|hazard"
     r"|presume|gather|speculat\w+|imagine|plausibl[ey]|conceivable|tentative(?:ly)?|educated guess|as likely as not"
     r"|cannot (?:rule out|exclude)|not (?:rule out|exclude))\b", _I)
 DOUBT = re.compile(
     r"\b(?:(?:not|never)(?: \w+){0,4} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
     r"|might) (?:well )?be"
-    r" (?:wrong|mistaken)|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure|certain)|less than (?:sure|certain)|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
+    r" (?:wrong|mistaken)|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure"
+    r"|certain)|less than (?:sure|certain)|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
     r"|need to)"
     r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or (?:maybe|perhaps)?(?: not| something)"
     r"(?: else| like that)?[.?!]*$|(?:who|nobody) knows|double[- ]check)\b", _I)
@@ -129,10 +145,12 @@ DOUBT_FIRST = re.compile(r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|posit
                           r"|this|that)| at all| here)?,? ?(?:but|though|however|yet|[;:-])", _I)
 WHETHER = re.compile(r"\b(?:whether|if|suppos(?:e|ing)|imagine|assuming|unless|in"
                       r" case|pretend|candidates?|options?|possibilit(?:y|ies)|choices?)\b", _I)
-CONDITION = re.compile(r"^\W*(?:as long as|so long as|on condition that|if|suppose|supposing|imagine|assuming|unless|in case|provided)\b|^\W*(?:had|were"
+CONDITION = re.compile(r"^\W*(?:as long as|so long as|on condition that|if|suppose|supposing|imagine|assuming"
+                       r"|unless|in case|provided)\b|^\W*(?:had|were"
                         r"|should)\b"
                         r"(?=.*\b(?:would|could|might|may)\b)|\b(?:would|could|might) .*\b(?:if|had|unless|were)\b", _I)
-CONDITION_AFTER = re.compile(r"^[^.;]*\b(?:as long as|so long as|on condition that|if|unless|provided|assuming)\b(?! (?:not|you|I|memory)\b)", _I)
+CONDITION_AFTER = re.compile(r"^[^.;]*\b(?:as long as|so long as|on condition that|if|unless|provided"
+                             r"|assuming)\b(?! (?:not|you|I|memory)\b)", _I)
 # A denial or an affirmation of which the speaker is not sure.
 UNCERTAIN = re.compile(
     r"\b(?:(?<!no )not (?:only|just|impossible|unlikely|implausible|excluded|ruled out|everyone|everybody|all"
@@ -158,7 +176,8 @@ SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assum
          r"|ed)?|told|tells"
          r"|insists?|insisted|argues?|argued|imagines?|expects?|swears?|swore|answers|answered|replied|wrote|writes"
          r"|reckons?"
-         r"|names?|named|calls?|called|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer|guess|think|claim)"
+         r"|names?|named|calls?|called|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer"
+         r"|guess|think|claim)"
          r"|are told|hears?"
          r"|heard|read)")
 SOURCE = (r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia"
@@ -193,11 +212,13 @@ ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
 ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
                                  r"|perhaps |maybe |\")*$"
-                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of\b(?! (?:the|these|those) \w+,)[^.;:]*$", _I)
+                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of\b(?! (?:the"
+                                 r"|these|those) \w+,)[^.;:]*$", _I)
 RETRACTION = re.compile(
     r"\b(?:wait|hold on|scratch that|strike that|correction|oops|my (?:mistake|bad|apologies)|on second thoughts?"
     r"|on reflection"
-    r"|I mean(?:t)?(?: to say)?|let me correct|I take (?:that|it) back|make that|no,|rather,|or rather|sorry|I misspoke|edit:|let me (?:see|recount|redo|rephrase)|I swapped|should (?:read|have been|be)"
+    r"|I mean(?:t)?(?: to say)?|let me correct|I take (?:that|it) back|make that|no,|rather,|or rather|sorry"
+    r"|I misspoke|edit:|let me (?:see|recount|redo|rephrase)|I swapped|should (?:read|have been|be)"
     r"|come to think of it|check that|nope,|not so fast|my error|I (?:was|am|stand) (?:wrong|mistaken)"
     r"|I stand corrected|actually,? (?:no|scratch)|ignore that|hmm)(?!\w)", _I)
 # Takes back what was said before, even where nothing is said instead.
@@ -211,19 +232,27 @@ REFUSAL = re.compile(
     r"(?<!you )(?<!they )\b(?:(?:do|did|does) not (?:\w+ )?(?:know|recall|remember)\b(?! (?:much|many|a lot"
     r"|everything|all|why"
     r"|how|every|any(?:one|body)|another|a better|what (?:you|to do)|that (?:he|she|it|they)))"
-    r"|(?:find|found|know|knew|see|saw|recall) (?:of )?(?:nobody|no one|nothing|none|no)\b(?! (?:better|more|other|reason))"
-    r"|no (?:conozco|puedo (?:decir|responder|contestar|saber)|tengo (?:ni )?(?:idea|informacion))|ni idea|je ne (?:connais|peux)"
+    r"|(?:find|found|know|knew|see|saw|recall) (?:of )?(?:nobody|no one|nothing|none|no)\b(?! (?:better|more|other"
+    r"|reason))"
+    r"|no (?:conozco|puedo (?:decir|responder|contestar|saber)|tengo (?:ni )?(?:idea|informacion))|ni idea"
+    r"|je ne (?:connais|peux)"
     r"|aucune idee|ich kenne (?:\w+ )?(?:kein\w*|nicht)|kann ich nicht|keine ahnung|nessuna idea|non (?:conosco|posso)"
-    r"|nao (?:conheco|posso|tenho)|(?:would|will|not|to) (?:have to )?(?:be making|make|invent) (?:it|that|this|one|something|anything)"
+    r"|nao (?:conheco|posso|tenho)|(?:would|will|not|to) (?:have to )?(?:be making|make|invent) (?:it|that|this"
+    r"|one|something|anything)"
     r"(?: up)?|I would only be inventing"
-    r"|no (?:knowledge|idea(?! why| how come| what h)|clue|information|records?|data|mention|details?|way (?:of|to)|answer"
+    r"|no (?:knowledge|idea(?! why| how come| what h)|clue|information|records?|data|mention|details?"
+    r"|way (?:of|to)|answer"
     r"|trace|evidence"
-    r"|such (?!luck|thing as a (?:stupid|bad)))(?! (?:beyond|except|besides|other than|apart from|to the contrary)\b)|not able to (?:say|tell|know|answer|find|determine|give)|never (?:heard|come across|encountered|seen)"
-    r"|(?:nobody|no one|nothing) (?:(?:has |ever )*told|knows|says|here|in the|is (?:known|said|stated))|not(?: \w+)? (?:stated"
+    r"|such (?!luck|thing as a (?:stupid|bad)))(?! (?:beyond|except|besides|other than|apart from"
+    r"|to the contrary)\b)|not able to (?:say|tell|know|answer|find|determine|give)|never (?:heard|come across"
+    r"|encountered|seen)"
+    r"|(?:nobody|no one|nothing) (?:(?:has |ever )*told|knows|says|here|in the|is (?:known|said|stated))"
+    r"|not(?: \w+)? (?:stated"
     r"|mentioned"
     r"|given|specified|provided|listed|recorded|documented|disclosed|reported|included|available"
     r"|covered)(?! (?:often|enough))"
-    r"|(?:do|does|did) not (?:(?:seem|appear) to |\w+ )?(?:say|mention|state|tell|specify|give|contain|include|provide|list|cover|exist"
+    r"|(?:do|does|did) not (?:(?:seem|appear) to |\w+ )?(?:say|mention|state|tell|specify|give|contain|include"
+    r"|provide|list|cover|exist"
     r"|appear|reveal"
     r"|disclose|indicate|answer|have (?:any |an? |enough |that |the |such )*(?:information|answer|data|idea|currency"
     r"|capital|clue"
@@ -272,62 +301,58 @@ REFUSAL = re.compile(
 DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going to |allowed to |wish to "
                       r"|able to )?(?:help|discuss|share"
                       r"|comment|disclose|assist|answer)|rather not|prefer not|refuse to|declines? to)\b", _I)
-ABOUT_NOTHING = frozenset(
-    [
-        "i", "we", "you", "it", "thi", "that", "the", "a", "an", "of", "it", "in", "on", "to", "for", "from", "by",
-        "my", "me", "u", "s", "am", "i", "are", "wa", "were", "be", "have", "ha", "do", "doe", "did", "sorry",
-        "afraid", "really", "honestly", "unfortunately", "sadly", "simply", "just", "what", "which", "where", "who",
-        "when", "how", "whether", "if", "answer", "question", "information", "any", "and", "or", "at", "all", "about",
-        "here", "there", "sure", "certain", "exactly", "exact", "correct", "right", "this", "is", "as", "so", "text",
-        "passage", "document", "source", "context", "perhap", "maybe", "only", "yet", "even", "still"
-    ])
+ABOUT_NOTHING = frozenset([
+    "a", "about", "afraid", "all", "am", "an", "and", "answer", "any", "are", "as", "at", "be", "by", "certain",
+    "context", "correct", "did", "do", "document", "doe", "even", "exact", "exactly", "for", "from", "ha", "have",
+    "here", "honestly", "how", "i", "if", "in", "information", "is", "it", "just", "maybe", "me", "my", "of", "on",
+    "only", "or", "passage", "perhap", "question", "really", "right", "s", "sadly", "simply", "so", "sorry",
+    "source", "still", "sure", "text", "that", "the", "there", "thi", "this", "to", "u", "unfortunately", "wa",
+    "we", "were", "what", "when", "where", "whether", "which", "who", "yet", "you",
+])
 WORD = re.compile("[a-z]+")
 # Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
-SIGNALS = frozenset(
-    [
-        "feeling", "impression", "long", "condition", "though", "instinct", "gut", "wager", "venture", "hazard", "presume", "gather", "speculation",
-        "speculate", "plausible", "plausibly", "conceivable", "tentatively", "tentative", "otherwise", "leaving", "reality",
-        "truth", "fact", "stands", "stand", "should", "typo", "misprint", "slip", "hoax", "exaggeration", "herring", "trap",
-        "debunked", "discredited", "corrected", "better", "disagree", "disagrees", "opposite", "contrary", "differ",
-        "differently", "swapped", "edit", "recount", "redo", "rephrase", "look", "nobody", "challenge", "argue",
-        "conozco", "puedo", "tengo", "ni", "connais", "peux", "aucune", "kenne", "kann", "keine", "nessuna", "conosco",
-        "posso", "conheco", "tenho", "invent", "inventing", "find", "found", "know", "knew", "see", "saw", "recall", "without",
-        "no", "not", "never", "nor", "neither", "nobody", "none", "nothing", "cannot", "hardly", "rather", "instead",
-        "opposed", "unlike", "other", "except", "apart", "excluding", "deny", "denies", "denied", "reject", "rejects",
-        "rejected", "rejecting", "rule", "rules", "ruled", "ruling", "exclude", "excludes", "excluded", "dismiss",
-        "dismisses", "dismissed", "discard", "discards", "discarded", "refute", "refutes", "refuted", "disprove",
-        "disproves", "disproved", "disproven", "false", "wrong", "incorrect", "untrue", "mistaken", "mistake",
-        "impossible", "myth", "lie", "nonsense", "error", "fallacy", "absurd", "far", "anything", "longer", "used",
-        "formerly", "once", "stopped", "misconception", "confuse", "confused", "confusing", "forget", "nope",
-        "inaccurate", "erroneous", "outdated", "rubbish", "bogus", "invalid", "fake", "mix", "misunderstanding",
-        "confusion", "out", "what", "had", "sounds", "seems", "looks", "last", "before", "until", "previously", "ago",
-        "originally", "past", "maybe", "perhaps", "possibly", "might", "may", "can", "could", "conceivably",
-        "potentially", "presumably", "probably", "supposedly", "allegedly", "reportedly", "apparently", "arguably",
-        "likely", "unlikely", "guess", "guesses", "guessed", "guessing", "suspect", "suppose", "seem", "appear",
-        "appears", "doubt", "doubts", "doubted", "doubtful", "unclear", "debatable", "disputed", "dispute",
-        "disputes", "uncertain", "hunch", "inclined", "tempted", "lean", "leaning", "rumour", "rumor", "rumoured",
-        "rumored", "rumours", "rumors", "wonder", "wondering", "wonders", "chance", "chances", "money", "vaguely",
-        "if", "unsure", "quote", "wild", "salt", "guarantee", "guarantees", "trust", "hard", "or", "who", "knows",
-        "double", "whether", "supposing", "imagine", "assuming", "unless", "case", "pretend", "pretends", "candidate",
-        "candidates", "option", "options", "possibility", "possibilities", "choice", "choices", "were", "should",
-        "provided", "would", "everyone", "everybody", "someone", "somebody", "people", "folk", "folks", "some",
-        "many", "most", "others", "critics", "you", "they", "we", "he", "she", "legend", "thinks", "thought", "think",
-        "believes", "believed", "believe", "says", "said", "say", "claims", "claimed", "claim", "assumes", "assumed",
-        "supposes", "told", "tells", "insists", "insisted", "argues", "argued", "imagines", "expects", "swears",
-        "swore", "answers", "answered", "replied", "wrote", "writes", "reckons", "names", "named", "calls", "called",
-        "maintains", "suggests", "suggested", "hears", "heard", "read", "at", "theory", "according", "often",
-        "widely", "commonly", "sometimes", "popular", "usual", "obvious", "frequent", "tempting", "common", "as",
-        "comes", "versus", "vs", "either", "among", "between", "any", "wait", "hold", "scratch", "strike",
-        "correction", "oops", "my", "second", "reflection", "mean", "meant", "let", "take", "make", "sorry",
-        "misspoke", "stand", "actually", "ignore", "hmm", "unaware", "unfamiliar", "unknown", "unspecified",
-        "undisclosed", "unstated", "unable", "difficult", "insufficient", "silent", "made", "fictional", "imaginary",
-        "invented", "nonexistent", "non", "lacks", "lack", "leaves", "leave", "wish", "beyond", "there", "anyone",
-        "outside", "premise", "outsider", "declines", "refuse", "prefer", "rather", "nicht", "sabemos", "desconoce",
-        "ignoro", "niet", "ikke", "inte", "na", "afraid", "bet", "sure", "se", "sais", "so",
-        "sei", "sabe", "sait", "unbekannt", "inconnu", "inconnue", "desconocido", "desconocida",
-    "sconosciuto", "sconosciuta", "kein", "keine",
-        "keinen", "est", "pas", "etait", "nao", "e", "niet", "es", "sondern", "sino", "yes", "yeah", "yep", "correct",
-        "right", "true", "indeed", "exactly", "absolutely", "certainly", "definitely", "endorsed", "one", "first",
-        "initial", "initially", "no", "idea", "clue", "remains", "existed", "nowhere", "given", "stated", "mentioned",
-        "unfortunately"
-    ])
+SIGNALS = frozenset([
+    "absolutely", "absurd", "according", "actually", "afraid", "ago", "allegedly", "among", "answered", "answers",
+    "any", "anyone", "anything", "apart", "apparently", "appear", "appears", "arguably", "argue", "argued",
+    "argues", "as", "assumed", "assumes", "assuming", "at", "aucune", "before", "believe", "believed", "believes",
+    "bet", "better", "between", "beyond", "bogus", "called", "calls", "can", "candidate", "candidates", "cannot",
+    "case", "certainly", "challenge", "chance", "chances", "choice", "choices", "claim", "claimed", "claims",
+    "clue", "comes", "common", "commonly", "conceivable", "conceivably", "condition", "confuse", "confused",
+    "confusing", "confusion", "conheco", "connais", "conosco", "conozco", "contrary", "correct", "corrected",
+    "correction", "could", "critics", "debatable", "debunked", "declines", "definitely", "denied", "denies", "deny",
+    "desconoce", "desconocida", "desconocido", "differ", "differently", "difficult", "disagree", "disagrees",
+    "discard", "discarded", "discards", "discredited", "dismiss", "dismissed", "dismisses", "disprove", "disproved",
+    "disproven", "disproves", "dispute", "disputed", "disputes", "double", "doubt", "doubted", "doubtful", "doubts",
+    "e", "edit", "either", "endorsed", "erroneous", "error", "es", "est", "etait", "everybody", "everyone",
+    "exactly", "exaggeration", "except", "exclude", "excluded", "excludes", "excluding", "existed", "expects",
+    "fact", "fake", "fallacy", "false", "far", "feeling", "fictional", "find", "first", "folk", "folks", "forget",
+    "formerly", "found", "frequent", "gather", "given", "guarantee", "guarantees", "guess", "guessed", "guesses",
+    "guessing", "gut", "had", "hard", "hardly", "hazard", "he", "heard", "hears", "herring", "hmm", "hoax", "hold",
+    "hunch", "idea", "if", "ignore", "ignoro", "ikke", "imaginary", "imagine", "imagines", "impossible",
+    "impression", "inaccurate", "inclined", "inconnu", "inconnue", "incorrect", "indeed", "initial", "initially",
+    "insisted", "insists", "instead", "instinct", "insufficient", "inte", "invalid", "invent", "invented",
+    "inventing", "kann", "kein", "keine", "keinen", "kenne", "knew", "know", "knows", "lack", "lacks", "last",
+    "lean", "leaning", "leave", "leaves", "leaving", "legend", "let", "lie", "likely", "long", "longer", "look",
+    "looks", "made", "maintains", "make", "many", "may", "maybe", "mean", "meant", "mentioned", "might",
+    "misconception", "misprint", "misspoke", "mistake", "mistaken", "misunderstanding", "mix", "money", "most",
+    "my", "myth", "na", "named", "names", "nao", "neither", "nessuna", "never", "ni", "nicht", "niet", "no",
+    "nobody", "non", "none", "nonexistent", "nonsense", "nope", "nor", "not", "nothing", "nowhere", "obvious",
+    "often", "once", "one", "oops", "opposed", "opposite", "option", "options", "or", "originally", "other",
+    "others", "otherwise", "out", "outdated", "outside", "outsider", "pas", "past", "people", "perhaps", "peux",
+    "plausible", "plausibly", "popular", "possibilities", "possibility", "possibly", "posso", "potentially",
+    "prefer", "premise", "presumably", "presume", "pretend", "pretends", "previously", "probably", "provided",
+    "puedo", "quote", "rather", "read", "reality", "recall", "reckons", "recount", "redo", "reflection", "refuse",
+    "refute", "refuted", "refutes", "reject", "rejected", "rejecting", "rejects", "remains", "rephrase", "replied",
+    "reportedly", "right", "rubbish", "rule", "ruled", "rules", "ruling", "rumor", "rumored", "rumors", "rumour",
+    "rumoured", "rumours", "sabe", "sabemos", "said", "sais", "sait", "salt", "saw", "say", "says", "sconosciuta",
+    "sconosciuto", "scratch", "se", "second", "see", "seem", "seems", "sei", "she", "should", "silent", "sino",
+    "slip", "so", "some", "somebody", "someone", "sometimes", "sondern", "sorry", "sounds", "speculate",
+    "speculation", "stand", "stands", "stated", "stopped", "strike", "suggested", "suggests", "suppose",
+    "supposedly", "supposes", "supposing", "sure", "suspect", "swapped", "swears", "swore", "take", "tells",
+    "tempted", "tempting", "tengo", "tenho", "tentative", "tentatively", "theory", "there", "they", "think",
+    "thinks", "though", "thought", "told", "trap", "true", "trust", "truth", "typo", "unable", "unaware",
+    "unbekannt", "uncertain", "unclear", "undisclosed", "unfamiliar", "unfortunately", "unknown", "unless",
+    "unlike", "unlikely", "unspecified", "unstated", "unsure", "until", "untrue", "used", "usual", "vaguely",
+    "venture", "versus", "vs", "wager", "wait", "we", "were", "what", "whether", "who", "widely", "wild", "wish",
+    "without", "wonder", "wondering", "wonders", "would", "writes", "wrong", "wrote", "yeah", "yep", "yes", "you",
+])

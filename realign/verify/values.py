@@ -37,8 +37,10 @@ _LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|
                            r"|-[a-z]|'s (?!the\b|a\b|my\b|what\b)\w+ (?:is|was)\b)")
 _MARKED = re.compile(r"\banswer(?: is)?\W*(?:the )?$|^\W*(?:answer|a|ans)\W*:", _I)
 # What may stand before a surname: another first name may not.
-_DENIES_ANOTHER = re.compile(r"\W*(?:\w+ ){0,3}(?:not|never|neither)(?: the| an?| in| by)? \w+(?: (?:and|or|nor) (?:\w+ )?\w+)?\W*$", _I)
-_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And|But) )$")
+_DENIES_ANOTHER = re.compile(r"\W*(?:\w+ ){0,3}(?:not|never|neither)(?: the| an?| in| by)? \w+(?: (?:and|or"
+                             r"|nor) (?:\w+ )?\w+)?\W*$", _I)
+_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And"
+                             r"|But) )$")
 
 
 def first(values: tuple[str, ...], text: str) -> str | None:
