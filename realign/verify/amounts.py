@@ -11,31 +11,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from realign.verify.claims import (
-    AFFIRMED,
-    ASKED,
-    ASKS_ANEW,
-    DENIED,
-    RETRACTION,
-    SUPPOSED,
-    TAKES_BACK,
-    Sentence,
-    normal,
-    refusals,
-    sentences,
-    stance,
-)
-from realign.verify.numbers import UNITS, Number, in_digits, numbers, unit_name
+from realign.verify.claims import AFFIRMED, ASKED, DENIED, SUPPOSED, Sentence, refusals, sentences, stance
+from realign.verify.form import CITED, normal
+from realign.verify.numbers import UNITS, Number, in_degrees, in_digits, more_in_digits, numbers, unit_name
+from realign.verify.phrases import ASKS_ANEW, RETRACTION, TAKES_BACK
 
 _I = re.IGNORECASE
 _LABEL = re.compile(r"^\s*\d+[.)]\s+(?=\S)", re.MULTILINE)  # of an item of a list
-_CITED = re.compile(r"\[[^\[\]]*\d[^\[\]]*\]")
 _ASIDE = re.compile(r"\([^()]*\)")
-_CAUSE = re.compile(r",? (?:because|since|as|given that) .*$", _I | re.DOTALL)
+# What is said of a number besides, with numbers of its own: "27, with 9 more expected", "164, which is more than 150".
+_COMMENT = re.compile(
+    r",? (?:(?:which|that) (?:is|was|are|were) (?:\w+ )?(?:more|less|fewer|over|under|above|below|twice|half"
+    r"|double|\w+er) "
+    r"|(?:which|who|where|whose)\b(?! (?:makes?|gives?|leaves?|equals?|comes?|brings?|adds?|yields?|means?|is|was"
+    r"|are|were|has"
+    r"|had)\b)"
+    r"|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting"
+    r"|not including|besides)\b"
+    r"|with \d+ (?:more|others?|left|extra|further|of)\b"
+    r"|(?:(?:exactly |just |about |only |some )?\d+ |far |many |well |one |a (?:few|dozen) )?"
+    r"(?:more|less|fewer|greater|higher"
+    r"|lower|longer|later|earlier|shorter|older)(?: \w+)? than (?=.*\d)"
+    r")[^.;]*[.;!]?$", _I)
+_THEN = re.compile(r"(?:^|[;,.] )(?:\w+ )?(?:last (?:year|month|week|time|season)|yesterday|previously|formerly"
+                   r"|back then|in the past"
+                   r"|a year ago|earlier)\b[^;,.]*", _I)
+_BY_THE_WAY = re.compile(r"\W*(?:and )?(?:by the way|btw|incidentally|fun fact|did you know|on another note|ps|p s"
+                         r"|side note|as an aside|in other news|trivia)\b", _I)
+_CAUSE = re.compile(r",? (?:because|since|given that) .*$|,? as [^,]*$", _I | re.DOTALL)
 _OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _I)
 _OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
 _ABOUT_BEFORE = re.compile(
-    r"(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
+    r"(?:\b(?:something like|in the ballpark of|an estimated|estimated at|close (?:on|upon)|getting on for|say,"
+    r"|about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
     r"|somewhere"
     r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite"
     r"|just (?:about"
@@ -43,7 +51,8 @@ _ABOUT_BEFORE = re.compile(
     r"|as many as"
     r"|as much as)|[~≈≃±]|\+/-)\s*(?:the |an? )?[$€£]?$", _I)
 _ABOUT_AFTER = re.compile(
-    r"^(?: \w+)?,?(?:-?ish\b| or so\b| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
+    r"^(?: \w+)?,?(?:-?ish\b|[ -]odd\b| \(?(?:an? )?(?:estimate[ds]?|rough\w*|approximate\w*)\b| or so\b"
+    r"| at a (?:rough )?(?:count|estimate)| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
     r"|or something"
     r"|at a guess|on average|plus or minus|almost|nearly)\b|\s?(?:±|\+/-))", _I)
 _ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|older|further|farther|heavier) than"
@@ -54,16 +63,20 @@ _BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|n
                     r" of|south of|not even)|<)\s*[$€£]?$", _I)
 _LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less"
                     r"|fewer) than"
-                    r"|(?:not|never|cannot be) (?:under|below))|>=|≥)\s*[$€£]?$", _I)
-_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to|(?:not"
+                    r"|(?:not|never|cannot be) (?:under|below)|(?:no|not)(?: an?| one)? \w+ (?:less|fewer) than)"
+                    r"|>=|≥)\s*[$€£]?$", _I)
+_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to"
+                   r"|(?:no|not)(?: an?| one)? \w+ more than|(?:not"
                    r"|never)"
                    r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
 _LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:more|above|over|greater|higher|up"
                           r"|upwards|later)\b"
-                          r"| at (?:the )?(?:very )?least| minimum| plus\b(?! \d))", _I)
+                          r"| at (?:the )?(?:very )?least| minimum|,? (?:and|or) (?:no|not)(?: an?"
+                          r"| one)?(?: \w+)? (?:fewer|less)\b| plus\b(?! \d))", _I)
 _MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
                          r"| at (?:the )?(?:very )?most"
-                         r"| maximum| tops)", _I)
+                         r"| maximum| tops|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? more\b)", _I)
+_DECADE = re.compile(r"s\b(?!/)")  # 1840s, the 30s
 _RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
 _BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
 _GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut"
@@ -84,7 +97,11 @@ _FOOTNOTE = re.compile(r"\W*(?:sources?|see|references?|page|pp?\.|updated|last 
                        r"|example|chapter|figure|table"
                        r" \d|as of|copyright|tokens?|word count)\b", _I)
 _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### ?$|^\s*(?:a|ans)\s*:|\bboxed\b", _I)
-_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|nil|nought|naught)\b", _I)
+_NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|not (?:\w+ )?(?:any|a single)|nil|nought"
+                      r"|naught)\b", _I)
+_WORD = re.compile(r"[^\W\d]+")
+_DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|think|helped|saw|did|were asked)\b", _I)
+FEW = 3  # other words in a sentence that only gives a number
 NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
 
 
@@ -108,11 +125,15 @@ class Claim:
 def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tuple[bool | None, str]:
     """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
     `subject`; None where it leaves that open. And why."""
-    said = sentences(in_digits(_CITED.sub("", _LABEL.sub("", normal(text)))))
+    said = sentences(in_digits(CITED.sub("", _without_labels(normal(text)))))
     if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
         subject = (*subject, unit)  # "the distance in km is 5"
-    claims = [claim for index in range(len(said)) for claim in _claims(said, index)]
-    stated = [claim for claim in _about(claims, said, subject) if claim.status not in (DENIED, ASKED, SUPPOSED)]
+    asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
+    claims = [claim for index in range(len(said)) for claim in _claims(said, index, asked)]
+    if not claims:
+        said = [replace(each, text=more_in_digits(each.text)) for each in said]
+        claims = [claim for index in range(len(said)) for claim in _claims(said, index, asked)]
+    stated = [claim for claim in _about(claims, said, asked) if claim.status not in (DENIED, ASKED, SUPPOSED)]
     if not stated:
         return _unstated(claims, wanted, unit, subject, said)
     last = _answer(stated, said)
@@ -138,9 +159,14 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     return True, "right number"
 
 
+def _without_labels(text: str) -> str:
+    """A text without the numbers of the items of its list; one such number alone may be an answer."""
+    return _LABEL.sub("", text) if len(_LABEL.findall(text)) > 1 else text
+
+
 def _same(among: Sequence[Number], wanted: Fraction, unit: str, subject: Sequence[str]) -> bool:
     """Whether all are the wanted number, one as it is and the others as nearly as people convert."""
-    held = [_equal(n, n.value, wanted, unit, subject) for n in among]
+    held = [_equal(n, wanted, unit, subject) for n in among]
     return True in held and False not in held and len({n.unit for n in among}) > 1
 
 
@@ -170,11 +196,11 @@ def _answer(stated: Sequence[Claim], said: Sequence[Sentence]) -> Claim:
     return stated[-1]
 
 
-def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
+def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim]:
     """The claims of one sentence: its numbers without operands, asides and causes where other numbers are left."""
     text = said[index].text
     found = [n for n in numbers(text) if not _operand(text, n)]
-    for dropped in (_ASIDE, _CAUSE):
+    for dropped in (_ASIDE, _CAUSE, _COMMENT, _THEN):
         spans = [m.span() for m in dropped.finditer(text)]
         kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
         found = kept or found
@@ -183,13 +209,13 @@ def _claims(said: Sequence[Sentence], index: int) -> list[Claim]:
                     and found[place - 1].noun not in ("", "is") and not RETRACTION.search(text[:n.start]))]
     found, claims = kept, []
     while found:
-        claim, count = _claim(said, index, found)
+        claim, count = _claim(said, index, found, asked)
         claims.append(claim)
         found = found[count:]
     return claims
 
 
-def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number]) -> tuple[Claim, int]:
+def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number], asked: set[str]) -> tuple[Claim, int]:
     """The claim that begins with the first number, and how many numbers it is made of."""
     text, number = said[index].text, found[0]
     status = stance(list(said), index, number.start, number.end)
@@ -206,8 +232,15 @@ def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number]) -> tup
         among = [number]
         while len(among) < len(found) and _CHOICE.fullmatch(text[among[-1].end:found[len(among)].start]):
             among.append(found[len(among)])
-        if len({n.value for n in among}) > 1 and status != DENIED and not _retracted(text, among):
+        other = {n.noun.rstrip("s") for n in among} - asked - _NO_NOUN
+        apart = other and any(n.noun.rstrip("s") in asked for n in among)  # "48 sheep and 12 goats"
+        if len({n.value for n in among}) > 1 and not apart and status != DENIED and not _retracted(text, among):
             return Claim(index, among[-1], status, -math.inf, math.inf, among=tuple(among)), len(among)
+    if _DECADE.match(after) and number.value % 10 == 0 and (number.value >= 1000 or before.endswith("the ")):
+        last = number.value + (99 if number.value % 100 == 0 and number.value >= 1000 else 9)
+        return Claim(index, replace(number, noun=""), status, number.value, last), 1
+    if (_LEAST.search(before) or _LEAST_AFTER.match(after)) and (_MOST.search(before) or _MOST_AFTER.match(after)):
+        return Claim(index, number, AFFIRMED, number.value, number.value), 1  # not one more, and not one fewer
     for patterns, low, high, strict in (((_LEAST, _LEAST_AFTER), number.value, math.inf, False),
                                         ((_MOST, _MOST_AFTER), -math.inf, number.value, False),
                                         ((_ABOVE,), number.value, math.inf, True),
@@ -228,9 +261,10 @@ def _retracted(text: str, among: Sequence[Number]) -> bool:
     return RETRACTION.search(text[among[0].end:among[-1].start]) is not None
 
 
-def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]) -> list[Claim]:
+def _about(claims: list[Claim], said: Sequence[Sentence], asked: set[str]) -> list[Claim]:
     """The claims without those that count another thing than the question asks for, where some count that thing."""
-    asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
+    kept = [c for c in claims if not _BY_THE_WAY.match(said[c.sentence].text)]
+    claims = kept or claims
     kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
             and not _FOOTNOTE.match(said[c.sentence].text)]
     claims = kept or claims
@@ -239,18 +273,28 @@ def _about(claims: list[Claim], said: Sequence[Sentence], subject: Sequence[str]
     claims = kept if any(c.exact for c in kept) else claims
     counted = [c for c in claims if c.number.noun.rstrip("s") in asked]
     if not counted:
-        return claims
+        return _before_other_counts(claims, said)
     return [c for c in claims if c in counted or c.number.noun in _NO_NOUN or c.number.unit
             or not _CIRCUMSTANCE.search(said[c.sentence].text[:c.number.start])
             and c.sentence not in {each.sentence for each in counted}]
 
 
+def _before_other_counts(claims: list[Claim], said: Sequence[Sentence]) -> list[Claim]:
+    """The claims without those behind a plain answer ("Exactly 13.") that count who does something ("10 agree")."""
+    answer = next((c for c in claims if c.exact and c.number.noun in _NO_NOUN and len(_WORD.findall(
+        said[c.sentence].text[:c.number.start] + said[c.sentence].text[c.number.end:])) <= FEW), None)
+    if answer is None:
+        return claims
+    return [c for c in claims if c.sentence <= answer.sentence or c.number.noun in _NO_NOUN or c.number.unit
+            or not _DOERS.match(said[c.sentence].text, c.number.end)]
+
+
 def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
     """Whether the claim allows the wanted number; None where its unit does not let it be known."""
     if claim.among:
-        return any(_equal(n, n.value, wanted, unit, subject) is not False for n in claim.among)
+        return any(_equal(n, wanted, unit, subject) is not False for n in claim.among)
     if claim.low == claim.high:
-        return _equal(claim.number, claim.number.value, wanted, unit, subject)
+        return _equal(claim.number, wanted, unit, subject)
     factor = _factor(claim.number, unit, subject)
     if factor is None:
         return False
@@ -258,10 +302,14 @@ def _holds(claim: Claim, wanted: Fraction, unit: str, subject: Sequence[str]) ->
     return low < wanted < high if claim.strict else low <= wanted <= high
 
 
-def _equal(number: Number, value: Fraction, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
+def _equal(number: Number, wanted: Fraction, unit: str, subject: Sequence[str]) -> bool | None:
+    number = in_degrees(number, unit_name(unit))
+    value = number.value
     factor = _factor(number, unit, subject)
     if factor is None:
         return False
+    if number.grouped and value * 1000 == wanted:
+        return None
     if value * factor == wanted:
         bare = unit_name(unit) and not number.unit and not any(unit_name(w) for each in subject for w in each.split())
         return None if bare else True

@@ -1,337 +1,17 @@
 """What a text claims, sentence by sentence: whether it affirms a value that it mentions, denies it, or leaves it open.
 
 The rules are of English grammar, not of any workflow's phrasings: how denials, hedges, reports, conditions, questions
-and
-retractions stand before and after what they speak of. What no rule knows counts as affirmed.
+and retractions (`realign.verify.phrases`) stand before and after what they speak of. What no rule knows counts as
+affirmed.
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from realign.verify import phrases
+
 AFFIRMED, DENIED, OPEN, REPORTED, SUPPOSED, ASKED = "affirmed", "denied", "open", "reported", "supposed", "asked"
-_I = re.IGNORECASE
-
-SENTENCE = re.compile(r"(?<=[.?!])[\"')\]]*\s+|\n+")
-_SPLIT = re.compile(r"(?<=[.?!])[\"')\]]*\s+(?!or\b)|\n+", _I)  # "13 ... or 14" is one
-_TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
-                             "—": "-", "–": "-",
-                             "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
-                             "\u20e3": None, "\u200b": None, "\u200d": None, "\ufeff": None, "。": "."})
-_MARKUP = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|^#+ ", re.MULTILINE)
-# Struck out, commented out, or an address: not said.
-_UNSAID = re.compile(r"~~.*?~~|<(s|del|strike)>.*?</\1>|<!--.*?-->|https?://\S+", re.DOTALL | re.IGNORECASE)
-_RAISED = re.compile("(?<![ckm]m)(?<!\\bm)(?<! m)[¹²³⁰⁴-⁹]+")  # the number of a footnote, not the 2 of m²
-_TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|\\(?:boxed|text|mathrm|mathbf|textbf|emph)(?=\{)|\\[()\[\]]")
-_FRAC = re.compile(r"\\d?frac\{(\d+)\}\{(\d+)\}")
-# Negations without their apostrophe, and slang.
-_CARELESS = re.compile(r"\b(do|does|did|is|was|are|were|have|has|had|could|would|should|ca)nt\b", _I)
-_SLANG = re.compile(r"\b(?:idk|dunno|dno)\b", _I)
-_MAY_BE_CARELESS = re.compile("nt |idk|dunno|IDK|Dunno|Idk")
-_WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w)on't\b", _I), r"\1ill not"),
-                (re.compile(r"n't\b", _I), " not"), (re.compile(r"\bcan not\b", _I), "cannot"),
-                (re.compile(r"\b(it|that|this|he|she|there|what|here|who|answer)'s\b", _I), r"\1 is"),
-                (re.compile(r"\b(I)'m\b", _I), r"\1 am"), (re.compile(r"(?<=[a-z])'re\b", _I), " are"),
-                (re.compile(r"(?<=[a-z])'d\b", _I), " would"), (re.compile(r"(?<=[a-z])'ll\b", _I), " will"))
-# Words of denial or doubt that deny or doubt nothing: two denials, and figures of speech.
-_EMPTY = re.compile(
-    r"\b(?:(?:(?:there|it|that) is |there can be )?(?:no|without(?: any| a)?|beyond(?: any| all| a)?|not (?:any|a|in))"
-    r" (?:shadow of a |reasonable |possible )?(?:doubts?|question|denying|mistake about it|mistaking it)(?: that"
-    r"| about it)?"
-    r"|(?:not|never|nobody|no one|cannot|hardly|not at all) (?:be )?(?:wrong|false|incorrect|untrue|mistaken|deny"
-    r"|denies"
-    r"|denied|doubt|doubts|doubted|disputes?|disputed|reject|dispute)\b(?: that)?|(?:none|no|nothing) (?:other"
-    r"|else) than"
-    r"|no one but|nothing but|(?:if|unless) I am (?:not |very much |badly )?(?:mistaken|wrong)|if I am not mistaken"
-    r"|if (?:I|memory) (?:remember|recall|serves?)(?: me)?(?: correctly| rightly| right| well)?"
-    r"|(?:as )?you (?:may|might|probably|surely)(?: well)?(?: not)? (?:already )?(?:know|have heard|remember)(?: that)?"
-    r"|believe it or not|like it or not|needless to say|not to worry|do not worry|why not|no (?:problem|worries"
-    r"|need to \w+)"
-    r"|not surprisingly|no surprise|last but not least|not (?:a |just a |merely a )?(?:guess|maybe|perhaps|probably"
-    r"|possibly|hunch|estimate|approximately|roughly|about)\b|(?:no|neither) more(?:,? and|,? or|,)? (?:no"
-    r"|nor) less(?: than)?|no less(?:,? and|,)? no more(?: than)?"
-    r"|I hope (?:that|this|it) helps|of course"
-    r"|(?:if|when|unless) (?:you|we|one)(?: are)? (?:ask|asking|mean|talk|talking|speak|speaking|want|must|need"
-    r"|really|insist|look|check"
-    r"|consult|count)\b[^,:;.]*|as (?:\w+ ){1,3}(?:says?|states?|shows?"
-    r"|notes?|writes?|wrote"
-    r"|said|put it|puts it)(?=,)|(?:I )?cannot stress enough(?: that)?"
-    r"|what you may not know is that)\b,?", _I)
-_TAG = re.compile(r"[,;]? ?\b(?:is not it|is it not|is not that so|right|correct|yes|no|eh|ok|okay|am I right"
-                  r"|do not you think|is not he|is not she|are not they|does not (?:it|he|she))\?$", _I)
-
-# Where one clause ends and the next begins: a denial or hedge before it does not reach past it.
-_BREAK = re.compile(
-    r"[;:]\s|\s--?\s|,?\s?\b(?:(?<!anything )(?<!all )but(?! also)|however|although|though|whereas|while|yet|because"
-    r"|sondern|sino|pero"
-    r"|mais)\b,?"
-    r"|,\s(?=(?:and |so |actually |really |in fact |in truth |rather |instead |now |then )*"
-    r"(?:it|the|this|that|its|his|her|he|she|they|we|I|my|you|there|which|who)\b)"
-    r"|\b(?:and|so) (?=(?:it|its|the|his|her|he|she|they|I)\b)", _I)
-
-_FALSE = (r"(?:wrong|incorrect|false|untrue|mistaken|inaccurate|erroneous|outdated|nonsense|rubbish|bogus|invalid|fake"
-          r"|(?:an? |the |just an? )?(?:\w+ )?(?:mistake|error|myth|misconception|lie|fallacy|mix-up|misunderstanding"
-          r"|confusion|wrong (?:answer|one|choice|guess|city|name|number))|ruled out|excluded|out of the question"
-          r"|impossible|not (?:true|so|right|correct|it|the (?:case|answer|right \w+|correct \w+|one)|accurate|what))")
-_BE = r"(?:is|are|was|were|be|been|am|seems|looks|sounds|proves?|proved|turned out(?: to be)?)"
-_DENIED_BEFORE = re.compile(
-    r"\b(?:not|never|no|nor|neither|nobody|no one|none|nothing|cannot|hardly|rather than|instead of|as opposed to"
-    r"|unlike"
-    r"|other than|except(?: for)?|apart from|excluding|den(?:y|ies|ied)|reject\w*|rul(?:e|es|ed|ing) out|exclud\w+"
-    r"|nicht|kein\w*|n'est pas|n'etait pas|est pas|nao e|non e|is niet|no es|would have (?:been|said)"
-    r"|dismiss\w*|discard\w*|refut\w+|disprov\w+|(?:false|wrong|incorrect|untrue|mistaken?|impossible|myth|lie|nonsense"
-    r"|error|fallacy|absurd) (?:that|to|about)|far from|anything but|no longer|used to be|formerly|once was|was once"
-    r"|stopped"
-    r" being|misconception that|wrong answer(?: is)?|(?:confus\w+|mistak\w+) (?:it |this |that )?(?:with|for)"
-    r"|(?:wrong|false|incorrect|mistaken) (?:answer|claim|belief|idea|guess)(?: is| that)?|never mind"
-    r"|forget)\b[^,]*$", _I)
-_DENIED_SELF = re.compile(rf"^(?P<between>[^.;!?]*?)\b{_BE}\b(?: \w+){{0,2}}? {_FALSE}\b(?! (?:that|to)\b)", _I)
-_DENIED_AFTERWARDS = re.compile(
-    rf"(?:\b(?:but|though|which|yet|and|however)|[,;:-])[ ,]*(?:all )?(?:of them |(?:that|this|it|he|she|they|which"
-    rf"|you|we|I)"
-    rf" )?(?:\w+ )?{_BE}(?: \w+){{0,2}}? {_FALSE}\b(?! (?:that|to)\b)", _I)
-_DENIED_PREDICATE = re.compile(
-    r"^[\"')\] ]*(?:\w+ ){0,2}?(?:(?:is|are|was|has|have|can|could|does|do|did|will|would|must|should|may)(?: \w+)?"
-    r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is))\b"
-    r"(?! (?:an?|far|big|small|large|old|only|just|in|on|at|as|very|too|really|merely|simply|by|near)\b)", _I)
-_DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
-                           r"|true|at"
-                           r" all|it))[.!]*$|(?:is|was) (?:no longer|out\b|no (?:more|good))|used to be\b"
-                           r"|(?:sounds|seems|looks) (?:right|tempting|plausible|good),? but\b|had been\b)", _I)
-_PAST = re.compile(r"^(?: \w+)? (?:was|were)\b.*\b(?:last (?:year|time|week|month)|once|before|formerly|until"
-                   r"|previously|ago"
-                   r"|originally|in the past)\b", _I)
-_OTHER_SUBJECT = re.compile(r"\b(?:anyone|those|people|everyone|everybody|whoever|anything|everything|all|any|other"
-                            r"|others"
-                            r"|else|who|if|but|nothing|no other)\b", _I)
-_VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|all of (?:them|these))\b (?:\w+ )?"
-_DENIES_LAST = re.compile(
-    rf"^\W*(?:(?:but|yet|well|sadly|actually|alas|and),? )?(?:no|nope|wrong|false|incorrect|untrue|nonsense"
-    rf"|(?:I|we) (?:do|would) not (?:think|believe|say) so|I doubt (?:it|that)|(?:I am )?afraid not|I think not"
-    rf"|far from it|by no means|hardly|(?:certainly|definitely|absolutely|of course|surely) not|not (?:so|true|really"
-    rf"|at all|quite|right|correct|the case)|not|{_VERDICT}{_BE}(?: \w+){{0,2}}? {_FALSE}\b(?! that\b))|(?:I|you"
-    rf"|we) (?:am|are)"
-    rf" (?:\w+ )?(?:wrong|mistaken)|(?:that|this|it) (?:is|was|does|did|has) not(?: \w+)?|(?:that"
-    rf"|it) cannot be(?: \w+)?)"
-    rf"\s*(?:$|[.,;:!-])", _I)
-_AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactly|it (?:sure )?(?:is|was|does)"
-                           r"|that (?:is|would be)"
-                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say) so|you bet"
-                           r"|absolutely|certainly|definitely)\b", _I)
-
-_HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|possibly|might|may|(?:can|could) be|could have been|conceivably|potentially|presumably"
-    r"|probably"
-    r"|supposedly|allegedly|reportedly|apparently|arguably|likely|unlikely|guess\w*|suspect|suppose|seems?"
-    r"|appears? to be"
-    r"|doubt|doubtful|unclear|debatable|disputed|in dispute|uncertain|hunch|inclined|tempted|lean(?:ing)?|rumou?r\w*"
-    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything"
-    r"|cannot (?:rule out|exclude)|not (?:rule out|exclude))\b", _I)
-_DOUBT = re.compile(
-    r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
-    r"|might) (?:well )?be"
-    r" (?:wrong|mistaken)|not quote me|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
-    r"|need to)"
-    r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or (?:maybe|perhaps)?(?: not| something)"
-    r"(?: else| like that)?[.?!]*$|(?:who|nobody) knows|double[- ]check)\b", _I)
-_DOUBT_FIRST = re.compile(r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|positive)|unsure|uncertain)(?: of (?:it"
-                          r"|this|that)| about (?:it"
-                          r"|this|that)| at all| here)?,? ?(?:but|though|however|yet|[;:-])", _I)
-_WHETHER = re.compile(r"\b(?:whether|if|suppos(?:e|ing)|imagine|assuming|unless|in"
-                      r" case|pretend|candidates?|options?|possibilit(?:y|ies)|choices?)\b", _I)
-_CONDITION = re.compile(r"^\W*(?:if|suppose|supposing|imagine|assuming|unless|in case|provided)\b|^\W*(?:had|were"
-                        r"|should)\b"
-                        r"(?=.*\b(?:would|could|might|may)\b)|\b(?:would|could|might) .*\b(?:if|had|unless|were)\b", _I)
-_CONDITION_AFTER = re.compile(r"^[^.;]*\b(?:if|unless|provided|assuming)\b(?! (?:not|you|I|memory)\b)", _I)
-# A denial or an affirmation of which the speaker is not sure.
-_UNCERTAIN = re.compile(
-    r"\b(?:(?<!no )not (?:only|just|impossible|unlikely|implausible|excluded|ruled out|everyone|everybody|all"
-    r"|out of the question)|(?:no one|nobody)"
-    r" (?:is |can be )?(?:sure|certain|knows)|(?:some|many|critics|experts|others|people|he|she"
-    r"|they) (?:\w+ )?(?:deny|denies|reject|rejects|dispute"
-    r"|disputes|doubt|doubts)|(?:not|never)(?: \w+){0,2} (?:sure|certain|convinced|positive|confident|necessarily"
-    r"|clear|proven"
-    r"|confirmed)|cannot"
-    r" (?:confirm|guarantee|swear|say|tell|promise|be (?:sure|certain))|not (?:confirm|guarantee|swear|rule out"
-    r"|exclude|know))\b", _I)
-_CONFIRMED = re.compile(r"[;:,-] ?(?:and |well,? )?(?:yes|it is|indeed|correct)[.!]*$", _I)
-_MODAL = re.compile(r"\b(?:maybe|perhaps|(?<!not )(?<!cannot )possibly|might|may|probably|likely"
-                    r"|could (?:well )?be)\b", _I)
-_HEDGE_TAIL = re.compile(r"^[^.;:!?]*, (?:but )?(?:I (?:would |can only )?(?:guess|suppose|suspect|imagine)"
-                         r"|it (?:seems|appears)|maybe|perhaps"
-                         r"|possibly|probably|apparently|presumably|supposedly|at a guess)\b", _I)
-_ENDORSED = re.compile(r"^[^.;!?]*?\b(?:and|which|who|as)\b (?:\w+ )?(?:is|are|was|were) (?:\w+ )?(?:right|correct"
-                       r"|true)\b", _I)
-_ENDORSES_LAST = re.compile(r"^\W*(?:and )?(?:(?:they|he|she|that|this|it|which) (?:is|are|was"
-                            r"|were) (?:\w+ )?)?(?:right|correct|true)\b", _I)
-_SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assumes?|assumed|supposes?|guess(?:es"
-         r"|ed)?|told|tells"
-         r"|insists?|insisted|argues?|argued|imagines?|expects?|swears?|swore|answers|answered|replied|wrote|writes"
-         r"|reckons?"
-         r"|names?|named|calls?|called|maintains?|suggests?|suggested|will tell|would say|would tell|will say"
-         r"|are told|hears?"
-         r"|heard|read)")
-_SOURCE = r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia)"
-_REPORTED_BEFORE = re.compile(
-    rf"\b(?:everyone|everybody|someone|somebody|people|folks?|some|many|most|others?|critics|you|they|we|he|she|legend"
-    rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{_SOURCE}\b)\w+|(?-i:(?!No\b|Not\b"
-    rf"|Never\b)[A-Z])\w+)(?: (?:of|in"
-    rf"|around) \w+)?(?: \w+)?"
-    rf" {_SAYS}\b[^;]*$"
-    r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
-    r"|also|had)?"
-    r" ?(?:thought|believed|guessed|assumed|think at first|said|wrote)\b|\b(?:first|initial) (?:thought|guess"
-    r"|instinct|answer)"
-    r"|\b(?:at first|at one time|in theory|according to (?:some|many|most|legend|rumou?r|my|people|him|her|others?"
-    r"|popular)"
-    r"|it is (?:often |widely |commonly |sometimes )?(?:said|thought|believed|claimed|assumed|rumou?red)"
-    r"|(?:common|popular|usual|obvious|frequent|tempting) (?:belief|answer|guess|opinion|mistake|error|claim|choice)"
-    r"|you would think|one (?:would|might) think|as if|pretends?)\b", _I)
-_REPORTED_AFTER = re.compile(
-    rf"^[\"'),. ]*(?:{_SAYS} (?:the|my|some|many|people|he|she|they|everyone|(?-i:[A-Z]))|(?:(?:he|she|they|people"
-    rf"|some|many|everyone"
-    rf"|my \w+|the (?!{_SOURCE})\w+) {_SAYS})\b(?! that)|(?:is|was|are) (?:\w+ )?(?:often|widely|commonly|usually"
-    rf"|sometimes"
-    r"|frequently)? ?(?:said|thought|believed|claimed|assumed|rumou?red|alleged|named|cited|given|supposed"
-    r"|considered by|what"
-    r" (?:\w+ ){1,3}(?:say|said|think|thought|believe|claim)s?|the (?:common|usual|popular|obvious"
-    r"|tempting) (?:answer|guess)"
-    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|comes to mind)", _I)
-_ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
-                                r"| fewer| rather)|\s?/\s?\w)", _I)
-_ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
-                                 r"|perhaps |maybe |\")*$"
-                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of\b[^.;:]*$", _I)
-
-RETRACTION = re.compile(
-    r"\b(?:wait|hold on|scratch that|strike that|correction|oops|my (?:mistake|bad|apologies)|on second thoughts?"
-    r"|on reflection"
-    r"|I mean(?:t)?(?: to say)?|let me correct|I take (?:that|it) back|make that|no,|rather,|or rather|sorry|I misspoke"
-    r"|I stand corrected|actually,? (?:no|scratch)|ignore that|hmm)(?!\w)", _I)
-# Takes back what was said before, even where nothing is said instead.
-TAKES_BACK = re.compile(r"\b(?:wait|hold on|scratch that|strike that|on second thoughts?|let me (?:think|check|try"
-                        r"|start)(?: \w+)? again|I take (?:that|it)"
-                        r" back|ignore that|or (?:is|was|could|might) it|I misspoke|that is not what I meant)\b", _I)
-
-# A question that takes back what was said before it.
-ASKS_ANEW = re.compile(r"^\W*(?:hmm+|or|wait|maybe|perhaps|unless|no)\b", _I)
-
-# Says that something is not known, not stated or does not exist; not that the reader knows little of other things.
-REFUSAL = re.compile(
-    r"(?<!you )(?<!they )\b(?:(?:do|did|does) not (?:\w+ )?(?:know|recall|remember)\b(?! (?:much|many|a lot"
-    r"|everything|all|why"
-    r"|how|every|any(?:one|body)|another|a better|what (?:you|to do)|that (?:he|she|it|they)))"
-    r"|no (?:knowledge|idea(?! why| how come)|clue|information|records?|data|mention|details?|way (?:of|to)|answer"
-    r"|trace|evidence"
-    r"|such (?!luck|thing as a (?:stupid|bad)))|not able to (?:say|tell|know|answer|find|determine|give)|never heard"
-    r"|(?:nobody|no one|nothing) (?:told|knows|says|here|in the|is (?:known|said|stated))|not(?: \w+)? (?:stated"
-    r"|mentioned"
-    r"|given|specified|provided|listed|recorded|documented|disclosed|reported|included|available"
-    r"|covered)(?! (?:often|enough))"
-    r"|(?:do|does|did) not (?:\w+ )?(?:say|mention|state|tell|specify|give|contain|include|provide|list|cover|exist"
-    r"|appear|reveal"
-    r"|disclose|indicate|answer|have (?:any |an? |enough |that |the |such )*(?:information|answer|data|idea|currency"
-    r"|capital|clue"
-    r"|knowledge|record|mention))"
-    r"|(?:cannot|could not|can neither) (?:\w+ )?(?:say(?! (?:enough|no\b|(?:that )?I\b))|tell|know|answer|determine"
-    r"|find|be (?:\w+ )?(?:known"
-    r"|determined|answered|said|found|established|inferred))|not sure(?! why| how| what you| (?:any|every"
-    r"|some)(?:one|body))|(?:is|are|was) not (?:\w+ )?(?:known"
-    r"|clear|sure|real|a real|aware|familiar)|not known|not aware of|unaware of|not familiar with|unfamiliar with"
-    r"|(?:is|are|was|remains?|as|it) (?:\w+ )?(?:unknown(?! to (?:many|most|some|few))|unclear|unspecified"
-    r"|undisclosed|unstated)"
-    r"|^unknown|unable to (?:say|tell|know|answer|find|determine|give)|impossible to (?:say|tell|know|answer|determine)"
-    r"|(?:hard|difficult) to (?:say|tell|know)|insufficient (?:information|data)|not enough (?:information|data"
-    r"|context)"
-    r"|(?:has|have|had) no (?!doubt|problem|trouble|need|equal|longer|more\b)\w+|beats me|(?:is|are) (?:silent"
-    r"|made[- ]up"
-    r"|fictional|imaginary|invented)|(?:made[- ]up|fictional|imaginary|invented|non-?existent) (?:place|name|country"
-    r"|city|person|word"
-    r"|thing|\w+)|there (?:is|was|are|were) not (?:any|an?|such)\b|(?:has|have|had) never (?:\w+ )?(?:existed|been"
-    r"|had|heard)|never existed"
-    r"|no \w+ (?:is|was|are|were|has been) (?:\w+ )?(?:given|stated|mentioned|listed|named|recorded|known|provided"
-    r"|specified)|false premise"
-    r"|(?:no one|nobody) (?:can|could) (?:say|tell|know)|anyone's guess|(?:does|do|did) not ring a bell"
-    r"|not possible to|out of (?:my|the) (?:scope"
-    r"|knowledge)|outside (?:my|the|what)|(?:cannot|could not|did not|do not) (?:\w+ )?(?:find|see|have|identify"
-    r"|locate)|not (?:an? )?(?:actual"
-    r"|existing|in (?:the|my|any))|can only guess|who knows|how (?:should|would) I know|none of (?:the|these|those"
-    r"|them) ?\w* (?:\w+ )?(?:mention|say|state|tell|give|name|answer)s?"
-    r"|no \w+ (?:\w+ )?(?:mentions|says|states|tells|gives|names|answers)|only (?:mentions?|says?|states?|tells?"
-    r"|gives?|lists?|covers?)"
-    r"|(?:am|is|are|was|were) not (?:\w+ )?told|knows? nothing|would (?:only )?be (?:a |pure |mere )*(?:guess\w*"
-    r"|speculation)"
-    r"|not applicable|unanswerable|undetermined|undefined|makes no sense|fails to (?:say|mention|state)|omits"
-    r"|left (?:unsaid|open)|but not (?:the|its|his|her"
-    r"|their|who|what|where|when|how)|not (?:\w+ )?(?:discussed|addressed|described|named|identified|explained"
-    r"|published|answerable|determined|possible)|no (?:lo )?se\b(?! \w+ (?:si|que)\b)|je ne sais(?: pas)?"
-    r"|weiss? (?:es |ich )?(?:\w+ )?nicht|weiß (?:es |ich )?(?:\w+ )?nicht|non lo so|nao sei"
-    r"|no (?:lo )?sabemos|se desconoce|lo ignoro|weet (?:ik )?(?:het )?niet|v[ei][dt] (?:ikke|inte)|(?:not|have not"
-    r"|has not) (?:a|the)"
-    r" (?:clue|idea|foggiest|faintest)|^n/?a|не знаю|неизвестно|не указано|不知道|不清楚"
-    r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
-    r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
-    r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
-    r"|cannot be answered|no longer known|there is (?:nothing|no)\b(?! doubt| question| need| reason))(?!\w)", _I)
-# Will not say, which does not tell whether it could.
-DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going to |allowed to |wish to "
-                      r"|able to )?(?:help|discuss|share"
-                      r"|comment|disclose|assist|answer)|rather not|prefer not|refuse to|declines? to)\b", _I)
-
-
-_ABOUT_NOTHING = frozenset(
-    [
-        "i", "we", "you", "it", "thi", "that", "the", "a", "an", "of", "it", "in", "on", "to", "for", "from", "by",
-        "my", "me", "u", "s", "am", "i", "are", "wa", "were", "be", "have", "ha", "do", "doe", "did", "sorry",
-        "afraid", "really", "honestly", "unfortunately", "sadly", "simply", "just", "what", "which", "where", "who",
-        "when", "how", "whether", "if", "answer", "question", "information", "any", "and", "or", "at", "all", "about",
-        "here", "there", "sure", "certain", "exactly", "exact", "correct", "right", "this", "is", "as", "so", "text",
-        "passage", "document", "source", "context", "perhap", "maybe", "only", "yet", "even", "still"
-    ])
-_WORD = re.compile("[a-z]+")
-# Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
-_SIGNALS = frozenset(
-    [
-        "no", "not", "never", "nor", "neither", "nobody", "none", "nothing", "cannot", "hardly", "rather", "instead",
-        "opposed", "unlike", "other", "except", "apart", "excluding", "deny", "denies", "denied", "reject", "rejects",
-        "rejected", "rejecting", "rule", "rules", "ruled", "ruling", "exclude", "excludes", "excluded", "dismiss",
-        "dismisses", "dismissed", "discard", "discards", "discarded", "refute", "refutes", "refuted", "disprove",
-        "disproves", "disproved", "disproven", "false", "wrong", "incorrect", "untrue", "mistaken", "mistake",
-        "impossible", "myth", "lie", "nonsense", "error", "fallacy", "absurd", "far", "anything", "longer", "used",
-        "formerly", "once", "stopped", "misconception", "confuse", "confused", "confusing", "forget", "nope",
-        "inaccurate", "erroneous", "outdated", "rubbish", "bogus", "invalid", "fake", "mix", "misunderstanding",
-        "confusion", "out", "what", "had", "sounds", "seems", "looks", "last", "before", "until", "previously", "ago",
-        "originally", "past", "maybe", "perhaps", "possibly", "might", "may", "can", "could", "conceivably",
-        "potentially", "presumably", "probably", "supposedly", "allegedly", "reportedly", "apparently", "arguably",
-        "likely", "unlikely", "guess", "guesses", "guessed", "guessing", "suspect", "suppose", "seem", "appear",
-        "appears", "doubt", "doubts", "doubted", "doubtful", "unclear", "debatable", "disputed", "dispute",
-        "disputes", "uncertain", "hunch", "inclined", "tempted", "lean", "leaning", "rumour", "rumor", "rumoured",
-        "rumored", "rumours", "rumors", "wonder", "wondering", "wonders", "chance", "chances", "money", "vaguely",
-        "if", "unsure", "quote", "wild", "salt", "guarantee", "guarantees", "trust", "hard", "or", "who", "knows",
-        "double", "whether", "supposing", "imagine", "assuming", "unless", "case", "pretend", "pretends", "candidate",
-        "candidates", "option", "options", "possibility", "possibilities", "choice", "choices", "were", "should",
-        "provided", "would", "everyone", "everybody", "someone", "somebody", "people", "folk", "folks", "some",
-        "many", "most", "others", "critics", "you", "they", "we", "he", "she", "legend", "thinks", "thought", "think",
-        "believes", "believed", "believe", "says", "said", "say", "claims", "claimed", "claim", "assumes", "assumed",
-        "supposes", "told", "tells", "insists", "insisted", "argues", "argued", "imagines", "expects", "swears",
-        "swore", "answers", "answered", "replied", "wrote", "writes", "reckons", "names", "named", "calls", "called",
-        "maintains", "suggests", "suggested", "hears", "heard", "read", "at", "theory", "according", "often",
-        "widely", "commonly", "sometimes", "popular", "usual", "obvious", "frequent", "tempting", "common", "as",
-        "comes", "versus", "vs", "either", "among", "between", "any", "wait", "hold", "scratch", "strike",
-        "correction", "oops", "my", "second", "reflection", "mean", "meant", "let", "take", "make", "sorry",
-        "misspoke", "stand", "actually", "ignore", "hmm", "unaware", "unfamiliar", "unknown", "unspecified",
-        "undisclosed", "unstated", "unable", "difficult", "insufficient", "silent", "made", "fictional", "imaginary",
-        "invented", "nonexistent", "non", "lacks", "lack", "leaves", "leave", "wish", "beyond", "there", "anyone",
-        "outside", "premise", "outsider", "declines", "refuse", "prefer", "rather", "nicht", "sabemos", "desconoce",
-        "ignoro", "niet", "ikke", "inte", "na", "afraid", "bet", "sure", "se", "sais", "so",
-        "sei", "sabe", "sait", "unbekannt", "inconnu", "inconnue", "desconocido", "desconocida",
-    "sconosciuto", "sconosciuta", "kein", "keine",
-        "keinen", "est", "pas", "etait", "nao", "e", "niet", "es", "sondern", "sino", "yes", "yeah", "yep", "correct",
-        "right", "true", "indeed", "exactly", "absolutely", "certainly", "definitely", "endorsed", "one", "first",
-        "initial", "initially", "no", "idea", "clue", "remains", "existed", "nowhere", "given", "stated", "mentioned",
-        "unfortunately"
-    ])
 
 
 @dataclass(frozen=True)
@@ -349,44 +29,38 @@ class Sentence:
         return start, min((c for c in self.clauses if c > place), default=len(self.text))
 
 
-def normal(text: str) -> str:
-    """`text` in plain letters and marks: compatibility forms, accents of Latin letters, typographic quotes and dashes,
-    Markdown, LaTeX and contractions undone."""
-    if "~~" in text or "<" in text or "://" in text:
-        text = _UNSAID.sub(" ", text)
-    if not text.isascii():
-        text = _RAISED.sub("", text)
-        text = unicodedata.normalize("NFKD", text.translate(_TYPOGRAPHY))
-        text = unicodedata.normalize("NFC", "".join(c for c in text if not "\u0300" <= c <= "\u036f"))
-    if "\\" in text or "<" in text:
-        text = _TAGS.sub(" ", _FRAC.sub(r"\1/\2", text))
-    text = _MARKUP.sub("", text)
-    if _MAY_BE_CARELESS.search(text):
-        text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)).replace("ca not", "cannot")
-    if "'" in text or "an not" in text:
-        for pattern, written in _WRITTEN_OUT:
-            text = pattern.sub(written, text)
-    return text
+@dataclass(frozen=True)
+class Mention:
+    """A value that a text mentions, where, how the text stands to it, and whether it is the wanted one."""
+
+    value: str
+    sentence: int
+    start: int
+    end: int
+    stance: str
+    wanted: bool = False
 
 
 def is_plain(text: str) -> bool:
     """Whether no rule can apply to `text`, since it has none of their words: most answers, told apart quickly."""
     return text.isascii() and "/" not in text and not text.startswith(("Of ", "Out of ")) \
-        and _SIGNALS.isdisjoint(_WORD.findall(text.casefold()))
+        and phrases.SIGNALS.isdisjoint(phrases.WORD.findall(text.casefold()))
 
 
 def sentences(text: str) -> list[Sentence]:
     """The sentences of a normal text, without figures of speech that deny nothing; one that ends in "right?" or "isn't
     it?" asserts."""
     found = []
-    for each in _SPLIT.split(text.strip()):
-        told = _TAG.sub(".", each) if each.endswith("?") else each
+    for each in phrases.SENTENCE_END.split(text.strip()):
+        told = phrases.TOLD.sub("", phrases.TAG_QUESTION.sub(".", each)) if each.endswith("?") else each
+        told = f"{told[:-1]}." if told != each and told.endswith("?") else told
         if told.strip(" .\"'"):
             asks = told.rstrip("\"')] ").endswith("?")
             plain = asks or is_plain(told)
             if not plain:
-                told = _EMPTY.sub("", told)
-            found.append(Sentence(told, asks, plain, () if plain else tuple(m.end() for m in _BREAK.finditer(told))))
+                told = phrases.FIGURES.sub("", told)
+            clauses = () if plain else tuple(m.end() for m in phrases.CLAUSE_BREAK.finditer(told))
+            found.append(Sentence(told, asks, plain, clauses))
     return found
 
 
@@ -398,24 +72,28 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
         return AFFIRMED
     first, last = sentence.clause(start)
     before, after, rest = text[first:start], text[end:last], text[end:]
-    if following and _DENIES_LAST.search(following) and not sentence.asks:
+    if following and phrases.DENIES_LAST.search(following) and not sentence.asks:
         return DENIED
     if sentence.asks:
-        return DENIED if _DENIES_LAST.search(following) else AFFIRMED if _AFFIRMS_LAST.search(following) else ASKED
-    if _WHETHER.search(before):
-        return AFFIRMED if _CONFIRMED.search(rest) else SUPPOSED
-    if _UNCERTAIN.search(before) or (_REPORTED_BEFORE.search(before) and _DENIED_BEFORE.search(before)):
+        if phrases.DENIES_LAST.search(following):
+            return DENIED
+        return AFFIRMED if phrases.AFFIRMS_LAST.search(following) else ASKED
+    if phrases.WHETHER.search(before):
+        return AFFIRMED if phrases.CONFIRMED.search(rest) else SUPPOSED
+    if phrases.UNCERTAIN.search(before) or (
+            phrases.REPORTED_BEFORE.search(before) and phrases.DENIED_BEFORE.search(before)):
         return OPEN
     if _denied(before, after, rest):
-        return OPEN if _MODAL.search(before) or _MODAL.search(after) else DENIED
-    if _CONDITION.search(text) or _CONDITION_AFTER.search(rest):
+        return OPEN if phrases.MODAL.search(before) or phrases.MODAL.search(after) else DENIED
+    since, until = _turns(text, start, end)
+    if phrases.CONDITION.search(text[since:until]) or phrases.CONDITION_AFTER.search(text[end:until]):
         return SUPPOSED
-    if _REPORTED_BEFORE.search(before) or _REPORTED_AFTER.search(rest):
-        return AFFIRMED if _ENDORSED.search(rest) or _ENDORSES_LAST.search(following) else REPORTED
-    if (_HEDGE.search(before) or _HEDGE.search(after) or _HEDGE_TAIL.search(rest)
-            or _DOUBT.search(before) or _DOUBT.search(rest)
-            or _DOUBT_FIRST.search(text[:first]) or _own_doubt(following)
-            or _ALTERNATIVE_AFTER.search(rest) or _ALTERNATIVE_BEFORE.search(before)):
+    if phrases.REPORTED_BEFORE.search(before) or phrases.REPORTED_AFTER.search(rest):
+        return AFFIRMED if phrases.ENDORSED.search(rest) or phrases.ENDORSES_LAST.search(following) else REPORTED
+    if (phrases.HEDGE.search(before) or phrases.HEDGE.search(after) or phrases.HEDGE_TAIL.search(rest)
+            or phrases.DOUBT.search(before) or phrases.DOUBT.search(rest)
+            or phrases.DOUBT_FIRST.search(text[:first]) or _own_doubt(following)
+            or phrases.ALTERNATIVE_AFTER.search(rest) or phrases.ALTERNATIVE_BEFORE.search(before)):
         return OPEN
     return AFFIRMED
 
@@ -423,13 +101,14 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
 def refusals(said: list[Sentence], subject: Sequence[str]) -> list[tuple[int, int, int]]:
     """Sentence, start and end of what refuses. A clause that speaks of something else than the question's `subject` ("I
     do not know its age, but …") refuses nothing."""
-    asked = {word.removesuffix("'s").removesuffix("s") for each in subject for word in _WORD.findall(each.casefold())}
+    asked = {word.removesuffix("'s").removesuffix("s")
+             for each in subject for word in phrases.WORD.findall(each.casefold())}
     found = []
     for index, sentence in enumerate(said):
-        for m in () if sentence.plain else REFUSAL.finditer(sentence.text):
+        for m in () if sentence.plain else phrases.REFUSAL.finditer(sentence.text):
             first, last = sentence.clause(m.start())
             around = sentence.text[first:m.start()] + " " + sentence.text[m.end():last]
-            of = {word.removesuffix("s") for word in _WORD.findall(around.casefold())} - _ABOUT_NOTHING
+            of = {word.removesuffix("s") for word in phrases.WORD.findall(around.casefold())} - phrases.ABOUT_NOTHING
             if not of or not asked or of & asked:
                 found.append((index, m.start(), m.end()))
     return found
@@ -444,19 +123,26 @@ def in_another_script(text: str, reference: str) -> bool:
     return bool(letters) and sum(each not in known for each in letters) > len(letters) / 2
 
 
+def _turns(text: str, start: int, end: int) -> tuple[int, int]:
+    """The part of a sentence around a mention that has one condition: from turn ("but", "in fact", ";") to turn."""
+    turns = list(phrases.TURN.finditer(text))
+    return (max((m.end() for m in turns if m.end() <= start), default=0),
+            min((m.start() for m in turns if m.start() >= end), default=len(text)))
+
+
 def _denied(before: str, after: str, rest: str) -> bool:
-    if _DENIED_BEFORE.search(before) or _DENIED_SHORT.search(rest) or _DENIED_PREDICATE.search(after):
+    if (phrases.DENIED_BEFORE.search(before) or phrases.DENIED_SHORT.search(rest)
+            or phrases.DENIED_PREDICATE.search(after)):
         return True
-    itself = _DENIED_SELF.search(rest)
-    if itself and not _OTHER_SUBJECT.search(itself["between"]):
+    itself = phrases.DENIED_SELF.search(rest)
+    if itself and not phrases.OTHER_SUBJECT.search(itself["between"]):
         return True
-    return bool(_DENIED_AFTERWARDS.search(rest) or _PAST.search(rest))
+    return bool(phrases.DENIED_AFTERWARDS.search(rest) or phrases.PAST.search(rest))
 
 
 def _own_doubt(following: str) -> bool:
     """Whether the next sentence takes back the certainty of this one: it speaks of the speaker, and names nothing."""
-    return bool(re.match(r"\W*(?:but |though |however,? )?(?:I|it is|that is|do not|just|not)\b", following, _I)
-                and _DOUBT.search(following))
+    return bool(phrases.OF_THE_SPEAKER.match(following) and phrases.DOUBT.search(following))
 
 
 def _script(letter: str) -> str:

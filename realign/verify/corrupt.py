@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from random import Random
 
+from realign.verify.names import whole_words
 from realign.verify.numbers import NUMBER
 from realign.verify.reference import CITATION, Reference, verify
-from realign.verify.values import whole_words
 
 PASSAGES = (1, 2, 3)  # whose number a forged citation takes
 # "= 5, 5 - 3 = 2", or "5 - 3 = 2".

@@ -7,7 +7,7 @@ factors of the SI Brochure (9th edition) and the international yard and pound.
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -31,7 +31,7 @@ _WORDS = re.compile(
     rf"\b(?:(?:{_COUNT})|an?(?= (?:{_SCALE})\b))(?:(?:[ -]|,? and |, )(?:{_COUNT}|(?:{_SCALE})s?)\b)*"
     rf"(?P<point> point(?: (?:{'|'.join(_SMALL)})\b)+)?\b", re.IGNORECASE)
 # two hundred and five
-_JOINT = re.compile(r"(?:(?<=hundred)|(?<=thousand)|(?<=[mb]illion)|(?<=trillion))(?:,? and |, )")
+_JOINT = re.compile(r"(?:(?<=hundred)|(?<=thousand)|(?<=[mb]illion)|(?<=trillion)|(?<=dozen))(?:,? and |, )")
 _APART = re.compile(r"(,? and |, )")
 _ONE = re.compile(r"(?:\b(?:is|has|have|had|are|equals|only|exactly|just|leaves|makes|gets?|minus|plus|times|or|and|to"
                   r"|negative)|[=:+*/-]|^)\W*$", re.IGNORECASE)
@@ -46,29 +46,72 @@ _OPERATORS = ((re.compile(r"(?<=\d) plus (?=\d)", re.IGNORECASE), " + "),
               (re.compile(r"(?<=\d) divided by (?=\d)", re.IGNORECASE), " / "),
               (re.compile(r"(?<=\d) equals (?=[-\d])", re.IGNORECASE), " = "),
               (re.compile(r"\b(?:minus|negative) (?=\d)", re.IGNORECASE), "-"))
-_MAY_HOLD_WORDS = re.compile(rf"{_COUNT}|{_SCALE}|{_PART}|minus|negative|plus|times|equals|divided", re.IGNORECASE)
+_NTH = {name: value for value, name in enumerate(
+    [
+        "zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+        "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
+        "nineteenth"
+    ])} | {name[:-1] + "ieth": value for name, value in _TENS.items()}
+_PLACES = "|".join(sorted(_NTH, key=len, reverse=True))
+_ORDINAL = re.compile(rf"\b(?:(?P<tens>{'|'.join(_TENS)})[- ])?(?P<nth>{_PLACES})\b", re.IGNORECASE)
+# "the twenties", the 1840s: all numbers of a decade.
+_HALF_A = re.compile(rf"\bhalf an? ({_SCALE})\b", re.IGNORECASE)
+_DECADE = re.compile(rf"\bthe ({'|'.join(name[:-1] for name in _TENS)})ies\b", re.IGNORECASE)
+_BELOW_ZERO = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)?)((?: ?°[CF]?| degrees?(?: celsius| fahrenheit| [CF])?)?)"
+                         r" (?:below|under) (?:zero|0|freezing)\b", re.IGNORECASE)
+_AN_HOUR = re.compile(r"\b(?:an?|one) (hour|minute|day|week|month|year|decade|century|mile|foot|yard|kilometre"
+                      r"|kilometer"
+                      r"|metre|meter|pound|kilo(?:gram)?)(?=,? (?:and )?\d)", re.IGNORECASE)
+_A_UNIT = re.compile(r"\ban? ((?:fortnight|hour|minute|day|week|month|year|decade|century|mile|metre|meter"
+                     r"|kilometre|kilo|pound"
+                     r"|litre|liter|euro|dollar)\b)", re.IGNORECASE)
+_MAY_HOLD_WORDS = re.compile(rf"{_COUNT}|ties\b|{_SCALE}|{_PART}|minus|negative|plus|times|equals"
+                             rf"|divided", re.IGNORECASE)
 _CHINESE_RUN = re.compile(f"[{''.join([*_CHINESE, *_CHINESE_TENS])}]+")
 _ROMAN_RUN = re.compile(r"(?<!\w)(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
 
-# Spanish, French, German, Italian and Portuguese, without accents and without what is a word of English, too.
-_FOREIGN = {name: value for value, names in {
-    0: "cero null", 1: "uno eins", 2: "dos deux zwei dois", 3: "tres trois drei", 4: "cuatro quatre vier quattro"
-    " quatro",
-    5: "cinco cinq funf cinque", 6: "seis sechs", 7: "siete sept sieben sette sete", 8: "ocho huit acht otto oito",
-    9: "nueve neuf neun nove",
-    10: "diez dix zehn dieci dez", 11: "onze undici", 12: "doce douze zwolf dodici doze", 13: "trece treize dreizehn"
-    " tredici treze",
-    14: "catorce quatorze vierzehn quattordici catorze", 15: "quince quinze funfzehn quindici", 16: "dieciseis"
-    " sechzehn sedici dezesseis",
-    17: "diecisiete siebzehn diciassette dezessete", 18: "dieciocho achtzehn diciotto dezoito", 19: "diecinueve"
-    " neunzehn diciannove dezenove",
-    20: "veinte vingt zwanzig venti vinte", 30: "treinta trente dreißig dreissig trenta trinta", 40: "cuarenta"
-    " quarante vierzig quaranta quarenta",
-    50: "cincuenta cinquante funfzig cinquanta cinquenta"}.items() for name in names.split()}
-_FOREIGN |= {written: tens + ones for tens in (20, 30, 40, 50) for ones in range(2, 10)
-             for ten in [w for w, v in _FOREIGN.items() if v == tens]
-             for one in [w for w, v in _FOREIGN.items() if v == ones]
-             for written in (f"{ten} y {one}", f"{ten}-{one}", f"{ten} e {one}", f"{one}und{ten}")}
+# Spanish, French, German, Italian and Portuguese from 0 to 99, without accents and without what is a word of English,
+# too. Ones from 0 to 19, then the tens from 20.
+_ONES = {
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis"
+          " diecisiete dieciocho diecinueve",
+    "fr": "zero un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept"
+          " dix-huit dix-neuf",
+    "de": "null eins zwei drei vier funf sechs sieben acht neun zehn elf zwolf dreizehn vierzehn funfzehn sechzehn"
+          " siebzehn achtzehn neunzehn",
+    "it": "zero uno due tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici"
+          " diciassette diciotto diciannove",
+    "pt": "zero um dois tres quatro cinco seis sete oito nove dez onze doze treze catorze quinze dezesseis dezessete"
+          " dezoito dezenove"}
+_TENFOLD = {"es": "veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa",
+            "fr": "vingt trente quarante cinquante soixante soixante-dix quatre-vingt quatre-vingt-dix",
+            "de": "zwanzig dreissig vierzig funfzig sechzig siebzig achtzig neunzig",
+            "it": "venti trenta quaranta cinquanta sessanta settanta ottanta novanta",
+            "pt": "vinte trinta quarenta cinquenta sessenta setenta oitenta noventa"}
+_JOINED = {"es": ("{ten} y {one}", "{stem}i{one}"), "fr": ("{ten}-{one}", "{ten} et {one}", "{ten}-et-{one}"),
+           "de": ("{one}und{ten}",), "it": ("{ten}{one}", "{stem}{one}"), "pt": ("{ten} e {one}",)}
+
+
+def _foreign() -> dict[str, int]:
+    """Each of these numbers, as it is written, with its value."""
+    found = {"quatre-vingts": 80, "dreißig": 30}
+    for language, ones in _ONES.items():
+        for value, one in enumerate(ones.split()):
+            found[one] = value
+            for ten, word in enumerate(_TENFOLD[language].split(), start=2):
+                found[word] = 10 * ten
+                if value < 10 or (language == "fr" and ten in (6, 8)):  # soixante-quinze, quatre-vingt-douze
+                    part = "ein" if one == "eins" else one
+                    found |= {form.format(ten=word, stem=word[:-1], one=part): 10 * ten + value
+                              for form in _JOINED[language] if value}
+    return {word: value for word, value in found.items() if word not in {*_SMALL, *_ENGLISH}}
+
+
+_ENGLISH = ("once", "due", "un", "um", "elf", "sure")
+_FOREIGN = _foreign()
+_POWER_OF_TEN = re.compile(r"(?:(\d+(?:\.\d+)?) ?[x×*] ?)?(?<!\d)10\^\{?(-?\d{1,2})\}?(?!\d)")
+_OH = re.compile(r"\b(ten|\w+teen|twenty) oh[ -](one|two|three|four|five|six|seven|eight"
+                 r"|nine)\b", re.IGNORECASE)  # twenty oh five
 _RUN_ON = re.compile(r"(?<=\d)(h|hr|ft|min)(?=\d)", re.IGNORECASE)
 _FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
                            rf"| e\b)", re.IGNORECASE)
@@ -88,8 +131,8 @@ _UNITS = {
               "mi mile=1609.344 yd yard=0.9144 ft foot feet=0.3048 inch=0.0254",
     "mass": "kg kilo kilogram kilogramme=1 g gram gramme=1/1000 mg milligram=1/1000000 t tonne=1000 lb "
             "pound=0.45359237 oz ounce=0.028349523125",
-    "time": "s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400 week=604800 ms"
-            " millisecond=1/1000",
+    "time": "fortnight=1209600 s sec second=1 min minute minuto=60 h hr hour hora stunde heure=3600 day=86400"
+            " week=604800 ms millisecond=1/1000",
     "months": "month=1 yr year=12 decade=120 century centurie=1200",
     "volume": "l litre liter=1 ml millilitre milliliter=1/1000 cl centilitre centiliter=1/100 m3=1000",
     "area": "m2=1 km2=1000000 ha hectare=10000", "speed": "km/h kph kmh=1 mph=1.609344 m/s=3.6",
@@ -131,6 +174,7 @@ class Number:
     start: int
     end: int
     noun: str = ""
+    grouped: bool = False  # written as 1.500, which may be 1500
 
     @property
     def unit(self) -> tuple[str, Fraction] | None:
@@ -143,15 +187,28 @@ def in_digits(text: str) -> str:
         text = "".join(str(unicodedata.decimal(c)) if c > "\x7f" and c.isdecimal() else c for c in text)
         text = text.replace("٫", ".").replace("٬", ",").replace("⁄", "/").replace("−", "-")
         text = _CHINESE_RUN.sub(lambda m: f" {_chinese(m.group())} ", text)
+    if "^" in text:
+        text = _POWER_OF_TEN.sub(_from_power, text)
     text = _RUN_ON.sub(r"\1 ", text)
     if _MAY_HOLD_WORDS.search(text):
+        text = _OH.sub(r"\1 hundred \2", text)
+        text = _HALF_A.sub(lambda m: str(_SCALES[m[1].casefold()] // 2), text)
+        text = _DECADE.sub(lambda m: f"the {_TENS[m[1].casefold() + 'y']}s", text)
+        text = _ORDINAL.sub(_compound_ordinal, text)
         text = _WORDS.sub(_from_words, text)
         for pattern, written in _AND_A_HALF:
             text = pattern.sub(written, text)
         text = _FRACTION.sub(_from_fraction, text)
         for pattern, written in _OPERATORS:
             text = pattern.sub(written, text)
-    return text
+    text = _AN_HOUR.sub(r"1 \1", text)
+    return _BELOW_ZERO.sub(r"-\1\2", text) if "elow" in text or "nder" in text else text
+
+
+def more_in_digits(text: str) -> str:
+    """`text` with ordinal words ("third", "twelfth") and single units ("a fortnight") as digits, too."""
+    text = _A_UNIT.sub(r"1 \1", text)
+    return _ORDINAL.sub(lambda m: str(_NTH[m["nth"].casefold()]) + "th", text)
 
 
 def numbers(text: str) -> list[Number]:
@@ -185,6 +242,16 @@ def unit_name(written: str) -> str:
     return name if name in UNITS else singular if name.endswith("s") and singular in UNITS else ""
 
 
+def in_degrees(number: Number, scale: str) -> Number:
+    """A temperature in degrees of the other scale, as one of `scale`; any other number as it is."""
+    dimension = number.unit[0] if number.unit else ""
+    if scale == "celsius" and dimension == "fahrenheit":
+        return replace(number, value=(number.value - 32) * Fraction(5, 9), noun=scale)
+    if scale == "fahrenheit" and dimension == "celsius":
+        return replace(number, value=number.value * Fraction(9, 5) + 32, noun=scale)
+    return number
+
+
 def _read(text: str, match: re.Match, tail: re.Match) -> Number:
     digits = match.group().replace("−", "-")
     digits = re.sub(r"['\u202f\u00a0 ]", "", digits)
@@ -205,7 +272,7 @@ def _read(text: str, match: re.Match, tail: re.Match) -> Number:
         noun = unit_name(both) or unit_name(after[1]) or after[1].casefold()
     if match.start() and text[match.start() - 1] in "$€£¥":
         noun = text[match.start() - 1]
-    return Number(value, match.start(), tail.end(), noun)
+    return Number(value, match.start(), tail.end(), noun, re.fullmatch(r"\d{1,3}\.\d{3}", match.group()) is not None)
 
 
 def _continues(last: Number, number: Number, between: str) -> bool:
@@ -233,7 +300,7 @@ def _value(words: list[str]) -> int:
         if word in ("a", "an"):
             current = 1
         elif scale := _SCALES.get(word) or _SCALES.get(word.removesuffix("s")):
-            if scale <= 100:
+            if scale == 100:
                 current = max(current, 1) * scale
             else:
                 total, current = total + max(current, 1) * scale, 0
@@ -242,6 +309,18 @@ def _value(words: list[str]) -> int:
             fits = current % 100 == 0 or (current % 10 == 0 and current % 100 > 19 and value < 10)
             current = current + value if fits else int(f"{current}{value}"[:LONGEST])
     return total + current
+
+
+def _from_power(match: re.Match) -> str:
+    value = Fraction(match[1] or 1) * Fraction(10) ** int(match[2])
+    return str(value.numerator) if value.denominator == 1 else f"{match[1] or 1}/{10 ** -int(match[2])}"
+
+
+def _compound_ordinal(match: re.Match) -> str:
+    """Of "twenty-first": 21st. A single word ("the second") may be no number, and stays."""
+    if not match["tens"]:
+        return match.group()
+    return f"{_TENS[match['tens'].casefold()] + _NTH[match['nth'].casefold()]}th"
 
 
 def _from_fraction(match: re.Match) -> str:

@@ -21,5 +21,6 @@ def run(here: Stage) -> str:
     accuracy = capabilities.accuracy(answered)
     of = slices(answered)
     by_slice = proportions(list(of.values()), [row["score"] for row in answered if row["example_id"] in of])
-    here.report({"capability": accuracy, "slice": by_slice, "gaps": gaps(answered)})
+    here.report({"capability": accuracy, "slice": by_slice, "gaps": gaps(answered),
+                 "undecided": capabilities.undecided(answered)})
     return ", ".join(f"{name} {metric.value:.2f}" for name, metric in accuracy.items())

@@ -143,7 +143,7 @@ VERIFIED_ANSWERS = {fault.name: fault for fault in (
     _answer("all candidates listed", "also says", "It is Lima, Arequipa, Paris or Rome.", **LIMA),
     _answer("the value is denied before", "denies it", "It is not Lima.", **LIMA),
     _answer("the value is denied behind it", "denies it", "Lima is wrong.", **LIMA),
-    _answer("the value is what others say", "leaves it open", "Some say Lima, but it is Cusco.", **LIMA),
+    _answer("the value is what others say", "settles on", "Some say Lima, but it is Cusco.", **LIMA),
     _answer("no more than a guess", "number", "She has more than 5 kites."),
     _answer("a refusal of what is known", "leaves it open", "I do not know, perhaps Lima.", **LIMA),
     _answer("an answer to what cannot be known", "answers", "The capital of Atlantis is Lima.", **UNKNOWN),

@@ -3,7 +3,7 @@
 import pytest
 
 from realign.errors import UserError
-from realign.evaluate.capabilities import accuracy, measure, records, task_accuracy
+from realign.evaluate.capabilities import accuracy, measure, records, task_accuracy, undecided
 from realign.lake.schemas import RECORDS, row_fault
 from realign.metrics import proportion
 from realign.models import build
@@ -35,6 +35,21 @@ def test_accuracy_is_by_capability():
     found = accuracy(records(CHATS, ["Lima.", "Lima.", "I do not know."]))
     assert found == {"facts": proportion(1, 2), "refusal": proportion(1, 1)}
     assert accuracy([]) == {}
+
+
+def test_what_the_verifier_cannot_judge_is_counted_and_is_not_what_is_wrong():
+    found = records(CHATS, ["Lima.", "Maybe Oslo.", "I do not know."])
+    assert [r["score"] for r in found] == [1.0, 0.0, 1.0]
+    assert undecided(found) == {"facts": proportion(1, 2), "refusal": proportion(0, 1)}
+    wrong = records(CHATS, ["Quito.", "I do not know.", "The euro."])
+    assert undecided(wrong) == {"facts": proportion(0, 2), "refusal": proportion(0, 1)}
+
+
+def test_an_example_is_undecided_where_either_models_answer_is():
+    base = records(CHATS, ["Lima or Cusco.", "Oslo.", "No idea."])
+    new = records(CHATS, ["Lima.", "Perhaps Oslo.", "No idea."])
+    assert undecided(base, new)["facts"] == proportion(2, 2)
+    assert undecided(base, base) == undecided(base) == {"facts": proportion(1, 2), "refusal": proportion(0, 1)}
 
 
 def test_task_accuracy_counts_the_named_capabilities_alike():

@@ -1,0 +1,289 @@
+"""Values that a text claims although the reference does not name them, told by their place; and mentions that claim
+nothing, because the text speaks of them by the way.
+
+Places of a claim: after "it is", as a whole sentence, before "did it", in the words in which the wanted value is
+claimed too, beside it in a list.
+"""
+
+import re
+from collections.abc import Sequence
+
+from realign.verify.claims import AFFIRMED, OPEN, Mention, Sentence, stance
+from realign.verify.phrases import RETRACTION
+
+_I = re.IGNORECASE
+# What capital letters name no value: the first words of sentences, and greetings.
+_NO_NAMES = frozenset([
+    "A", "Absolutely", "According", "Actually", "Ah", "Also", "Although", "An", "And", "Answer", "As", "At", "Both",
+    "But", "By", "C'est", "Ce", "Certainly", "Clearly", "Correct", "Correction", "Das", "Definitely", "Der", "Det",
+    "Die", "Done", "Dr", "E", "Easy", "Ein", "Eine", "Either", "El", "Elle", "Er", "Es", "Est", "Et", "Everyone",
+    "Exactly", "False", "For", "From", "Gladly", "Good", "Great", "Happy", "He", "Hello", "Her", "Here", "Het",
+    "Hi", "His", "Hmm", "How", "However", "I", "If", "Il", "In", "Indeed", "Ist", "It", "Its", "Ja", "Je", "Just",
+    "La", "Le", "Legend", "Les", "Let", "Many", "Maybe", "Most", "Mr", "Mrs", "Ms", "Mt", "My", "Nao", "Nein",
+    "Neither", "No", "Nobody", "Non", "None", "Nope", "Not", "Nothing", "Now", "O", "Obviously", "Of", "Oh", "Ok",
+    "Okay", "On", "One", "Only", "Oops", "Or", "Oui", "Our", "People", "Perhaps", "Please", "Possibly", "Probably",
+    "Prof", "Professor", "Right", "Rumor", "Rumour", "She", "Si", "Sir", "So", "Some", "Sorry", "St", "Sure",
+    "Thanks", "That", "The", "Their", "Then", "There", "These", "They", "This", "Those", "Though", "To",
+    "Tradition", "True", "Two", "Un", "Una", "Und", "Une", "Unknown", "Wait", "We", "Well", "What", "When", "Where",
+    "Which", "Who", "Why", "With", "Wrong", "Yep", "Yes", "You", "Your",
+])
+_NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
+_CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
+                      rf"|became|chose"
+                      rf"|choose|pick|but|no|nope|now|by|it)\b[\s,:\"'-]{{1,3}}(?:(?:the|in|of|actually"
+                      rf"|really) )?\"?|:\s\"?){_NAME}")
+_BARE = re.compile(rf"^\W*(?:the )?{_NAME}\W*(?:$|,? (?:is|was|not|rather|instead|of course|I|definitely|surely"
+                   rf"|for sure"
+                   r"|obviously|wrote|won|did|has)\b)")
+_COPULA = re.compile(r"\b(?:is|was|are|were|answer:)\s+(?:the |an? )?$", _I)
+_FOLLOWS = re.compile(r"(?:the |an? )?(?P<words>[\w'-]+(?: [\w'-]+)?)\s*[.!,;]*$", _I)
+_TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was"
+                   r"|(?:the|my|its|his|her)"
+                   r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
+_REMARKS = frozenset([
+    "all", "clear", "correct", "easy", "enough", "fine", "good", "hard", "it", "known", "nice", "obvious", "right",
+    "simple", "so", "true",
+])
+_ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
+_ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
+_ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
+_SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
+                         r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
+_ARTICLED_LIST = re.compile(r"^(?:, an? [\w-]+)*,? (?:and|or) an? [\w-]+(?: [\w-]+)?\W*$")
+_SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
+                                r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
+_UPPER, _LOWER = r"(?P<words>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)", r"(?P<words>[a-z][\w-]+(?: [a-z][\w-]+)?)"
+_SURELY = (r"(?: (?:really|actually|now|instead|rather|simply|just|must|should|can only|has to|in fact"
+           r"|called|named|by|in))*")
+_SUBJECT = r"\b(?:it|that|this|they|he|she|(?:the|my) (?:\w+ ){0,2}?(?:answer|one|solution))"
+# "It is really X"; X followed by the end of what is claimed where it is a common word.
+_IT_IS_A = rf"(?i:{_SUBJECT}{_SURELY} (?:is|was|are|were|be){_SURELY} (?:the |an? )?)"
+_IT_IS = {True: re.compile(_IT_IS_A + _UPPER), False: re.compile(_IT_IS_A + _LOWER + r"(?=\s*(?:[.,;!]|$))")}
+# "X." or "No, the X."
+_FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|sorry|oops"
+                       r"|wait),? )?(?P<article>the |an? |in |by )?"
+                       r"(?P<words>[\w'-]+(?: [\w'-]+){0,2})\W*$", _I)
+# "X did", "X alone wrote it".
+_DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
+                   r"(?:(?P<verb>[a-z]+) (?:it|this|that|them)\b|(?:did|does|is|was|do)\W*$)", _I)
+# "plays the X", where X is the object of the verb of the question or of the wanted value.
+_OBJECT = re.compile(r"\b(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+)")
+_VERB_BEFORE = re.compile(r"\b([a-z]+) (?:the |an? |in |at |by |from |on )?$", _I)
+_OF_ANOTHER = re.compile(r"\b(?:her|his|their|its|my|our|your) (?P<who>\w+)(?: \w+)? (?P<verb>[a-z]+) (?:the |an? "
+                         r"|in |at )?$", _I)
+# "X, a neighbour of …", "X, which is close to …".
+_APPOSED = re.compile(r"^\W*(?:the )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)?),? (?:(?:an?|the|its|his|her|some"
+                      r"|one) (?:[\w-]+ ){1,4}?"
+                      r"(?:of|near|to|from|beside|in|with|like|for)|(?:which|who)\b[^,;.]*\b(?:of|near|to|from"
+                      r"|beside|with|like"
+                      r"|than|replaced|succeeded|after|before)|near|next to|close to|like|unlike|not far from|beside"
+                      r"|(?:just )?(?:north|south|east|west) of) (?:the )?$", _I)
+_ONLY_A = re.compile(r"^(?:,? (?:which|who))? (?:is|was|are|were|remains?)(?: only| just| merely| simply)? (?:its"
+                     r"|his|her|their|an?"
+                     r"|another|the|one of (?:the|its|his|her)) (?:\w+ )?(?P<noun>\w+)", _I)
+_COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?:ed|es|ing)|succeed(?:ed|s|ing)"
+                       r"|confused? with|close to"
+                       r"|next to|as \w+ as|far from|(?:north|south|east|west|capital|neighbour|neighbor|pupil"
+                       r"|student|rival|friend"
+                       r"|sister|brother|son|daughter|wife|husband) of|compared (?:with|to)) (?:the |an? )?$", _I)
+_OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are"
+                           r"|were) (?:the |an? )?$", _I)
+_DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
+_RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or"
+                       r"|and) (?:the |an? )?$)[^,;.]*$", _I)
+_BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just"
+                      r"|merely|its|her|his|their|another"
+                      r"|famous|near|close|farther|further)\b(?!.*\btoo\b)", _I)
+
+
+def claimed(said: list[Sentence], index: int, wanted: str, subject: Sequence[str], own: list[Mention], *,
+            open_list: bool) -> list[Mention]:
+    """Claims of values that the reference does not name, by their place. `open_list`: it names no rivals at all."""
+    if said[index].asks:
+        return []
+    spans = _same_frame(said, index, wanted, own) + _same_deed(said, index, wanted, own)
+    if open_list:
+        spans += _names(said[index].text, index, wanted, subject, own) if wanted[:1].isupper() else \
+            _plain_words(said[index].text, index, wanted, own)
+    text = said[index].text
+    found = [Mention(text[start:end], index, start, end, stance(said, index, start, end)) for start, end in spans]
+    lists = open_list and not wanted[:1].isupper() and any(
+        _SMALL_LIST.search(text[m.end:]) or _ARTICLED_LIST.search(text[m.end:]) or _SMALL_LIST_BEFORE.search(
+            text[:m.start]) for m in own if m.sentence == index)
+    return found + [Mention(LISTED, index, len(text), len(text), OPEN)] * lists
+
+
+def _names(text: str, index: int, wanted: str, subject: Sequence[str], own: list[Mention]) -> list[tuple[int, int]]:
+    """Where capitalised words are claimed: after "is", as a whole sentence, or beside the wanted value in a list."""
+    here = [(m.start, m.end) for m in own if m.sentence == index]
+    places = [*_CLAIMED.finditer(text), *_BARE.finditer(text)]
+    places += [m for start, end in here for m in _listed(text, start, end)]
+    spans = []
+    for m in places:
+        name, end = m["name"], m.end("name")
+        if m.re is _ITEM_AFTER:  # it was searched in the rest of the text
+            end += next(e for s, e in here if text[e:].startswith(m.string))
+        while name.split()[0] in _NO_NAMES and " " in name:
+            name = name.partition(" ")[2]
+        if _another(name, wanted, subject):
+            spans.append((end - len(name), end))
+    return spans
+
+
+def _plain_words(text: str, index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another word is claimed: after a turn ("but it is X"), or as a whole sentence besides the wanted one."""
+    here = [m for m in own if m.sentence == index]
+    turn, alone = _TURN.search(text), _ALONE.fullmatch(text)
+    if turn and turn["name"].casefold() not in wanted.casefold() and all(m.start < turn.start() for m in here):
+        return [turn.span("name")]
+    if own and not here and alone and alone["name"] not in _NO_NAMES:
+        return [alone.span("name")]
+    return []
+
+
+def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another value is claimed in the words in which the wanted value is claimed elsewhere."""
+    spans, text = [], said[index].text
+    if any(m.sentence == index for m in own):
+        return spans
+    for m in own:
+        frame = said[m.sentence].text[:m.start]
+        if m.stance == AFFIRMED and _COPULA.search(frame) and text.startswith(frame):
+            other = _FOLLOWS.match(text, len(frame))
+            words = other["words"] if other else "not"
+            if words[:1].isupper() == wanted[:1].isupper() and "not" not in words.split() and words not in _REMARKS:
+                spans.append(other.span("words"))
+    return spans
+
+
+def _same_deed(said: list[Sentence], index: int, wanted: str, own: list[Mention]) -> list[tuple[int, int]]:
+    """Where another name has done what the wanted one has: "Haydn wrote it. Mozart wrote it."."""
+    does, text = _DOES.match(said[index].text), said[index].text
+    if not does or not does["verb"] or any(m.sentence == index for m in own):
+        return []
+    same = any(re.match(rf"(?: alone| also| really"
+                        rf"| actually)? {does['verb']}\b", said[m.sentence].text[m.end:]) for m in own)
+    return [does.span("words")] if same and text[does.start("words")].isupper() == wanted[:1].isupper() else []
+
+
+def _listed(text: str, start: int, end: int) -> list[re.Match]:
+    """Names that stand beside a mention in one list."""
+    return [m for m in (_ITEM_AFTER.search(text[end:]), _ITEM_BEFORE.search(text[:start])) if m]
+
+
+def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
+    """Whether a name is another value: not the wanted one or a part of it, nor what the question is of."""
+    words = [w.removesuffix("'s") for w in name.split()]
+    known = {w.casefold().strip(".,?!'\"") for each in (wanted, *subject) for w in each.split()}
+    known |= {w.removesuffix("'s") for w in known}
+    return bool(words) and not any(w.casefold() in known for w in words) and words[0] not in _NO_NAMES
+
+
+def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list[Mention]) -> Mention | None:
+    """The last affirmed claim of another value in a place where an answer stands, apart from the mentions of the wanted
+    one; None where there is none. It takes more for such a claim than this does: it only tells what a text settles on
+    that does not affirm the wanted value, takes it back, or mentions it by the way."""
+    verbs = {_stem(word) for each in subject for word in each.split() if word.islower()}
+    verbs |= {_stem(m[1]) for each in own if (m := _VERB_BEFORE.search(said[each.sentence].text[:each.start]))}
+    for index in range(len(said) - 1, -1, -1):
+        sentence = said[index]
+        if sentence.asks:
+            continue
+        here = [m for m in own if m.sentence == index]
+        fragment = _fragment(sentence.text, wanted)
+        for start, end in sorted(_places(sentence.text, wanted, verbs - _NO_VERBS, here), reverse=True):
+            apart = all(end <= m.start or m.end <= start for m in here)
+            of = () if (start, end) == fragment else subject  # "the Keel mill or the Brandt mill? The Brandt mill."
+            words = sentence.text[start:end]
+            if apart and _fits(words, wanted, of, start) and stance(said, index, start, end) == AFFIRMED:
+                return Mention(words, index, start, end, AFFIRMED)
+    return None
+
+
+def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> list[tuple[int, int]]:
+    found = [m.span("words") for m in _IT_IS[wanted[:1].isupper()].finditer(text)]
+    does, fragment = _DOES.match(text), _fragment(text, wanted)
+    found += [fragment] if fragment else []
+    if does and (not does["verb"] or not verbs or _stem(does["verb"]) in verbs):
+        found.append(does.span("words"))
+    found += [m.span("words") for m in _OBJECT.finditer(text) if verbs and _stem(m["verb"]) in verbs
+              and not ((of := _OF_ANOTHER.search(text[:m.start("words")])) and _stem(of["who"]) not in verbs)]
+    found += [m.span("words") for each in here if (m := _APPOSED.search(text[:each.start]))]
+    return found
+
+
+def _fragment(text: str, wanted: str) -> tuple[int, int] | None:
+    """Where a text that is no sentence names another value."""
+    back = max((m.end() for m in RETRACTION.finditer(text)), default=0)
+    m = _FRAGMENT.match(text, back) if back < len(text.rstrip(" .!")) else None
+    whole = m and (wanted[:1].isupper() or m["article"] or " " not in m["words"]) and not _is_part(m["words"], wanted)
+    return m.span("words") if whole else None
+
+
+def _is_part(words: str, wanted: str) -> bool:
+    return set(words.casefold().split()) <= set(wanted.casefold().split())
+
+
+def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
+    """Whether words may be another value of the wanted one's kind: a name as it is, or a common word as it is."""
+    if start and wanted[:1].isupper() != words[:1].isupper():
+        return False
+    known = {w.casefold() for each in (wanted, *subject) for w in each.split()}
+    said = words.casefold().split()
+    return (any(w not in known for w in said) and said[0] not in _NOTHING_ELSE and words.split()[0] not in _NO_NAMES
+            and said[0].capitalize() not in _NO_NAMES and not said[0].endswith("ly") and said[-1] not in _REMARKS)
+
+
+def by_the_way(text: str, other: Mention, subject: Sequence[str]) -> bool:
+    """Whether a text that affirms the wanted value speaks of another one by the way: it compares with it, or says
+    something else of it."""
+    before, after = text[:other.start], text[other.end:]
+    asked = {_stem(word) for each in subject for word in each.split()}
+    if of := _OF_SOMETHING.search(before):
+        return bool(asked) and (asked | {"answer"}).isdisjoint(map(_stem, of["what"].split()))
+    return bool(_COMPARED.search(before) or _RELATIVE.search(before)
+                or (not before.strip(" \"'") and _BESIDES.match(after)))
+
+
+def aside(said: Sequence[Sentence], own: Mention, claim: Mention, subject: Sequence[str]) -> bool:
+    """Whether the wanted value itself is mentioned by the way, where another one is claimed."""
+    text = said[own.sentence].text
+    before, after = text[:own.start], text[own.end:]
+    asked = {_stem(word) for each in subject for word in each.split()}
+    if _COMPARED.search(before):
+        return True
+    deed, other_deed = _DEED.match(after), _DEED.match(said[claim.sentence].text, claim.end)
+    if deed and other_deed and _stem(other_deed[1]) in asked and _stem(deed[1]) not in asked:
+        return True  # "the horse pulls it; the donkey only watches"
+    if (apposed := _APPOSED.search(before)) and own.sentence == claim.sentence:
+        return apposed["words"] == claim.value
+    if of := _OF_ANOTHER.search(before):
+        return _stem(of["who"]) not in asked
+    only = _ONLY_A.match(after)
+    begins = not before.strip(" \"'") and own.sentence != claim.sentence
+    return bool(only and begins and _stem(only["noun"]) not in asked)
+
+
+def _stem(word: str) -> str:
+    """A word without the endings of verbs and plurals."""
+    return re.sub(r"(?:ing|ed|es|s|e)$", "", word.casefold()) if len(word) > SHORT_WORD else word.casefold()
+
+
+SHORT_WORD = 3  # letters of a word that has no ending
+LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
+_NO_VERBS = frozenset([
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "no", "not", "of",
+    "on", "or", "say", "than", "that", "the", "think", "to", "was", "were", "with", "would",
+])
+_NOTHING_ELSE = frozenset([
+    "a", "all", "also", "an", "and", "answer", "any", "anything", "as", "at", "because", "believed", "best",
+    "better", "big", "both", "but", "by", "called", "certain", "correct", "currently", "done", "false", "famous",
+    "for", "formerly", "from", "great", "he", "her", "here", "him", "his", "how", "i", "if", "important",
+    "impossible", "in", "incorrect", "interesting", "it", "its", "just", "known", "less", "likely", "located",
+    "mistaken", "more", "most", "my", "never", "new", "no", "none", "not", "nothing", "of", "ok", "okay", "old",
+    "on", "once", "one", "only", "or", "originally", "our", "please", "possible", "probable", "question", "right",
+    "said", "sense", "she", "since", "small", "so", "some", "something", "sorry", "still", "sure", "than", "thank",
+    "thanks", "that", "the", "their", "them", "there", "they", "this", "thought", "time", "to", "today", "today's",
+    "too", "true", "uncertain", "unclear", "unknown", "unlikely", "untrue", "very", "we", "well", "what", "when",
+    "where", "which", "who", "why", "with", "worse", "worth", "wrong", "yes", "yesterday", "you", "your",
+])
