@@ -4,12 +4,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from realign.gates.run import run_gate
+from realign.lake.schemas import RECORDS
+from realign.lake.table import write
+from realign.release.verify import answered_again, verify
 from realign.stage import Stage
 from realign.tiers import HIGH, MEDIUM, REJECT
-from stages.common import verdict
+from stages.common import release, verdict
 from tests.workflows import own, small
 
 pytestmark = pytest.mark.slow
@@ -21,11 +25,19 @@ UNMEASURED = {"preference_data": {"preference_gap"}, "rl": {"score_gain"}, "iter
 
 @dataclass(frozen=True)
 class Judged:
-    """A finished project, the verdict of each gate, and what the verdict of the whole run said."""
+    """A finished project, the verdict of each gate, what the verdict of the whole run said and whether it moved
+    anything, and what the release said."""
 
     folder: Path
     gates: dict[str, dict]
     said: list[str]
+    moved: bool
+    released: str
+
+    @property
+    def version(self) -> str:
+        """Of the candidate."""
+        return json.loads((self.folder / "verdicts/srf.json").read_text())["version"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +52,9 @@ def judged(tmp_path_factory) -> Judged:
             small.run(declared.stage)
             gates[declared.stage.name] = run_gate("srf", declared.stage.name, folder)
         said = verdict.run(Stage("srf", "verdict")).split("\n  - ")
-    return Judged(folder, gates, said)
+        moved = (folder / "released").exists()
+        released = release.run(Stage("srf", "release"))
+    return Judged(folder, gates, said, moved, released)
 
 
 def failed(gate: dict) -> set[str]:
@@ -76,14 +90,29 @@ def test_the_capabilities_judged_are_those_of_the_evaluation_rows(judged):
         assert set(metrics["capability"]) == {"colour", "place"} and metrics["retention"]["colour"]["n"] == 105
 
 
-def test_the_run_ends_with_a_release_that_says_what_was_kept(judged):
+def test_the_run_ends_with_a_verdict_that_says_what_was_kept_and_moves_nothing(judged):
     decision, *lines = judged.said
-    version = json.loads((judged.folder / "released/srf/pointer.json").read_text())["version"]
-    assert decision == f"released, version {version}; released is {version}"
+    assert decision == f"passed, version {judged.version}" and not judged.moved
     assert lines == ["kept 2 of 2 capabilities against the base model",
                      "kept 2 of 2 capabilities against the model that later stages started from"]
-    assert (judged.folder / "released/srf/model" / version / "model.safetensors").read_bytes() == (
+
+
+def test_the_model_is_released_after_its_sealed_rows(judged):
+    told = judged.released.split("\n  - ")
+    assert told[0] == f"version {judged.version} is released: released/srf/model/{judged.version}"
+    assert "on sealed rows (opening 1): " in told[1] and "too few to tell" in judged.released  # there are ten
+    assert (judged.folder / "released/srf/model" / judged.version / "model.safetensors").read_bytes() == (
         judged.folder / "checkpoints/srf/iterate/model.safetensors").read_bytes()
+
+
+def test_the_released_model_answers_as_its_records_say(judged, tmp_path):
+    pointer, faults = verify("srf", judged.folder)
+    assert faults == [] and answered_again(pointer, judged.folder) == (50, [])
+    rows = pl.read_parquet(judged.folder / pointer["records"]["path"])
+    forged = tmp_path / pointer["records"]["path"]
+    small.copy(judged.folder, tmp_path)
+    write(rows.with_columns(output=pl.lit("It is as it was.")), forged, RECORDS)
+    assert "is not what the model answers: 50 of 50 answers differ" in answered_again(pointer, tmp_path)[1][0]
 
 
 def test_the_reward_rises_on_what_the_pairs_prefer(judged):
