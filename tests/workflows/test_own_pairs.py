@@ -128,5 +128,5 @@ def test_sft_that_loses_what_the_base_could_do_ends_there(judged, tmp_path, monk
     small.run(Stage("srf", "sft"))
     gate = run_gate("srf", "sft", tmp_path)
     assert gate["tier"] == REJECT and "retention.colour" in failed(gate)
-    assert "colour was lost against the base model" in gate["remedy"]
+    assert "colour fell against the base model" in gate["remedy"]
     assert not (tmp_path / "metrics/srf/gates/sft.accepted").exists()
