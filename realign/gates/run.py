@@ -2,16 +2,18 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from realign import paths
 from realign.errors import UserError
+from realign.files import read_json
 from realign.gates import cache
 from realign.gates.members import BASELINE, with_members
 from realign.gates.needs import named, unmeasured, without
 from realign.gates.suite import read_suite, with_evidence
 from realign.lake.atomic import atomic_file, write_json
-from realign.lake.hashes import file_md5
+from realign.lake.hashes import file_md5, tree_md5
 
 ACCEPTED = "accepted\n"
 
@@ -33,6 +35,7 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
         if not file.is_file():
             raise UserError("the gate has nothing to judge: no such file", where=str(file.relative_to(root)),
                             fix=f"run the stage that writes it: dvc repro brings {workflow} up to date")
+    check_rows(suite, read_json(root / paths.metrics(workflow, stage)).get("of", {}), root)
     verdict, fresh = _cached(workflow, stage, suite, inputs, root)
     write_json(outcome, verdict)
     if verdict["tier"] != "REJECT":
@@ -41,6 +44,14 @@ def run_gate(workflow: str, stage: str, root: Path) -> dict:
     if fresh:
         _judge_ahead(workflow, root)
     return verdict
+
+
+def check_rows(suite: dict, made: Mapping[str, str], root: Path) -> None:
+    """Refuses row tables in folders that do not have the hash that the metrics were made of, `made` by folder."""
+    for folder in {Path(file).parent for file in suite.get("meta", {}).get("tables", {}).values()}:
+        if tree_md5(root / folder)[0] != made.get(folder.as_posix()):
+            raise UserError("holds other rows than those that the metrics are of", where=str(folder),
+                            expected="the stage's own, untouched", fix="`dvc repro` makes rows and metrics anew")
 
 
 def check_names(*names: str) -> None:

@@ -30,7 +30,8 @@ COMPOUND = "expect_compound_columns_to_be_unique"
 APART = "expect_select_column_values_to_be_unique_within_record"
 EXTRA = "never_heard_of"  # a metric and a member that no suite names
 FIGURE = {"value": 0.9, "n": 600, "low": 0.88, "high": 0.92}
-BASELINE = {"capability": dict.fromkeys(("facts", "arithmetic", "refusal"), FIGURE),
+MEASURED = dict.fromkeys(("facts", "arithmetic", "refusal"), FIGURE)
+BASELINE = {"capability": MEASURED, "undecided": MEASURED,
             "slice": dict.fromkeys(("facts/other", "arithmetic/1 step", "arithmetic/2 step", "refusal/other"), FIGURE)}
 
 Parts = dict[str, float]  # value, n, low, high

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from realign.lake.hashes import tree_md5
 from tests.workflows.clean import BASELINE, EXPECTATIONS, as_file, clean_metrics, clean_rows, read
 
 STAGES = sorted(path.stem for path in (EXPECTATIONS / "srf").glob("*.json"))
@@ -24,7 +25,15 @@ class Project:
         path = self.root / "metrics" / "srf" / f"{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(metrics))
+        self.of()
         return path
+
+    def of(self) -> None:
+        """The metrics of the pairs are of those that are here, as the stage would have it."""
+        path, folder = self.root / "metrics" / "srf" / "preference_data.json", self.pairs_file.parent
+        if path.is_file() and self.pairs_file.is_file():
+            made = {folder.relative_to(self.root).as_posix(): tree_md5(folder)[0]}
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"of": made}))
 
     def baseline(self, figures: dict) -> None:
         path = self.root / "metrics" / "common" / "baseline.json"
@@ -45,6 +54,7 @@ class Project:
         self.pairs_file.parent.mkdir(parents=True, exist_ok=True)
         types = {k: pl.Float64 if k.endswith("score") else pl.String for k in columns}
         pl.DataFrame(columns, schema=types).write_parquet(self.pairs_file)
+        self.of()
 
     def suite(self, stage: str) -> dict:
         return json.loads((self.suites / f"{stage}.json").read_text())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from realign.gates import __main__ as command
@@ -179,10 +180,9 @@ def change_metric(project):
 
 
 def change_score(project):
-    import polars as pl
-
     pairs = pl.read_parquet(project.pairs_file)
     pairs.with_columns(chosen_score=pl.lit(2.0)).write_parquet(project.pairs_file)
+    project.of()
 
 
 @pytest.mark.parametrize(("change", "tier"), [(change_threshold, "MEDIUM"), (change_metric, "MEDIUM"),
@@ -234,6 +234,13 @@ def test_stages_not_yet_measured_are_left_alone(project, capsys):
     project.pairs_file.unlink()
     assert main(["srf", "rl"], project.root) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_rows_that_the_metrics_are_not_of_are_refused(project, capsys):
+    project.keep("preference_data")
+    pl.read_parquet(project.pairs_file).head(1000).write_parquet(project.pairs_file)
+    assert main(["srf", "preference_data"], project.root) == 2 and not project.accepted_file("preference_data").exists()
+    assert "other rows than those that the metrics are of" in capsys.readouterr().err
 
 
 def test_a_cached_gate_imports_nothing_heavy(project):
