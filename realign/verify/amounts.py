@@ -29,7 +29,7 @@ _COMMENT = re.compile(
     r"|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting"
     r"|not including|besides)\b"
     r"|with \d+ (?:more|others?|left|extra|further|of)\b"
-    r"|(?:(?:exactly |just |about |only |some )?\d+ |far |many |well |one |a (?:few|dozen) )?"
+    r"|(?:(?:exactly |just |about |only |some )?\d+ (?:\w+ )?|far |many |well |one |a (?:few|dozen) )?"
     r"(?:more|less|fewer|greater|higher"
     r"|lower|longer|later|earlier|shorter|older)(?: \w+)? than (?=.*\d)"
     r")[^.;]*[.;!]?$", _I)
@@ -51,7 +51,7 @@ _ABOUT_BEFORE = re.compile(
     r"|as many as"
     r"|as much as)|[~≈≃±]|\+/-)\s*(?:the |an? )?[$€£]?$", _I)
 _ABOUT_AFTER = re.compile(
-    r"^(?: \w+)?,?(?:-?ish\b|[ -]odd\b| \(?(?:an? )?(?:estimate[ds]?|rough\w*|approximate\w*)\b| or so\b"
+    r"^(?: \w+)?,?(?:-?ish\b| \(?(?:an? )?(?:estimate[ds]?|rough\w*|approximate\w*)\b| or so\b"
     r"| at a (?:rough )?(?:count|estimate)| or thereabouts| (?:more or less|give or take|approximately|roughly|approx"
     r"|or something"
     r"|at a guess|on average|plus or minus|almost|nearly)\b|\s?(?:±|\+/-))", _I)
@@ -76,10 +76,11 @@ _LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:
 _MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
                          r"| at (?:the )?(?:very )?most"
                          r"| maximum| tops|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? more\b)", _I)
+_ODD = re.compile(r"[ -](?:odd|something)\b", _I)  # 30-odd
 _DECADE = re.compile(r"s\b(?!/)")  # 1840s, the 30s
 _RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
 _BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
-_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut"
+_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut|reduced|lowered|marked|came"
                    r"|up|down)\b", _I)
 # "6 or 7", "6, 7", "between 6 and 7": what stands between two numbers that are offered for choice.
 _CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/.]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
@@ -100,8 +101,17 @@ _MARKED = re.compile(r"\b(?:answer|result|solution)\b[^.]{0,30}?(?:is|:|=)|#### 
 _NOTHING = re.compile(r"\b(?:none|nothing|no(?! doubt)(?! longer) \w+|not (?:\w+ )?(?:any|a single)|nil|nought"
                       r"|naught)\b", _I)
 _WORD = re.compile(r"[^\W\d]+")
+_SIZE = re.compile(r"[ -]?\w* (deep|wide|long|high|tall|thick|broad|heavy|old|across)\b", _I)
 _DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|think|helped|saw|did|were asked)\b", _I)
 FEW = 3  # other words in a sentence that only gives a number
+_TIME = re.compile(r"\b(after|before) (?:the year )?$", _I)
+YEAR = 1000  # from here on a number may be a year, and the day beside it is not asked for
+_MONTH = (r"(?:January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun"
+          r"|Jul|Aug|Sep|Sept|Oct|Nov|Dec)")
+_DAY = re.compile(rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH}),?(?= \d{{4}}\b)"
+                  rf"|(?P<before>{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?,?(?= \d{{4}}\b)"
+                  rf"|\d{{1,2}}[/.]\d{{1,2}}[/.](?=\d{{4}}\b)|(?P<year>\d{{4}})-\d\d-\d\d\b)")
+_CENTURY = re.compile(r"(?:st|nd|rd|th) century\b", _I)
 NEARLY = Fraction(1, 100)  # share by which a number in another unit may be off, rounded as people round
 
 
@@ -125,7 +135,8 @@ class Claim:
 def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tuple[bool | None, str]:
     """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
     `subject`; None where it leaves that open. And why."""
-    said = sentences(in_digits(CITED.sub("", _without_labels(normal(text)))))
+    plain = in_digits(CITED.sub("", _without_labels(normal(text))))
+    said = sentences(_DAY.sub(lambda m: m["month"] or m["before"] or m["year"] or "", plain) if wanted >= YEAR else plain)
     if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
         subject = (*subject, unit)  # "the distance in km is 5"
     asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
@@ -133,6 +144,7 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     if not claims:
         said = [replace(each, text=more_in_digits(each.text)) for each in said]
         claims = [claim for index in range(len(said)) for claim in _claims(said, index, asked)]
+    claims = [_of_century(c, said) for c in claims] if wanted >= YEAR else claims
     stated = [claim for claim in _about(claims, said, asked) if claim.status not in (DENIED, ASKED, SUPPOSED)]
     if not stated:
         return _unstated(claims, wanted, unit, subject, said)
@@ -157,6 +169,13 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
            for index, s in enumerate(said) if index >= last.sentence and (s.asks or not s.plain)):
         return None, "takes it back"
     return True, "right number"
+
+
+def _of_century(claim: Claim, said: Sequence[Sentence]) -> Claim:
+    """A claim of a century as one of its years."""
+    if claim.exact and _CENTURY.match(said[claim.sentence].text, claim.number.end):
+        return replace(claim, low=100 * claim.low - 100, high=100 * claim.high - 1)
+    return claim
 
 
 def _without_labels(text: str) -> str:
@@ -206,7 +225,7 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
         found = kept or found
     kept = [n for place, n in enumerate(found)
             if not (place and _CIRCUMSTANCE.search(text[:n.start]) and n.noun not in ("", found[place - 1].noun)
-                    and found[place - 1].noun not in ("", "is") and not RETRACTION.search(text[:n.start]))]
+                    and (found[place - 1].noun not in ("", "is") or (n.unit and not found[place - 1].unit)) and not RETRACTION.search(text[:n.start]))]
     found, claims = kept, []
     while found:
         claim, count = _claim(said, index, found, asked)
@@ -241,12 +260,19 @@ def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number], asked:
         return Claim(index, replace(number, noun=""), status, number.value, last), 1
     if (_LEAST.search(before) or _LEAST_AFTER.match(after)) and (_MOST.search(before) or _MOST_AFTER.match(after)):
         return Claim(index, number, AFFIRMED, number.value, number.value), 1  # not one more, and not one fewer
+    if len(found) == 1 and number.value >= YEAR and number.noun in _NO_NOUN and (side := _TIME.search(before)):
+        ends = (number.value, math.inf) if side[1].casefold() == "after" else (-math.inf, number.value)
+        return Claim(index, number, AFFIRMED if status == DENIED else status, *ends, strict=True), 1
     for patterns, low, high, strict in (((_LEAST, _LEAST_AFTER), number.value, math.inf, False),
                                         ((_MOST, _MOST_AFTER), -math.inf, number.value, False),
                                         ((_ABOVE,), number.value, math.inf, True),
                                         ((_BELOW,), -math.inf, number.value, True)):
         if patterns[0].search(before) or (len(patterns) > 1 and patterns[1].match(after)):
             return Claim(index, number, AFFIRMED if status == DENIED else status, low, high, strict), 1
+    if _ODD.match(after):
+        return Claim(index, number, status, number.value, number.value + 9), 1
+    if status == DENIED and before.casefold().endswith("not quite "):
+        status = "open"
     if status == AFFIRMED and (_ABOUT_BEFORE.search(before) or _ABOUT_AFTER.match(after)):
         status = "open"
     return Claim(index, number, status, number.value, number.value), 1
@@ -268,6 +294,9 @@ def _about(claims: list[Claim], said: Sequence[Sentence], asked: set[str]) -> li
     kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
             and not _FOOTNOTE.match(said[c.sentence].text)]
     claims = kept or claims
+    described = [c for c in claims if (d := _SIZE.match(said[c.sentence].text, c.number.end)) and d[1].casefold() in asked]
+    if described:  # "18 metres deep and 2 metres wide"
+        claims = [c for c in claims if c in described or not _SIZE.match(said[c.sentence].text, c.number.end)]
     dated = [c for c in claims if _DATED.search(said[c.sentence].text[:c.number.start]) and c.number.noun not in asked]
     kept = [c for c in claims if c not in dated or any(c.sentence == d.sentence for d in claims if d not in dated)]
     claims = kept if any(c.exact for c in kept) else claims

@@ -6,7 +6,7 @@ import unicodedata
 
 _I = re.IGNORECASE
 CITED = re.compile(r" ?\[[^\[\]]*\d[^\[\]]*\]")  # [2], [see 2, 3]
-_TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
+_TYPOGRAPHY = str.maketrans({"ß": "ss", "´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
                              "—": "-", "–": "-",
                              "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
                              "\u20e3": None, "\u200b": None, "\u200d": None, "\ufeff": None, "。": "."})

@@ -14,6 +14,7 @@ from realign.verify.phrases import RETRACTION
 _I = re.IGNORECASE
 # What capital letters name no value: the first words of sentences, and greetings.
 _NO_NAMES = frozenset([
+    "Result", "Final", "Solution", "Response",
     "A", "Absolutely", "According", "Actually", "Ah", "Also", "Although", "An", "And", "Answer", "As", "At", "Both",
     "But", "By", "C'est", "Ce", "Certainly", "Clearly", "Correct", "Correction", "Das", "Definitely", "Der", "Det",
     "Die", "Done", "Dr", "E", "Easy", "Ein", "Eine", "Either", "El", "Elle", "Er", "Es", "Est", "Et", "Everyone",
@@ -45,12 +46,14 @@ _REMARKS = frozenset([
     "simple", "so", "true",
 ])
 _ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
-_ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b)")
+_ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b"
+                         r"| \w+ (?:it|them|this|that)\b| (?:both|together)\b)")
 _ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
 _SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
                          r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
 _ARTICLED_LIST = re.compile(r"^(?:, an? [\w-]+)*,? (?:and|or) an? [\w-]+(?: [\w-]+)?\W*$")
-_SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
+_SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?!(?:wait|no|nope|yes|well|so|oh|ah|sorry|okay|ok|actually"
+                                r"|right|hmm|sure|oops|then|now|hey|look)\b)(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
                                 r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
 _UPPER, _LOWER = r"(?P<words>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)", r"(?P<words>[a-z][\w-]+(?: [a-z][\w-]+)?)"
 _SURELY = (r"(?: (?:really|actually|now|instead|rather|simply|just|must|should|can only|has to|in fact"
@@ -67,7 +70,8 @@ _FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|s
 _DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
                    r"(?:(?P<verb>[a-z]+) (?:it|this|that|them)\b|(?:did|does|is|was|do)\W*$)", _I)
 # "plays the X", where X is the object of the verb of the question or of the wanted value.
-_OBJECT = re.compile(r"\b(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+)")
+_OBJECT = re.compile(r"\b(?=(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+))[a-z]+")
+_DETERMINED = re.compile(r"\b(?:the|an?|this|that|her|his|its|their|my|our|your)(?: \w+)? $", _I)
 _VERB_BEFORE = re.compile(r"\b([a-z]+) (?:the |an? |in |at |by |from |on )?$", _I)
 _OF_ANOTHER = re.compile(r"\b(?:her|his|their|its|my|our|your) (?P<who>\w+)(?: \w+)? (?P<verb>[a-z]+) (?:the |an? "
                          r"|in |at )?$", _I)
@@ -77,10 +81,13 @@ _APPOSED = re.compile(r"^\W*(?:the )?(?P<words>[\w'-]+(?: [A-Z][\w'-]+)?),? (?:(
                       r"(?:of|near|to|from|beside|in|with|like|for)|(?:which|who)\b[^,;.]*\b(?:of|near|to|from"
                       r"|beside|with|like"
                       r"|than|replaced|succeeded|after|before)|near|next to|close to|like|unlike|not far from|beside"
-                      r"|(?:just )?(?:north|south|east|west) of) (?:the )?$", _I)
+                      r"|(?:just )?(?:north|south|east|west) of"
+                      r"|(?:although|though|while|whereas|even though)\b[^,;.]*?) ?(?:the )?$", _I)
 _ONLY_A = re.compile(r"^(?:,? (?:which|who))? (?:is|was|are|were|remains?)(?: only| just| merely| simply)? (?:its"
                      r"|his|her|their|an?"
-                     r"|another|the|one of (?:the|its|his|her)) (?:\w+ )?(?P<noun>\w+)", _I)
+                     r"|another|the|one of (?:the|its|his|her)) (?:[\w']+ )?(?P<noun>\w+)", _I)
+_BEGINS = re.compile(r"(?:^\W*|[;,.] (?:and |but |while )?|\band |\bbut |\bwhile )(?:the )?$", _I)
+_GAPPED = re.compile(r"[,;] (?:and |while |but )?(?:the|her|his|its|their) (?P<who>\w+)(?: (?:is|was|are|were))? $", _I)
 _COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?:ed|es|ing)|succeed(?:ed|s|ing)"
                        r"|confused? with|close to"
                        r"|next to|as \w+ as|far from|(?:north|south|east|west|capital|neighbour|neighbor|pupil"
@@ -89,6 +96,7 @@ _COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?
 _OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are"
                            r"|were) (?:the |an? )?$", _I)
 _DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
+_NAMED = re.compile(r"\b[A-Z][\w-]+")
 _RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or"
                        r"|and) (?:the |an? )?$)[^,;.]*$", _I)
 _BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just"
@@ -173,7 +181,7 @@ def _listed(text: str, start: int, end: int) -> list[re.Match]:
 
 def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
     """Whether a name is another value: not the wanted one or a part of it, nor what the question is of."""
-    words = [w.removesuffix("'s") for w in name.split()]
+    words = [w.removesuffix("'s").removeprefix("L'").removeprefix("D'") for w in name.split()]
     known = {w.casefold().strip(".,?!'\"") for each in (wanted, *subject) for w in each.split()}
     known |= {w.removesuffix("'s") for w in known}
     return bool(words) and not any(w.casefold() in known for w in words) and words[0] not in _NO_NAMES
@@ -207,7 +215,7 @@ def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> lis
     if does and (not does["verb"] or not verbs or _stem(does["verb"]) in verbs):
         found.append(does.span("words"))
     found += [m.span("words") for m in _OBJECT.finditer(text) if verbs and _stem(m["verb"]) in verbs
-              and not ((of := _OF_ANOTHER.search(text[:m.start("words")])) and _stem(of["who"]) not in verbs)]
+              and not _DETERMINED.search(text[:m.start()]) and not ((of := _OF_ANOTHER.search(text[:m.start("words")])) and _stem(of["who"]) not in verbs)]
     found += [m.span("words") for each in here if (m := _APPOSED.search(text[:each.start]))]
     return found
 
@@ -234,11 +242,20 @@ def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
             and said[0].capitalize() not in _NO_NAMES and not said[0].endswith("ly") and said[-1] not in _REMARKS)
 
 
-def by_the_way(text: str, other: Mention, subject: Sequence[str]) -> bool:
+def by_the_way(said: Sequence[Sentence], other: Mention, own: Sequence[Mention], subject: Sequence[str]) -> bool:
     """Whether a text that affirms the wanted value speaks of another one by the way: it compares with it, or says
     something else of it."""
+    text = said[other.sentence].text
     before, after = text[:other.start], text[other.end:]
+    if any(_does_another(said, other, m, subject) for m in own if m.stance == AFFIRMED) or (
+            _of_another_thing(text, other, subject)):
+        return True
     asked = {_stem(word) for each in subject for word in each.split()}
+    only = _ONLY_A.match(after)
+    if only and asked and _BEGINS.search(before) and _stem(only["noun"]) not in asked:
+        return True
+    if gapped := _GAPPED.search(before):
+        return bool(asked) and _stem(gapped["who"]) not in asked
     if of := _OF_SOMETHING.search(before):
         return bool(asked) and (asked | {"answer"}).isdisjoint(map(_stem, of["what"].split()))
     return bool(_COMPARED.search(before) or _RELATIVE.search(before)
@@ -252,27 +269,48 @@ def aside(said: Sequence[Sentence], own: Mention, claim: Mention, subject: Seque
     asked = {_stem(word) for each in subject for word in each.split()}
     if _COMPARED.search(before):
         return True
-    deed, other_deed = _DEED.match(after), _DEED.match(said[claim.sentence].text, claim.end)
-    if deed and other_deed and _stem(other_deed[1]) in asked and _stem(deed[1]) not in asked:
-        return True  # "the horse pulls it; the donkey only watches"
+    if _does_another(said, own, claim, subject) or _of_another_thing(text, own, subject):
+        return True
     if (apposed := _APPOSED.search(before)) and own.sentence == claim.sentence:
         return apposed["words"] == claim.value
     if of := _OF_ANOTHER.search(before):
         return _stem(of["who"]) not in asked
     only = _ONLY_A.match(after)
-    begins = not before.strip(" \"'") and own.sentence != claim.sentence
-    return bool(only and begins and _stem(only["noun"]) not in asked)
+    if gapped := _GAPPED.search(before):
+        return _stem(gapped["who"]) not in asked
+    return bool(only and _BEGINS.search(before) and _stem(only["noun"]) not in asked)
+
+
+def _does_another(said: Sequence[Sentence], one: Mention, main: Mention, subject: Sequence[str]) -> bool:
+    """Whether `main` does, or is the object of, what the question asks, and `one` of something else: "the horse pulls
+    it; the donkey only watches", "begins in May and ends in June"."""
+    asked = {_stem(word) for each in subject for word in each.split()}
+    texts = [said[m.sentence].text for m in (one, main)]
+    deeds = [_DEED.match(text, m.end) for text, m in zip(texts, (one, main), strict=True)]
+    verbs = [_VERB_BEFORE.search(text[:m.start]) for text, m in zip(texts, (one, main), strict=True)]
+    return any(all(pair) and _stem(pair[1][1]) in asked and _stem(pair[0][1]) not in asked | _NO_VERBS
+               for pair in (deeds, verbs))
+
+
+def _of_another_thing(text: str, mention: Mention, subject: Sequence[str]) -> bool:
+    """Whether a sentence says it of another name than the question's: "the Rhine flows through Cologne"."""
+    wanted = {word for each in subject for word in each.split() if word[:1].isupper()}
+    named = set(_NAMED.findall(text[mention.end:])) - _NO_NAMES
+    predicate = mention.start <= len("The ") and re.match(r" (?!and\b|or\b)[a-z]+", text[mention.end:])
+    return bool(wanted and named and predicate) and wanted.isdisjoint(_NAMED.findall(text))
 
 
 def _stem(word: str) -> str:
     """A word without the endings of verbs and plurals."""
-    return re.sub(r"(?:ing|ed|es|s|e)$", "", word.casefold()) if len(word) > SHORT_WORD else word.casefold()
+    word = word.casefold()
+    return re.sub(r"(?:ies|ied|y)$", "i", re.sub(r"(?:ing|ed|es|s|e)$", "", word) if len(word) > SHORT_WORD and not
+                  word.endswith(("ies", "ied")) else word)
 
 
 SHORT_WORD = 3  # letters of a word that has no ending
 LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
 _NO_VERBS = frozenset([
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "no", "not", "of",
+    "a", "mean", "meant", "said", "actually", "rather", "is", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "no", "not", "of",
     "on", "or", "say", "than", "that", "the", "think", "to", "was", "were", "with", "would",
 ])
 _NOTHING_ELSE = frozenset([

@@ -28,7 +28,8 @@ ANSWERS_AFTER_ALL = re.compile(
     r"|possibly)\b(?: \w+){0,3}? (?:is|was|"
     r"must be|may be|might be|could be|would be|has|have)\b (?!not\b|no\b|un\w+|never\b|hard\b|possible\b"
     r"|impossible\b|difficult\b))"
-    r"|\b(?:but|so|though|although|still),? (?:about |around |the )?\d|\b(?:might|may|could"
+    r"|\b(?:but|so|though|although|still),?"
+    r" (?:(?:about|around|roughly|approximately|nearly|some|over|the|it is) )?\d|\b(?:might|may|could"
     r"|must) (?:well )?be (?:the |an? )?(?!un|not|any|im|known"
     r"|found|given|some|wrong|mistaken|made|fiction)\w"
     r"|\b(?:perhaps|maybe|probably|possibly|presumably) (?:it is |the |an? )?\w+|\bmy (?:best )?guess\b"
@@ -172,7 +173,7 @@ def _refuses(reference: Reference, said: str) -> tuple[bool | None, str]:
     after = FRAGMENT.search(said[found.end():])
     if after and not REFUSAL.search(after["words"]) and after["words"].split()[-1].casefold() not in PLEASANTRIES:
         return False, "refuses, yet answers"
-    stated = (rf"(?<!\w){re.escape(word)} (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+|(?:an? )?(?:\w+ )?"
+    stated = (rf"(?<!\w)(?<!no ){re.escape(word)} (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+|(?:an? )?(?:\w+ )?"
               r"(?:fictional|made|invented|non-?existent|mythical)\b)\w"
               for word in reference.subject)
     if any(re.search(pattern, said, re.IGNORECASE) for pattern in stated) or ANSWERS_AFTER_ALL.search(
