@@ -219,19 +219,24 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
     """The claims of one sentence: its numbers without operands, asides and causes where other numbers are left."""
     text = said[index].text
     found = [n for n in numbers(text) if not _operand(text, n)]
-    for dropped in (_ASIDE, _CAUSE, _COMMENT, _THEN):
+    for dropped in (_ASIDE, _CAUSE, _COMMENT, _THEN) if len(found) > 1 else ():
         spans = [m.span() for m in dropped.finditer(text)]
         kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
         found = kept or found
-    kept = [n for place, n in enumerate(found)
-            if not (place and _CIRCUMSTANCE.search(text[:n.start]) and n.noun not in ("", found[place - 1].noun)
-                    and (found[place - 1].noun not in ("", "is") or (n.unit and not found[place - 1].unit)) and not RETRACTION.search(text[:n.start]))]
-    found, claims = kept, []
+    found = [n for place, n in enumerate(found) if not place or not _of_circumstance(text, n, found[place - 1])]
+    claims = []
     while found:
         claim, count = _claim(said, index, found, asked)
         claims.append(claim)
         found = found[count:]
     return claims
+
+
+def _of_circumstance(text: str, number: Number, last: Number) -> bool:
+    """Whether a number only tells when, where or of how many the one before it holds: "13 kites in 2 bags"."""
+    counts_else = number.noun not in ("", last.noun) and (last.noun not in ("", "is") or (number.unit and not last.unit))
+    before = text[:number.start]
+    return bool(counts_else and _CIRCUMSTANCE.search(before)) and not RETRACTION.search(before)
 
 
 def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number], asked: set[str]) -> tuple[Claim, int]:

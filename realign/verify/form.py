@@ -31,6 +31,7 @@ _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w
 # The full stop of an abbreviation ends no sentence.
 _SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs"
                         r"|No(?=\. ?\d))\.(?= ?\S)")
+_MAY_SHORTEN = re.compile(r"\b(?:[A-Z]|[DM][rt]s?|Ms|Prof|St|approx|e\.g|i\.e|vs|No)\.")
 _INITIAL = re.compile(r"(?:^|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
 _ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", _I | re.DOTALL)
@@ -74,7 +75,7 @@ def normal(text: str) -> str:
     if "\\" in text or "<" in text:
         text = _TAGS.sub(" ", _FRAC.sub(r"\1/\2", text))
     text = _MARKUP.sub("", text)
-    if "." in text:
+    if _MAY_SHORTEN.search(text):
         text = _INITIAL.sub(r"\1 ", _SHORTENED.sub(r"\1", text))
     if _MAY_BE_CARELESS.search(text):
         text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)).replace("ca not", "cannot")

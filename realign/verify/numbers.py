@@ -116,6 +116,9 @@ _RUN_ON = re.compile(r"(?<=\d)(h|hr|ft|min)(?=\d)", re.IGNORECASE)
 _FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
                            rf"| e\b)", re.IGNORECASE)
 
+_LETTERS = re.compile(r"[^\W\d_]+")
+_FOREIGN_STARTS = frozenset(_LETTERS.match(word).group() for word in _FOREIGN)
+
 # A minus sign belongs to a number unless something to subtract from stands right before it.
 NUMBER = re.compile(
     r"(?:(?<![\w)%.])[-−])?(?<!\w)(?<!\d\.)(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d{1,3}(?:['\u202f\u00a0 ]\d{3})+(?!\d)"
@@ -228,8 +231,8 @@ def numbers(text: str) -> list[Number]:
         place = max(tail.end(), match.end())
     if not found:
         found = [Number(Fraction(_roman(m.group())), *m.span()) for m in _ROMAN_RUN.finditer(text)]
-        found = found or [Number(Fraction(_FOREIGN[m.group().casefold()]), *m.span())
-                          for m in _FOREIGN_WORD.finditer(text)]
+        if not found and not _FOREIGN_STARTS.isdisjoint(_LETTERS.findall(text.casefold())):
+            found = [Number(Fraction(_FOREIGN[m.group().casefold()]), *m.span()) for m in _FOREIGN_WORD.finditer(text)]
     return found
 
 

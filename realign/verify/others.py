@@ -187,6 +187,14 @@ def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
     return bool(words) and not any(w.casefold() in known for w in words) and words[0] not in _NO_NAMES
 
 
+def alone(said: Sequence[Sentence], own: Sequence[Mention]) -> bool:
+    """Whether a text has one told sentence, plain, that begins with what it says of the wanted value or says that it is
+    that: most answers, in which nothing else can be claimed instead."""
+    told = [index for index, s in enumerate(said) if not s.asks]
+    return len(told) == 1 and len(own) == 1 and said[told[0]].plain and own[0].sentence == told[0] and (
+        _COPULA.search(said[told[0]].text[:own[0].start]) is not None) and not said[told[0]].text[own[0].end:].strip(" .!")
+
+
 def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list[Mention]) -> Mention | None:
     """The last affirmed claim of another value in a place where an answer stands, apart from the mentions of the wanted
     one; None where there is none. It takes more for such a claim than this does: it only tells what a text settles on

@@ -59,6 +59,11 @@ PLEASANTRIES = frozenset([
 ])
 
 
+STATES = re.compile(r" (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+|(?:an? )?(?:\w+ )?"
+                    r"(?:fictional|made|invented|non-?existent|mythical)\b)\w", re.IGNORECASE)
+NO_WORD = re.compile(r"(?:\w|\bno )$", re.IGNORECASE)  # what ends in that word, or has none of it
+
+
 @dataclass(frozen=True)
 class Reference:
     """What the right answer is. Exactly one of `answer`, `number`, `exact` or `refuse` decides."""
@@ -173,13 +178,19 @@ def _refuses(reference: Reference, said: str) -> tuple[bool | None, str]:
     after = FRAGMENT.search(said[found.end():])
     if after and not REFUSAL.search(after["words"]) and after["words"].split()[-1].casefold() not in PLEASANTRIES:
         return False, "refuses, yet answers"
-    stated = (rf"(?<!\w)(?<!no ){re.escape(word)} (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+|(?:an? )?(?:\w+ )?"
-              r"(?:fictional|made|invented|non-?existent|mythical)\b)\w"
-              for word in reference.subject)
-    if any(re.search(pattern, said, re.IGNORECASE) for pattern in stated) or ANSWERS_AFTER_ALL.search(
+    if any(_states(word, said) for word in reference.subject) or ANSWERS_AFTER_ALL.search(
             f"{said[:found.start()]}unknown; {said[found.end():]}"):
         return False, "refuses, yet answers"
     return True, "refuses rightly"
+
+
+def _states(word: str, said: str) -> bool:
+    """Whether a text says what something is: "the capital is …", not "no capital is known"."""
+    lower, place = said.casefold(), -1
+    while (place := lower.find(word.casefold(), place + 1)) >= 0:
+        if STATES.match(said, place + len(word)) and not NO_WORD.search(said[:place]):
+            return True
+    return False
 
 
 def score(reference: Reference, text: str) -> Score:

@@ -74,7 +74,7 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     own = [replace(m, stance=OPEN) if m.sentence in lists and m.stance == AFFIRMED else m for m in own]
     if any(m.stance == AFFIRMED for m in own):
         other = [m for m in other if not others.by_the_way(said, m, own, subject)]
-    instead = others.instead(said, wanted, subject, own) if own else None
+    instead = others.instead(said, wanted, subject, own) if own and not others.alone(said, own) else None
     if instead and _taken_back(said, instead, own[-1]):
         instead = None
     if instead and _taken_back(said, own[-1], instead):
