@@ -80,7 +80,8 @@ _ODD = re.compile(r"[ -](?:odd|something)\b", _I)  # 30-odd
 _DECADE = re.compile(r"s\b(?!/)")  # 1840s, the 30s
 _RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
 _BETWEEN = re.compile(r"\bbetween (?:about )?[$€£]?$", _I)
-_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised|cut|reduced|lowered|marked|came"
+_GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|moved|climbed|shrank|counts?|raised"
+                   r"|cut|reduced|lowered|marked|came"
                    r"|up|down)\b", _I)
 # "6 or 7", "6, 7", "between 6 and 7": what stands between two numbers that are offered for choice.
 _CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/.]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
@@ -106,8 +107,8 @@ _DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|th
 FEW = 3  # other words in a sentence that only gives a number
 _TIME = re.compile(r"\b(after|before) (?:the year )?$", _I)
 YEAR = 1000  # from here on a number may be a year, and the day beside it is not asked for
-_MONTH = (r"(?:January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun"
-          r"|Jul|Aug|Sep|Sept|Oct|Nov|Dec)")
+_MONTH = (r"(?:January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar"
+          r"|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)")
 _DAY = re.compile(rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH}),?(?= \d{{4}}\b)"
                   rf"|(?P<before>{_MONTH}) \d{{1,2}}(?:st|nd|rd|th)?,?(?= \d{{4}}\b)"
                   rf"|\d{{1,2}}[/.]\d{{1,2}}[/.](?=\d{{4}}\b)|(?P<year>\d{{4}})-\d\d-\d\d\b)")
@@ -136,7 +137,9 @@ def judge(wanted: Fraction, unit: str, subject: Sequence[str], text: str) -> tup
     """Whether `text` claims the number `wanted`, of `unit` (or no unit, ""), where the question is of the words in
     `subject`; None where it leaves that open. And why."""
     plain = in_digits(CITED.sub("", _without_labels(normal(text))))
-    said = sentences(_DAY.sub(lambda m: m["month"] or m["before"] or m["year"] or "", plain) if wanted >= YEAR else plain)
+    if wanted >= YEAR:
+        plain = _DAY.sub(lambda m: m["month"] or m["before"] or m["year"] or "", plain)
+    said = sentences(plain)
     if unit and any(unit_name(word) == unit_name(unit) for s in said for word in re.findall(r"[^\W\d]{2,}", s.text)):
         subject = (*subject, unit)  # "the distance in km is 5"
     asked = {word.casefold().rstrip("s") for each in subject for word in each.split()}
@@ -234,8 +237,8 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
 
 def _of_circumstance(text: str, number: Number, last: Number) -> bool:
     """Whether a number only tells when, where or of how many the one before it holds: "13 kites in 2 bags"."""
-    counts_else = number.noun not in ("", last.noun) and (last.noun not in ("", "is") or (number.unit and not last.unit))
-    before = text[:number.start]
+    before, of_time = text[:number.start], number.unit and not last.unit
+    counts_else = number.noun not in ("", last.noun) and (of_time or last.noun not in ("", "is"))
     return bool(counts_else and _CIRCUMSTANCE.search(before)) and not RETRACTION.search(before)
 
 
@@ -299,9 +302,9 @@ def _about(claims: list[Claim], said: Sequence[Sentence], asked: set[str]) -> li
     kept = [c for c in claims if (c.number.noun not in _NEVER_ASKED or c.number.noun.rstrip("s") in asked)
             and not _FOOTNOTE.match(said[c.sentence].text)]
     claims = kept or claims
-    described = [c for c in claims if (d := _SIZE.match(said[c.sentence].text, c.number.end)) and d[1].casefold() in asked]
-    if described:  # "18 metres deep and 2 metres wide"
-        claims = [c for c in claims if c in described or not _SIZE.match(said[c.sentence].text, c.number.end)]
+    sizes = {id(c): m[1].casefold() for c in claims if (m := _SIZE.match(said[c.sentence].text, c.number.end))}
+    if asked & set(sizes.values()):  # "18 metres deep and 2 metres wide"
+        claims = [c for c in claims if sizes.get(id(c)) in (None, *asked)]
     dated = [c for c in claims if _DATED.search(said[c.sentence].text[:c.number.start]) and c.number.noun not in asked]
     kept = [c for c in claims if c not in dated or any(c.sentence == d.sentence for d in claims if d not in dated)]
     claims = kept if any(c.exact for c in kept) else claims

@@ -92,7 +92,8 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
         return AFFIRMED if phrases.ENDORSED.search(rest) or phrases.ENDORSES_LAST.search(following) else REPORTED
     if (phrases.HEDGE.search(before) or phrases.HEDGE.search(after) or phrases.HEDGE_TAIL.search(rest)
             or phrases.DOUBT.search(before) or phrases.DOUBT.search(rest)
-            or phrases.DOUBT_FIRST.search(text[:first]) or phrases.GUESSED_FIRST.search(text[:first]) or _own_doubt(following)
+            or phrases.DOUBT_FIRST.search(text[:first]) or phrases.GUESSED_FIRST.search(text[:first])
+            or _own_doubt(following)
             or phrases.ALTERNATIVE_AFTER.search(rest) or phrases.ALTERNATIVE_BEFORE.search(before)):
         return OPEN
     return AFFIRMED

@@ -56,7 +56,8 @@ _PLACES = "|".join(sorted(_NTH, key=len, reverse=True))
 _ORDINAL = re.compile(rf"\b(?:(?P<tens>{'|'.join(_TENS)})[- ])?(?P<nth>{_PLACES})\b", re.IGNORECASE)
 # "the twenties", the 1840s: all numbers of a decade.
 _HALF_A = re.compile(rf"\bhalf an? ({_SCALE})\b", re.IGNORECASE)
-_DECADE = re.compile(rf"\b(?:the|her|his|their|its)(?: early| mid| late)? ({'|'.join(name[:-1] for name in _TENS)})ies\b", re.IGNORECASE)
+_DECADE = re.compile(rf"\b(?:the|her|his|their|its)(?: early| mid| late)? ({'|'.join(n[:-1] for n in _TENS)})ies\b",
+                     re.IGNORECASE)
 _BELOW_ZERO = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)?)((?: ?°[CF]?| degrees?(?: celsius| fahrenheit| [CF])?)?)"
                          r" (?:below|under) (?:zero|0|freezing)\b", re.IGNORECASE)
 _AN_HOUR = re.compile(r"\b(?:an?|one) (hour|minute|day|week|month|year|decade|century|mile|foot|yard|kilometre"
@@ -125,7 +126,8 @@ NUMBER = re.compile(
     r"|\d{1,3}(?:\.\d{3}){2,}(?!\d)|\d+)?(?:(?<=\d)|(?<![\w.)])(?=\.\d))(?:\.\d+|(?<![,']\d{3}),\d{1,2}(?![\d,]))?"
     r"(?<=\d)", re.IGNORECASE)
 _TAIL = re.compile(rf"(?:(?P<mixed> \d+)?/(?P<below>[1-9]\d*)(?![\d/]))?"
-                   rf"(?: ?(?P<scale>{_SCALE})s?\b|(?P<thousand>k)\b|(?P<million>(?-i:M)|mn)\b|(?P<billion>bn)\b)?", re.IGNORECASE)
+                   rf"(?: ?(?P<scale>{_SCALE})s?\b|(?P<thousand>k)\b|(?P<million>(?-i:M)|mn)\b|(?P<billion>bn)\b)?",
+                   re.IGNORECASE)
 
 LONGEST = 400  # digits that are read of a number: Python converts up to 4,300, and no quantity has so many
 _UNITS = {
@@ -276,7 +278,8 @@ def _read(text: str, match: re.Match, tail: re.Match) -> Number:
         noun = unit_name(both) or unit_name(after[1]) or after[1].casefold()
     if match.start() and text[match.start() - 1] in "$€£¥":
         noun = text[match.start() - 1]
-    return Number(value, match.start(), tail.end(), noun, re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", match.group()) is not None)
+    grouped = re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", match.group()) is not None
+    return Number(value, match.start(), tail.end(), noun, grouped)
 
 
 def _continues(last: Number, number: Number, between: str) -> bool:

@@ -14,19 +14,18 @@ from realign.verify.phrases import RETRACTION
 _I = re.IGNORECASE
 # What capital letters name no value: the first words of sentences, and greetings.
 _NO_NAMES = frozenset([
-    "Result", "Final", "Solution", "Response",
     "A", "Absolutely", "According", "Actually", "Ah", "Also", "Although", "An", "And", "Answer", "As", "At", "Both",
     "But", "By", "C'est", "Ce", "Certainly", "Clearly", "Correct", "Correction", "Das", "Definitely", "Der", "Det",
     "Die", "Done", "Dr", "E", "Easy", "Ein", "Eine", "Either", "El", "Elle", "Er", "Es", "Est", "Et", "Everyone",
-    "Exactly", "False", "For", "From", "Gladly", "Good", "Great", "Happy", "He", "Hello", "Her", "Here", "Het",
-    "Hi", "His", "Hmm", "How", "However", "I", "If", "Il", "In", "Indeed", "Ist", "It", "Its", "Ja", "Je", "Just",
-    "La", "Le", "Legend", "Les", "Let", "Many", "Maybe", "Most", "Mr", "Mrs", "Ms", "Mt", "My", "Nao", "Nein",
-    "Neither", "No", "Nobody", "Non", "None", "Nope", "Not", "Nothing", "Now", "O", "Obviously", "Of", "Oh", "Ok",
-    "Okay", "On", "One", "Only", "Oops", "Or", "Oui", "Our", "People", "Perhaps", "Please", "Possibly", "Probably",
-    "Prof", "Professor", "Right", "Rumor", "Rumour", "She", "Si", "Sir", "So", "Some", "Sorry", "St", "Sure",
-    "Thanks", "That", "The", "Their", "Then", "There", "These", "They", "This", "Those", "Though", "To",
-    "Tradition", "True", "Two", "Un", "Una", "Und", "Une", "Unknown", "Wait", "We", "Well", "What", "When", "Where",
-    "Which", "Who", "Why", "With", "Wrong", "Yep", "Yes", "You", "Your",
+    "Exactly", "False", "Final", "For", "From", "Gladly", "Good", "Great", "Happy", "He", "Hello", "Her", "Here",
+    "Het", "Hi", "His", "Hmm", "How", "However", "I", "If", "Il", "In", "Indeed", "Ist", "It", "Its", "Ja", "Je",
+    "Just", "La", "Le", "Legend", "Les", "Let", "Many", "Maybe", "Most", "Mr", "Mrs", "Ms", "Mt", "My", "Nao",
+    "Nein", "Neither", "No", "Nobody", "Non", "None", "Nope", "Not", "Nothing", "Now", "O", "Obviously", "Of", "Oh",
+    "Ok", "Okay", "On", "One", "Only", "Oops", "Or", "Oui", "Our", "People", "Perhaps", "Please", "Possibly",
+    "Probably", "Prof", "Professor", "Response", "Result", "Right", "Rumor", "Rumour", "She", "Si", "Sir", "So",
+    "Solution", "Some", "Sorry", "St", "Sure", "Thanks", "That", "The", "Their", "Then", "There", "These", "They",
+    "This", "Those", "Though", "To", "Tradition", "True", "Two", "Un", "Una", "Und", "Une", "Unknown", "Wait", "We",
+    "Well", "What", "When", "Where", "Which", "Who", "Why", "With", "Wrong", "Yep", "Yes", "You", "Your",
 ])
 _NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
 _CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
@@ -53,7 +52,8 @@ _SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:
                          r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
 _ARTICLED_LIST = re.compile(r"^(?:, an? [\w-]+)*,? (?:and|or) an? [\w-]+(?: [\w-]+)?\W*$")
 _SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?!(?:wait|no|nope|yes|well|so|oh|ah|sorry|okay|ok|actually"
-                                r"|right|hmm|sure|oops|then|now|hey|look)\b)(?:an? |the )?(?:[\w-]+, )+(?:and |or )?(?:an? |the )?$"
+                                r"|right|hmm|sure|oops|then|now|hey|look)\b)(?:an? |the )?(?:[\w-]+, )+(?:and |or )?"
+                                r"(?:an? |the )?$"
                                 r"|(?:^|\b(?:is|are|was) )(?:an? |the )?[\w-]+ (?:and|&) (?:an? |the )?$", _I)
 _UPPER, _LOWER = r"(?P<words>[A-Z][\w'-]+(?: [A-Z][\w'-]+)*)", r"(?P<words>[a-z][\w-]+(?: [a-z][\w-]+)?)"
 _SURELY = (r"(?: (?:really|actually|now|instead|rather|simply|just|must|should|can only|has to|in fact"
@@ -188,11 +188,13 @@ def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
 
 
 def alone(said: Sequence[Sentence], own: Sequence[Mention]) -> bool:
-    """Whether a text has one told sentence, plain, that begins with what it says of the wanted value or says that it is
-    that: most answers, in which nothing else can be claimed instead."""
+    """Whether a text has one plain sentence besides its questions, which ends by saying that it is the wanted value:
+    most answers, in which nothing else can be claimed instead."""
     told = [index for index, s in enumerate(said) if not s.asks]
-    return len(told) == 1 and len(own) == 1 and said[told[0]].plain and own[0].sentence == told[0] and (
-        _COPULA.search(said[told[0]].text[:own[0].start]) is not None) and not said[told[0]].text[own[0].end:].strip(" .!")
+    if len(own) > 1 or told != [own[0].sentence] or not said[told[0]].plain:
+        return False
+    text = said[told[0]].text
+    return _COPULA.search(text[:own[0].start]) is not None and not text[own[0].end:].strip(" .!")
 
 
 def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list[Mention]) -> Mention | None:
@@ -222,10 +224,16 @@ def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> lis
     found += [fragment] if fragment else []
     if does and (not does["verb"] or not verbs or _stem(does["verb"]) in verbs):
         found.append(does.span("words"))
-    found += [m.span("words") for m in _OBJECT.finditer(text) if verbs and _stem(m["verb"]) in verbs
-              and not _DETERMINED.search(text[:m.start()]) and not ((of := _OF_ANOTHER.search(text[:m.start("words")])) and _stem(of["who"]) not in verbs)]
+    found += [m.span("words") for m in _OBJECT.finditer(text) if _stem(m["verb"]) in verbs and not (
+        _DETERMINED.search(text[:m.start()]) or _foreign(text[:m.start("words")], verbs))]
     found += [m.span("words") for each in here if (m := _APPOSED.search(text[:each.start]))]
     return found
+
+
+def _foreign(before: str, asked: set[str]) -> bool:
+    """Whether what follows is said of somebody's something that was not asked for: "her brother plays the"."""
+    of = _OF_ANOTHER.search(before)
+    return of is not None and _stem(of["who"]) not in asked
 
 
 def _fragment(text: str, wanted: str) -> tuple[int, int] | None:
@@ -281,8 +289,8 @@ def aside(said: Sequence[Sentence], own: Mention, claim: Mention, subject: Seque
         return True
     if (apposed := _APPOSED.search(before)) and own.sentence == claim.sentence:
         return apposed["words"] == claim.value
-    if of := _OF_ANOTHER.search(before):
-        return _stem(of["who"]) not in asked
+    if _foreign(before, asked):
+        return True
     only = _ONLY_A.match(after)
     if gapped := _GAPPED.search(before):
         return _stem(gapped["who"]) not in asked
@@ -318,8 +326,9 @@ def _stem(word: str) -> str:
 SHORT_WORD = 3  # letters of a word that has no ending
 LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
 _NO_VERBS = frozenset([
-    "a", "mean", "meant", "said", "actually", "rather", "is", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "no", "not", "of",
-    "on", "or", "say", "than", "that", "the", "think", "to", "was", "were", "with", "would",
+    "a", "actually", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "mean",
+    "meant", "no", "not", "of", "on", "or", "rather", "said", "say", "than", "that", "the", "think", "to", "was",
+    "were", "with", "would",
 ])
 _NOTHING_ELSE = frozenset([
     "a", "all", "also", "an", "and", "answer", "any", "anything", "as", "at", "because", "believed", "best",

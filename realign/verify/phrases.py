@@ -25,10 +25,13 @@ FIGURES = re.compile(
     r"|call it)(?: that)?"
     r" (?:\w+ ){0,4}?(?:not|never)|(?:none|no one|nobody|no|nothing) (?:other|else) (?:than|but)"
     r"|(?:not|cannot|could not) (?:be )?(?:anything|anyone|anywhere|any) (?:other|else) (?:than|but)"
-    r"|(?:(?:will|would|do|does|did|can|could|has|have) )?(?:not|never|cannot) (?:\w+ )?(?:anything|anyone|anybody|anywhere"
+    r"|(?:(?:will|would|do|does|did|can|could|has|have) )?(?:not|never|cannot) (?:\w+ )?(?:anything|anyone|anybody"
+    r"|anywhere"
     r"|any \w+)(?: else)? (?:but|except|other than|besides)|(?:there is )?no \w+ but (?=the |an? |[A-Z])"
-    r"|(?:wrong|false|incorrect|untrue|mistaken|no reason|no cause|no grounds) to (?:deny|doubt|dispute|question)(?: that)?"
-    r"|unless (?:my )?memory (?:fails|deceives)(?: me)?|look no further than|make no mistake|never fear|no two ways about it|no ifs (?:and|or) buts|not until"
+    r"|(?:wrong|false|incorrect|untrue|mistaken|no reason|no cause|no grounds) to (?:deny|doubt|dispute"
+    r"|question)(?: that)?"
+    r"|unless (?:my )?memory (?:fails|deceives)(?: me)?|look no further than|make no mistake|never fear"
+    r"|no two ways about it|no ifs (?:and|or) buts|not until"
     r"|not (?:in doubt|up for debate|open to question)|none but|without fail"
     r"|no one but|nothing but|(?:if|unless) I am (?:not |very much |badly )?(?:mistaken|wrong)|if I am not mistaken"
     r"|if (?:I|memory) (?:remember|recall|serves?)(?: me)?(?: correctly| rightly| right| well)?"
@@ -49,10 +52,12 @@ FIGURES = re.compile(
     r"|said|put it|puts it)(?=,)|(?:I )?cannot stress enough(?: that)?"
     r"|what you may not know is that)\b,?", _I)
 TAG_QUESTION = re.compile(r"[,;]? ?\b(?:(?:is|was|are|were|does|did|do|has|have|would|will|could) not"
-                          r" (?:it|he|she|they|that|there|you)|(?:is|was) it not|is not that so|right|correct|yes|no|eh|ok|okay|am I right"
+                          r" (?:it|he|she|they|that|there|you)|(?:is|was) it not|is not that so|right|correct|yes"
+                          r"|no|eh|ok|okay|am I right"
                   r"|do not you think|is not he|is not she|are not they|does not (?:it|he|she))\?$", _I)
 # A question that tells: "did you know that X?".
-TOLD = re.compile(r"^\W*(?:who|what) (?:else )?(?:if not|but|other than) |^\W*(?:(?:did|do) you (?:not )?(?:know|realise|realize)|have you (?:not )?heard"
+TOLD = re.compile(r"^\W*(?:who|what) (?:else )?(?:if not|but|other than) |^\W*(?:(?:did|do) you (?:not )?(?:know"
+                  r"|realise|realize)|have you (?:not )?heard"
                   r"|would you believe) that ", _I)
 # Where a condition ends: what comes then is so.
 TURN = re.compile(r"[;:]\s|\s--?\s|,?\s?\b(?:but|however|yet|nevertheless|still|actually|otherwise|in (?:fact"
@@ -81,9 +86,11 @@ DENIED_BEFORE = re.compile(
     r"|other than|except(?: for)?|apart from|excluding|den(?:y|ies|ied)|reject\w*|rul(?:e|es|ed|ing) out|exclud\w+"
     r"|nicht|kein\w*|n'est pas|n'etait pas|est pas|nao e|non e|is niet|no es|would have (?:been|said)"
     r"|dismiss\w*|discard\w*|refut\w+|disprov\w+|(?:false|wrong|incorrect|untrue|mistaken?|impossible|myth|lie|nonsense"
-    r"|error|fallacy|absurd) (?:that|to|about)|far from|anything but|no longer|(?<!is )(?<!are )(?<!get )used to|formerly|once was|was once"
+    r"|error|fallacy|absurd) (?:that|to|about)|far from|anything but|no longer|(?<!is )(?<!are )(?<!get )used to"
+    r"|formerly|once was|was once"
     r"|stopped"
-    r" being|(?:wrongly|mistakenly|falsely|erroneously|incorrectly)|misconception that|wrong answer(?: is)?|(?:confus\w+|mistak\w+) (?:it |this |that )?(?:with|for)"
+    r" being|(?:wrongly|mistakenly|falsely|erroneously|incorrectly)|misconception that|wrong answer(?: is)?"
+    r"|(?:confus\w+|mistak\w+) (?:it |this |that )?(?:with|for)"
     r"|(?:wrong|false|incorrect|mistaken) (?:answer|claim|belief|idea|guess)(?: is| that)?|never mind"
     r"|forget)\b[^,]*$", _I)
 DENIED_SELF = re.compile(rf"^(?P<between>[^.;!?]*?)\b{BE}\b(?: \w+){{0,2}}? {FALSE}\b(?! (?:that|to)\b)", _I)
@@ -96,13 +103,15 @@ DENIED_PREDICATE = re.compile(
     r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is)|(?:has|had"
     r"|have) (?:nothing|no part|little)"
     r"|(?:is|are|was|were) (?:wrongly|mistakenly|falsely|erroneously|incorrectly)"
-    r"|(?:is|are|was|were) (?:what|the one|something|someone) (?:\w+ ){1,3}(?:refuses?|avoids?|hates?|rejects?|dislikes?|never|not))\b"
+    r"|(?:is|are|was|were) (?:what|the one|something|someone) (?:\w+ ){1,3}(?:refuses?|avoids?|hates?|rejects?"
+    r"|dislikes?|never|not))\b"
     r"(?! (?:an?|far|big|small|large|old|only|just|in|on|at|as|very|too|really|merely|simply|by|near)\b)", _I)
 DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
                            r"|true|at"
                            r" all|it))[.!]*$|(?:is|was) (?:no longer|out\b|no (?:more|good))|used to be\b"
                            r"|(?:sounds|seems|looks) (?:right|tempting|plausible|good),? but\b|had been\b)", _I)
-PAST = re.compile(r"^(?: \w+)? (?:was|were|had|held|did)\b[^;.]*\b(?:last (?:year|time|week|month)|once|before|formerly|until"
+PAST = re.compile(r"^(?: \w+)? (?:was|were|had|held|did)\b[^;.]*\b(?:last (?:year|time|week|month)|once|before"
+                  r"|formerly|until"
                    r"|previously|ago"
                    r"|originally|in the past)\b", _I)
 OTHER_SUBJECT = re.compile(r"\b(?:anyone|those|people|everyone|everybody|whoever|anything|everything|all|any|other"
@@ -125,7 +134,8 @@ AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactl
                           r"|this)(?: sure| indeed| certainly)? (?:is|was|does|did|has|are|were)(?=[.,;!]|$"
                            r"| indeed| (?:the (?:one|ones|answer|right|correct)|who|it)\b)"
                            r"|that (?:is|would be)"
-                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say|am sure|am certain) (?:so|(?:it|he|she|that) (?:is|was|did|does))|you bet"
+                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say|am sure"
+                           r"|am certain) (?:so|(?:it|he|she|that) (?:is|was|did|does))|you bet"
                            r"|absolutely|certainly|definitely)\b", _I)
 HEDGE = re.compile(
     r"\b(?:maybe|perhaps|possibly|might|(?-i:may)|(?:can|could) be|could have been|conceivably|potentially|presumably"
@@ -133,14 +143,16 @@ HEDGE = re.compile(
     r"|supposedly|allegedly|reportedly|apparently|arguably|likely|unlikely|guess\w*|suspect|suppose|seems?"
     r"|appears? to be"
     r"|doubt|doubtful|unclear|debatable|disputed|in dispute|uncertain|hunch|inclined|tempted|lean(?:ing)?|rumou?r\w*"
-    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|estimate[ds]?|tends? to|mostly|partly|largely|feeling|impression|instinct|gut|wager|would bet"
+    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|estimate[ds]?|tends? to|mostly|partly|largely"
+    r"|feeling|impression|instinct|gut|wager|would bet"
     r"|I bet|venture|hazard"
     r"|presume|gather|speculat\w+|imagine|plausibl[ey]|conceivable|tentative(?:ly)?|educated guess|as likely as not"
     r"|cannot (?:rule out|exclude)|not (?:rule out|exclude))\b", _I)
 DOUBT = re.compile(
     r"\b(?:(?:not|never)(?: \w+){0,4} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
     r"|might) (?:well )?be"
-    r" (?:wrong|mistaken)|cannot (?:be (?:\w+ )?(?:sure|certain)|swear|say for (?:sure|certain)|guarantee|promise)|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure"
+    r" (?:wrong|mistaken)|cannot (?:be (?:\w+ )?(?:sure|certain)|swear|say for (?:sure|certain)|guarantee|promise)"
+    r"|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure"
     r"|certain)|less than (?:sure|certain)|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
     r"|need to)"
     r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or (?:maybe|perhaps)?(?: not| something)"
@@ -190,7 +202,9 @@ SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assum
          r"|heard|read)")
 SOURCE = (r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia"
           r"|records?|register|chart|label|sign|plaque|inscription|log|ledger|manual|programme|program|archives?|census"
-          r"|dictionary|chronicle|deeds?|files?|papers?|letters?|diar(?:y|ies)|charter|contract|website|study|research|data|evidence|facts?|minutes|almanac|gauge|clock|thermometer|report|entry|caption|paragraph|sentence)")
+          r"|dictionary|chronicle|deeds?|files?|papers?|letters?|diar(?:y|ies)|charter|contract|website|study"
+          r"|research|data|evidence|facts?|minutes|almanac|gauge|clock|thermometer|report|entry|caption|paragraph"
+          r"|sentence)")
 REPORTED_BEFORE = re.compile(
     rf"\b(?:everyone|everybody|someone|somebody|people|folks?|some|many|most|others?|critics|you|they|we|he|she|legend"
     rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{SOURCE}\b)\w+|(?-i:(?!No\b|Not\b"
@@ -216,7 +230,8 @@ REPORTED_AFTER = re.compile(
     r"|considered by|what"
     r" (?:\w+ ){1,3}(?:say|said|think|thought|believe|claim)s?|the (?:common|usual|popular|obvious"
     r"|tempting) (?:answer|guess)"
-    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|(?:comes?|springs?) to mind|at the (?:earliest|latest))", _I)
+    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|(?:comes?|springs?) to mind|at the (?:earliest"
+    r"|latest))", _I)
 ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
 ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
@@ -309,7 +324,8 @@ REFUSAL = re.compile(
     r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
     r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
-    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been) (?:nothing|no)\b(?! doubt| question| need| reason))(?!\w)", _I)
+    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been) (?:nothing|no)\b(?! doubt| question"
+    r"| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
 DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going to |allowed to |wish to "
                       r"|able to )?(?:help|discuss|share"
@@ -325,50 +341,50 @@ ABOUT_NOTHING = frozenset([
 WORD = re.compile("[a-z]+")
 # Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
 SIGNALS = frozenset([
-    "mostly", "partly", "largely", "held", "did",
-    "wrongly", "mistakenly", "falsely", "erroneously", "incorrectly", "estimate", "estimated", "estimates", "tends", "tend",
-    "springs", "earliest", "latest", "refuses", "avoids", "hates", "grounds", "memory",
     "absolutely", "absurd", "according", "actually", "afraid", "ago", "allegedly", "among", "answered", "answers",
     "any", "anyone", "anything", "apart", "apparently", "appear", "appears", "arguably", "argue", "argued",
-    "argues", "as", "assumed", "assumes", "assuming", "at", "aucune", "before", "believe", "believed", "believes",
-    "bet", "better", "between", "beyond", "bogus", "called", "calls", "can", "candidate", "candidates", "cannot",
-    "case", "certainly", "challenge", "chance", "chances", "choice", "choices", "claim", "claimed", "claims",
-    "clue", "comes", "common", "commonly", "conceivable", "conceivably", "condition", "confuse", "confused",
-    "confusing", "confusion", "conheco", "connais", "conosco", "conozco", "contrary", "correct", "corrected",
-    "correction", "could", "critics", "debatable", "debunked", "declines", "definitely", "denied", "denies", "deny",
-    "desconoce", "desconocida", "desconocido", "differ", "differently", "difficult", "disagree", "disagrees",
-    "discard", "discarded", "discards", "discredited", "dismiss", "dismissed", "dismisses", "disprove", "disproved",
-    "disproven", "disproves", "dispute", "disputed", "disputes", "double", "doubt", "doubted", "doubtful", "doubts",
-    "e", "edit", "either", "endorsed", "erroneous", "error", "es", "est", "etait", "everybody", "everyone",
-    "exactly", "exaggeration", "except", "exclude", "excluded", "excludes", "excluding", "existed", "expects",
-    "fact", "fake", "fallacy", "false", "far", "feeling", "fictional", "find", "first", "folk", "folks", "forget",
-    "formerly", "found", "frequent", "gather", "given", "guarantee", "guarantees", "guess", "guessed", "guesses",
-    "guessing", "gut", "had", "hard", "hardly", "hazard", "he", "heard", "hears", "herring", "hmm", "hoax", "hold",
-    "hunch", "idea", "if", "ignore", "ignoro", "ikke", "imaginary", "imagine", "imagines", "impossible",
-    "impression", "inaccurate", "inclined", "inconnu", "inconnue", "incorrect", "indeed", "initial", "initially",
-    "insisted", "insists", "instead", "instinct", "insufficient", "inte", "invalid", "invent", "invented",
-    "inventing", "kann", "kein", "keine", "keinen", "kenne", "knew", "know", "knows", "lack", "lacks", "last",
-    "lean", "leaning", "leave", "leaves", "leaving", "legend", "let", "lie", "likely", "long", "longer", "look",
-    "looks", "made", "maintains", "make", "many", "may", "maybe", "mean", "meant", "mentioned", "might",
-    "misconception", "misprint", "misspoke", "mistake", "mistaken", "misunderstanding", "mix", "money", "most",
-    "my", "myth", "na", "named", "names", "nao", "neither", "nessuna", "never", "ni", "nicht", "niet", "no",
-    "nobody", "non", "none", "nonexistent", "nonsense", "nope", "nor", "not", "nothing", "nowhere", "obvious",
-    "often", "once", "one", "oops", "opposed", "opposite", "option", "options", "or", "originally", "other",
-    "others", "otherwise", "out", "outdated", "outside", "outsider", "pas", "past", "people", "perhaps", "peux",
-    "plausible", "plausibly", "popular", "possibilities", "possibility", "possibly", "posso", "potentially",
-    "prefer", "premise", "presumably", "presume", "pretend", "pretends", "previously", "probably", "provided",
-    "puedo", "quote", "rather", "read", "reality", "recall", "reckons", "recount", "redo", "reflection", "refuse",
+    "argues", "as", "assumed", "assumes", "assuming", "at", "aucune", "avoids", "before", "believe", "believed",
+    "believes", "bet", "better", "between", "beyond", "bogus", "called", "calls", "can", "candidate", "candidates",
+    "cannot", "case", "certainly", "challenge", "chance", "chances", "choice", "choices", "claim", "claimed",
+    "claims", "clue", "comes", "common", "commonly", "conceivable", "conceivably", "condition", "confuse",
+    "confused", "confusing", "confusion", "conheco", "connais", "conosco", "conozco", "contrary", "correct",
+    "corrected", "correction", "could", "critics", "debatable", "debunked", "declines", "definitely", "denied",
+    "denies", "deny", "desconoce", "desconocida", "desconocido", "did", "differ", "differently", "difficult",
+    "disagree", "disagrees", "discard", "discarded", "discards", "discredited", "dismiss", "dismissed", "dismisses",
+    "disprove", "disproved", "disproven", "disproves", "dispute", "disputed", "disputes", "double", "doubt",
+    "doubted", "doubtful", "doubts", "e", "earliest", "edit", "either", "endorsed", "erroneous", "erroneously",
+    "error", "es", "est", "estimate", "estimated", "estimates", "etait", "everybody", "everyone", "exactly",
+    "exaggeration", "except", "exclude", "excluded", "excludes", "excluding", "existed", "expects", "fact", "fake",
+    "fallacy", "false", "falsely", "far", "feeling", "fictional", "find", "first", "folk", "folks", "forget",
+    "formerly", "found", "frequent", "gather", "given", "grounds", "guarantee", "guarantees", "guess", "guessed",
+    "guesses", "guessing", "gut", "had", "hard", "hardly", "hates", "hazard", "he", "heard", "hears", "held",
+    "herring", "hmm", "hoax", "hold", "hunch", "idea", "if", "ignore", "ignoro", "ikke", "imaginary", "imagine",
+    "imagines", "impossible", "impression", "inaccurate", "inclined", "inconnu", "inconnue", "incorrect",
+    "incorrectly", "indeed", "initial", "initially", "insisted", "insists", "instead", "instinct", "insufficient",
+    "inte", "invalid", "invent", "invented", "inventing", "kann", "kein", "keine", "keinen", "kenne", "knew",
+    "know", "knows", "lack", "lacks", "largely", "last", "latest", "lean", "leaning", "leave", "leaves", "leaving",
+    "legend", "let", "lie", "likely", "long", "longer", "look", "looks", "made", "maintains", "make", "many", "may",
+    "maybe", "mean", "meant", "memory", "mentioned", "might", "misconception", "misprint", "misspoke", "mistake",
+    "mistaken", "mistakenly", "misunderstanding", "mix", "money", "most", "mostly", "my", "myth", "na", "named",
+    "names", "nao", "neither", "nessuna", "never", "ni", "nicht", "niet", "no", "nobody", "non", "none",
+    "nonexistent", "nonsense", "nope", "nor", "not", "nothing", "nowhere", "obvious", "often", "once", "one",
+    "oops", "opposed", "opposite", "option", "options", "or", "originally", "other", "others", "otherwise", "out",
+    "outdated", "outside", "outsider", "partly", "pas", "past", "people", "perhaps", "peux", "plausible",
+    "plausibly", "popular", "possibilities", "possibility", "possibly", "posso", "potentially", "prefer", "premise",
+    "presumably", "presume", "pretend", "pretends", "previously", "probably", "provided", "puedo", "quote",
+    "rather", "read", "reality", "recall", "reckons", "recount", "redo", "reflection", "refuse", "refuses",
     "refute", "refuted", "refutes", "reject", "rejected", "rejecting", "rejects", "remains", "rephrase", "replied",
     "reportedly", "right", "rubbish", "rule", "ruled", "rules", "ruling", "rumor", "rumored", "rumors", "rumour",
     "rumoured", "rumours", "sabe", "sabemos", "said", "sais", "sait", "salt", "saw", "say", "says", "sconosciuta",
     "sconosciuto", "scratch", "se", "second", "see", "seem", "seems", "sei", "she", "should", "silent", "sino",
     "slip", "so", "some", "somebody", "someone", "sometimes", "sondern", "sorry", "sounds", "speculate",
-    "speculation", "stand", "stands", "stated", "stopped", "strike", "suggested", "suggests", "suppose",
+    "speculation", "springs", "stand", "stands", "stated", "stopped", "strike", "suggested", "suggests", "suppose",
     "supposedly", "supposes", "supposing", "sure", "suspect", "swapped", "swears", "swore", "take", "tells",
-    "tempted", "tempting", "tengo", "tenho", "tentative", "tentatively", "theory", "there", "they", "think",
-    "thinks", "though", "thought", "told", "trap", "true", "trust", "truth", "typo", "unable", "unaware",
+    "tempted", "tempting", "tend", "tends", "tengo", "tenho", "tentative", "tentatively", "theory", "there", "they",
+    "think", "thinks", "though", "thought", "told", "trap", "true", "trust", "truth", "typo", "unable", "unaware",
     "unbekannt", "uncertain", "unclear", "undisclosed", "unfamiliar", "unfortunately", "unknown", "unless",
     "unlike", "unlikely", "unspecified", "unstated", "unsure", "until", "untrue", "used", "usual", "vaguely",
     "venture", "versus", "vs", "wager", "wait", "we", "were", "what", "whether", "who", "widely", "wild", "wish",
-    "without", "wonder", "wondering", "wonders", "would", "writes", "wrong", "wrote", "yeah", "yep", "yes", "you",
+    "without", "wonder", "wondering", "wonders", "would", "writes", "wrong", "wrongly", "wrote", "yeah", "yep",
+    "yes", "you",
 ])

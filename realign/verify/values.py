@@ -37,14 +37,14 @@ _LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|
                            r"|-[a-z]|'s (?!the\b|a\b|my\b|what\b)\w+ (?:is|was)\b)")
 _MARKED = re.compile(r"\banswer(?: is)?\W*(?:the )?$|^\W*(?:answer|a|ans)\W*:", _I)
 # "Saturn comes second" is no answer, unless that was asked for.
-_RANKS = ("second", "third", "fourth", "last", "next", "runner-up", "place", "rank")
-_NOT_FIRST = re.compile(rf"^ (?:is|was|comes?|came|ranks?|ranked|finished)(?: only| just| a close)? (?:{'|'.join(_RANKS[:6])})\b",
-                        _I)
+_RANKS = ("second", "third", "fourth", "last", "next", "runner-up")
+_NOT_FIRST = re.compile(rf"^ (?:is|was|comes?|came|ranks?|ranked|finished)(?: only| just| a close)?"
+                        rf" (?:{'|'.join(_RANKS)})\b", _I)
 # What may stand before a surname: another first name may not.
 _DENIES_ANOTHER = re.compile(r"\W*(?:\w+ ){0,3}(?:not|never|neither)(?: the| an?| in| by)? \w+(?: (?:and|or"
                              r"|nor) (?:\w+ )?\w+)?\W*$", _I)
-_RELATIVES = (r"(?:sister|brother|son|daughter|wife|husband|father|mother|cousin|uncle|aunt|pupil|student|assistant|friend"
-              r"|neighbou?r|rival|niece|nephew|widow)")
+_RELATIVES = (r"(?:sister|brother|son|daughter|wife|husband|father|mother|cousin|uncle|aunt|pupil|student|assistant"
+              r"|friend|neighbou?r|rival|niece|nephew|widow)")
 _OF_RELATIVE = re.compile(rf"\b{_RELATIVES} of (?:the )?$", _I)
 _HIS_RELATIVE = re.compile(rf"^'s (?:\w+ )?{_RELATIVES}\b", _I)
 _BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And"
@@ -133,7 +133,7 @@ def _mentions(said: list[Sentence], index: int, forms: frozenset[str], pattern: 
         if same and m.group()[:1].isupper() and (_is_longer(before, after, asked) or _OF_RELATIVE.search(before)
                                                  or _HIS_RELATIVE.match(after)):
             continue
-        if same and _NOT_FIRST.match(after) and asked.isdisjoint(_RANKS):
+        if same and _NOT_FIRST.match(after) and asked.isdisjoint((*_RANKS, "place", "rank")):
             continue
         if same and names.is_surname(m.group(), forms) and not _BEFORE_SURNAME.search(before):
             continue
