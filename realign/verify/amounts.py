@@ -26,13 +26,14 @@ _COMMENT = re.compile(
     r"|(?:which|who|where|whose)\b(?! (?:makes?|gives?|leaves?|equals?|comes?|brings?|adds?|yields?|means?|is|was"
     r"|are|were|has"
     r"|had)\b)"
-    r"|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting"
+    r"|(?<=, )(?:\w+ed|rebuilt|sold|lost) (?:again )?(?:in|on|by|around) (?=\d)|(?:up|down) from |compared (?:to|with) |as against |(?:of which|of whom|including|not counting"
     r"|not including|besides)\b"
     r"|with \d+ (?:more|others?|left|extra|further|of)\b"
     r"|(?:(?:exactly |just |about |only |some )?\d+ (?:\w+ )?|far |many |well |one |a (?:few|dozen) )?"
     r"(?:more|less|fewer|greater|higher"
     r"|lower|longer|later|earlier|shorter|older)(?: \w+)? than (?=.*\d)"
     r")[^.;]*[.;!]?$", _I)
+_OUT_OF = re.compile(r"(?<=\d)(?: \w+)? (?:out )?of (?:the |all |all the |about |some )?\d+")
 _THEN = re.compile(r"(?:^|[;,.] )(?:\w+ )?(?:last (?:year|month|week|time|season)|yesterday|previously|formerly"
                    r"|back then|in the past"
                    r"|a year ago|earlier)\b[^;,.]*", _I)
@@ -61,11 +62,11 @@ _ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|old
 _BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|nearer|lighter) than|\b(?:under|below"
                     r"|short of|shy"
                     r" of|south of|not even)|<)\s*[$€£]?$", _I)
-_LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|no (?:less|fewer) than|not (?:less"
+_LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|not before|no (?:less|fewer) than|not (?:less"
                     r"|fewer) than"
                     r"|(?:not|never|cannot be) (?:under|below)|(?:no|not)(?: an?| one)? \w+ (?:less|fewer) than)"
                     r"|>=|≥)\s*[$€£]?$", _I)
-_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|no more than|not more than|up to"
+_MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|(?:no|not|never) more than|up to"
                    r"|(?:no|not)(?: an?| one)? \w+ more than|(?:not"
                    r"|never)"
                    r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
@@ -76,6 +77,7 @@ _LEAST_AFTER = re.compile(r"^(?: \w+)?,?(?:\s?\+(?!\s?\d)| (?:or|and|if not) (?:
 _MOST_AFTER = re.compile(r"^(?: \w+)?,?(?: (?:or|and|if not) (?:less|fewer|below|under|lower)\b"
                          r"| at (?:the )?(?:very )?most"
                          r"| maximum| tops|,? (?:and|or) (?:no|not)(?: an?| one)?(?: \w+)? more\b)", _I)
+_NOT_ONE = re.compile(r"(?: \w+)?,? and not (?:an?|one)\b(?: \w+)? (?:more|fewer|less)\b(?!.*\bmore\b)", _I)
 _ODD = re.compile(r"[ -](?:odd|something)\b", _I)  # 30-odd
 _DECADE = re.compile(r"s\b(?!/)")  # 1840s, the 30s
 _RANGE = re.compile(r"\s*(?:(?:\w+ )?(?:to|through|till|until|up to)|-{1,2})\s*(?:about |maybe |perhaps )?[$€£]?", _I)
@@ -105,7 +107,7 @@ _WORD = re.compile(r"[^\W\d]+")
 _SIZE = re.compile(r"[ -]?\w* (deep|wide|long|high|tall|thick|broad|heavy|old|across)\b", _I)
 _DOERS = re.compile(r" \w+ (?:have|had|agreed?|asked?|say|said|told|came|know|think|helped|saw|did|were asked)\b", _I)
 FEW = 3  # other words in a sentence that only gives a number
-_TIME = re.compile(r"\b(after|before) (?:the year )?$", _I)
+_TIME = re.compile(r"(?<!not )\b(after|before) (?:the year )?$", _I)
 YEAR = 1000  # from here on a number may be a year, and the day beside it is not asked for
 _MONTH = (r"(?:January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar"
           r"|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)")
@@ -222,8 +224,8 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
     """The claims of one sentence: its numbers without operands, asides and causes where other numbers are left."""
     text = said[index].text
     found = [n for n in numbers(text) if not _operand(text, n)]
-    for dropped in (_ASIDE, _CAUSE, _COMMENT, _THEN) if len(found) > 1 else ():
-        spans = [m.span() for m in dropped.finditer(text)]
+    for dropped in (_ASIDE, _CAUSE, _COMMENT, _THEN, _OUT_OF) if len(found) > 1 else ():
+        spans = [m.span() for m in dropped.finditer(text) if dropped is not _COMMENT or not _speaks_of(m.group(), asked)]
         kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
         found = kept or found
     found = [n for place, n in enumerate(found) if not place or not _of_circumstance(text, n, found[place - 1])]
@@ -233,6 +235,11 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
         claims.append(claim)
         found = found[count:]
     return claims
+
+
+def _speaks_of(words: str, asked: set[str]) -> bool:
+    """Whether words hold one that was asked about: "of whom 43 were sailors"."""
+    return any(len(each) > 3 and word.startswith(each) for word in _WORD.findall(words.casefold()) for each in asked)
 
 
 def _of_circumstance(text: str, number: Number, last: Number) -> bool:
@@ -266,6 +273,8 @@ def _claim(said: Sequence[Sentence], index: int, found: Sequence[Number], asked:
     if _DECADE.match(after) and number.value % 10 == 0 and (number.value >= 1000 or before.endswith("the ")):
         last = number.value + (99 if number.value % 100 == 0 and number.value >= 1000 else 9)
         return Claim(index, replace(number, noun=""), status, number.value, last), 1
+    if _NOT_ONE.match(after):
+        return Claim(index, number, AFFIRMED, number.value, number.value), 1
     if (_LEAST.search(before) or _LEAST_AFTER.match(after)) and (_MOST.search(before) or _MOST_AFTER.match(after)):
         return Claim(index, number, AFFIRMED, number.value, number.value), 1  # not one more, and not one fewer
     if len(found) == 1 and number.value >= YEAR and number.noun in _NO_NOUN and (side := _TIME.search(before)):

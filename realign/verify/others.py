@@ -14,6 +14,7 @@ from realign.verify.phrases import RETRACTION
 _I = re.IGNORECASE
 # What capital letters name no value: the first words of sentences, and greetings.
 _NO_NAMES = frozenset([
+    "First", "Then", "Next", "Second", "Finally", "Originally", "Initially", "Somewhere", "Near", "Close", "Signed", "Miss", "Written",
     "A", "Absolutely", "According", "Actually", "Ah", "Also", "Although", "An", "And", "Answer", "As", "At", "Both",
     "But", "By", "C'est", "Ce", "Certainly", "Clearly", "Correct", "Correction", "Das", "Definitely", "Der", "Det",
     "Die", "Done", "Dr", "E", "Easy", "Ein", "Eine", "Either", "El", "Elle", "Er", "Es", "Est", "Et", "Everyone",
@@ -67,10 +68,11 @@ _FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|s
                        r"|wait),? )?(?P<article>the |an? |in |by )?"
                        r"(?P<words>[\w'-]+(?: [\w'-]+){0,2})\W*$", _I)
 # "X did", "X alone wrote it".
-_DOES = re.compile(r"^\W*(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
+_DOES = re.compile(r"(?:^\W*|[;,] (?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
                    r"(?:(?P<verb>[a-z]+) (?:it|this|that|them)\b|(?:did|does|is|was|do)\W*$)", _I)
 # "plays the X", where X is the object of the verb of the question or of the wanted value.
-_OBJECT = re.compile(r"\b(?=(?P<verb>[a-z]+) (?:the |an? |in |at |by |from |on )?(?P<words>[\w'-]+))[a-z]+")
+_OBJECT = re.compile(r"\b(?=(?P<verb>[a-z]+) (?:(?:the|an?|in|at|by|from|on) (?P<words>[\w'-]+)|(?P<bare>[\w'-]+)"
+                     r"(?=\W*$|[.,;!]| (?:and|or|now|instead|today)\b)))[a-z]+")
 _DETERMINED = re.compile(r"\b(?:the|an?|this|that|her|his|its|their|my|our|your)(?: \w+)? $", _I)
 _VERB_BEFORE = re.compile(r"\b([a-z]+) (?:the |an? |in |at |by |from |on )?$", _I)
 _OF_ANOTHER = re.compile(r"\b(?:her|his|their|its|my|our|your) (?P<who>\w+)(?: \w+)? (?P<verb>[a-z]+) (?:the |an? "
@@ -96,6 +98,9 @@ _COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?
 _OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are"
                            r"|were) (?:the |an? )?$", _I)
 _DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
+_CLAUSE = r"(?:^\W*|[;,.]\W+(?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )"
+_SAID_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+) [a-z]+ (?:the |an? |in |at )?$", _I)
+_SAYS_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+)(?: of \w+)? (?:is|has|had|was|[a-z]+s|[a-z]+ed) ", _I)
 _NAMED = re.compile(r"\b[A-Z][\w-]+")
 _RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or"
                        r"|and) (?:the |an? )?$)[^,;.]*$", _I)
@@ -220,12 +225,15 @@ def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list
 
 def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> list[tuple[int, int]]:
     found = [m.span("words") for m in _IT_IS[wanted[:1].isupper()].finditer(text)]
-    does, fragment = _DOES.match(text), _fragment(text, wanted)
+    fragment = _fragment(text, wanted)
     found += [fragment] if fragment else []
-    if does and (not does["verb"] or not verbs or _stem(does["verb"]) in verbs):
-        found.append(does.span("words"))
-    found += [m.span("words") for m in _OBJECT.finditer(text) if _stem(m["verb"]) in verbs and not (
-        _DETERMINED.search(text[:m.start()]) or _foreign(text[:m.start("words")], verbs))]
+    found += [m.span("words") for m in _DOES.finditer(text)
+              if not m["verb"] or not verbs or _stem(m["verb"]) in verbs]
+    for m in _OBJECT.finditer(text):
+        part = "words" if m["words"] else "bare"
+        if _stem(m["verb"]) in verbs and not (
+                _DETERMINED.search(text[:m.start()]) or _foreign(text[:m.start(part)], verbs)):
+            found.append(m.span(part))
     found += [m.span("words") for each in here if (m := _APPOSED.search(text[:each.start]))]
     return found
 
@@ -256,6 +264,17 @@ def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
     said = words.casefold().split()
     return (any(w not in known for w in said) and said[0] not in _NOTHING_ELSE and words.split()[0] not in _NO_NAMES
             and said[0].capitalize() not in _NO_NAMES and not said[0].endswith("ly") and said[-1] not in _REMARKS)
+
+
+def of_another_subject(said: Sequence[Sentence], own: Mention, subject: Sequence[str]) -> bool:
+    """Whether the wanted value is said of something else, and of what was asked something else: "the flag shows a
+    heron, the coat of arms shows a bear"."""
+    text, asked = said[own.sentence].text, {_stem(word) for each in subject for word in each.split()}
+    about = _SAID_OF.search(text[:own.start])
+    if about is None or _stem(about["who"]) in asked:
+        return False
+    rest = f"{text[:about.start()]}. {text[own.end:]}"
+    return any(_stem(m["who"]) in asked for m in _SAYS_OF.finditer(rest))
 
 
 def by_the_way(said: Sequence[Sentence], other: Mention, own: Sequence[Mention], subject: Sequence[str]) -> bool:

@@ -92,7 +92,8 @@ DENIED_BEFORE = re.compile(
     r" being|(?:wrongly|mistakenly|falsely|erroneously|incorrectly)|misconception that|wrong answer(?: is)?"
     r"|(?:confus\w+|mistak\w+) (?:it |this |that )?(?:with|for)"
     r"|(?:wrong|false|incorrect|mistaken) (?:answer|claim|belief|idea|guess)(?: is| that)?|never mind"
-    r"|forget)\b[^,]*$", _I)
+    r"|forget|(?:was|were) (?:supposed |meant |going |originally )?to be)\b[^,]*$"
+    r"|\breplac\w+ (?:the |an? |its |their |his |her )?$", _I)
 DENIED_SELF = re.compile(rf"^(?P<between>[^.;!?]*?)\b{BE}\b(?: \w+){{0,2}}? {FALSE}\b(?! (?:that|to)\b)", _I)
 DENIED_AFTERWARDS = re.compile(
     rf"(?:\b(?:but|though|which|yet|and|however)|[,;:-])[ ,]*(?:all )?(?:of them |(?:that|this|it|he|she|they|which"
@@ -214,7 +215,7 @@ REPORTED_BEFORE = re.compile(
     rf"|\baccording to (?:the|an?) (?!(?:\w+ )?{SOURCE}\b)\w+"
     r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
     r"|also|had)?"
-    r" ?(?:thought|believed|guessed|assumed|think at first|said|wrote)\b|\b(?:first|initial) (?:thought|guess"
+    r" ?(?:thought|believed|guessed|assumed|suspected|expected|think at first|said|wrote)\b|\b(?:first|initial) (?:thought|guess"
     r"|instinct|answer)"
     r"|\b(?:at first|at one time|in theory|according to (?:some|many|most|legend|rumou?r|my|people|him|her|others?"
     r"|popular)"
@@ -234,7 +235,8 @@ REPORTED_AFTER = re.compile(
     r"|latest))", _I)
 ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
-ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
+ALTERNATIVE_BEFORE = re.compile(r"\b(?:near|close to|not far from|next to)(?: the)? $|(?:looks|tastes|sounds|smells|feels|seems)"
+                                r" (?:like|as if)(?: an?| the)? $|(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
                                  r"|perhaps |maybe |\")*$"
                                  r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of (?=\w)(?!(?:the"
                                  r"|these|those) \w+,)[^.;:]*$", _I)
@@ -324,7 +326,7 @@ REFUSAL = re.compile(
     r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
     r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
-    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been) (?:nothing|no)\b(?! doubt| question"
+    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been)(?:, [^,]{1,40},)? (?:nothing|no)\b(?! doubt| question"
     r"| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
 DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going to |allowed to |wish to "
@@ -341,6 +343,7 @@ ABOUT_NOTHING = frozenset([
 WORD = re.compile("[a-z]+")
 # Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
 SIGNALS = frozenset([
+    "suspected", "expected", "supposed", "replaced", "replaces", "replacing", "resembles", "tastes", "smells", "feels", "near", "close", "next", "far", "to",
     "absolutely", "absurd", "according", "actually", "afraid", "ago", "allegedly", "among", "answered", "answers",
     "any", "anyone", "anything", "apart", "apparently", "appear", "appears", "arguably", "argue", "argued",
     "argues", "as", "assumed", "assumes", "assuming", "at", "aucune", "avoids", "before", "believe", "believed",

@@ -38,7 +38,7 @@ _LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|
 _MARKED = re.compile(r"\banswer(?: is)?\W*(?:the )?$|^\W*(?:answer|a|ans)\W*:", _I)
 # "Saturn comes second" is no answer, unless that was asked for.
 _RANKS = ("second", "third", "fourth", "last", "next", "runner-up")
-_NOT_FIRST = re.compile(rf"^ (?:is|was|comes?|came|ranks?|ranked|finished)(?: only| just| a close)?"
+_NOT_FIRST = re.compile(rf"^ (?:is|was|comes?|came|ranks?|ranked|finished)(?: only| just| a close| the)?"
                         rf" (?:{'|'.join(_RANKS)})\b", _I)
 # What may stand before a surname: another first name may not.
 _DENIES_ANOTHER = re.compile(r"\W*(?:\w+ ){0,3}(?:not|never|neither)(?: the| an?| in| by)? \w+(?: (?:and|or"
@@ -47,7 +47,7 @@ _RELATIVES = (r"(?:sister|brother|son|daughter|wife|husband|father|mother|cousin
               r"|friend|neighbou?r|rival|niece|nephew|widow)")
 _OF_RELATIVE = re.compile(rf"\b{_RELATIVES} of (?:the )?$", _I)
 _HIS_RELATIVE = re.compile(rf"^'s (?:\w+ )?{_RELATIVES}\b", _I)
-_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And"
+_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And"
                              r"|But) )$")
 
 
@@ -106,6 +106,8 @@ def _decided(own: list[Mention], other: list[Mention], instead: Mention | None, 
     settled = next((m for m in other if m.stance == AFFIRMED and (m.sentence, m.start) > last), instead)
     if settled and AFFIRMED not in stances:
         return False, f"settles on {settled.value}"
+    if all(others.of_another_subject(said, m, subject) for m in own):
+        return False, "says it of something else"
     claim = instead or next((m for m in other if m.stance == AFFIRMED), None)
     if claim and all(others.aside(said, m, claim, subject) for m in own):
         return False, f"says {claim.value}, and it by the way"
