@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from realign.verify import phrases
+from realign.verify import phrases, words
 
 AFFIRMED, DENIED, OPEN, REPORTED, SUPPOSED, ASKED = "affirmed", "denied", "open", "reported", "supposed", "asked"
 
@@ -44,7 +44,7 @@ class Mention:
 def is_plain(text: str) -> bool:
     """Whether no rule can apply to `text`, since it has none of their words: most answers, told apart quickly."""
     return text.isascii() and "/" not in text and not text.startswith(("Of ", "Out of ")) \
-        and phrases.SIGNALS.isdisjoint(phrases.WORD.findall(text.casefold()))
+        and words.SIGNALS.isdisjoint(phrases.WORD.findall(text.casefold()))
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -109,7 +109,7 @@ def refusals(said: list[Sentence], subject: Sequence[str]) -> list[tuple[int, in
         for m in () if sentence.plain else phrases.REFUSAL.finditer(sentence.text):
             first, last = sentence.clause(m.start())
             around = sentence.text[first:m.start()] + " " + sentence.text[m.end():last]
-            of = {word.removesuffix("s") for word in phrases.WORD.findall(around.casefold())} - phrases.ABOUT_NOTHING
+            of = {word.removesuffix("s") for word in phrases.WORD.findall(around.casefold())} - words.ABOUT_NOTHING
             if not of or not asked or of & asked:
                 found.append((index, m.start(), m.end()))
     return found

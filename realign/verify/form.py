@@ -32,7 +32,8 @@ _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w
 _SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs"
                         r"|No(?=\. ?\d))\.(?= ?\S)")
 _MAY_SHORTEN = re.compile(r"\b(?:[A-Z]|[DM][rt]s?|Ms|Prof|St|approx|e\.g|i\.e|vs|No)\.")
-_INITIAL = re.compile(r"(?:^|(?<=: )|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
+_INITIAL = re.compile(r"(?:^|(?<=: )|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))"
+                      r"([A-Z])\. ?(?=[A-Z])")
 _ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", _I | re.DOTALL)
 _OPTION = re.compile(r"(?:^|(?<= )(?=\())\W*([A-Ha-h1-9])[).\]:] *(\S.*?)(?= \([a-h]\)|\s*$)", re.MULTILINE)

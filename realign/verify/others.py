@@ -10,24 +10,11 @@ from collections.abc import Sequence
 
 from realign.verify.claims import AFFIRMED, OPEN, Mention, Sentence, stance
 from realign.verify.phrases import RETRACTION
+from realign.verify.words import NO_NAMES, NO_VERBS, NOTHING_ELSE, REMARKS
 
 _I = re.IGNORECASE
-# What capital letters name no value: the first words of sentences, and greetings.
-_NO_NAMES = frozenset([
-    "First", "Then", "Next", "Second", "Finally", "Originally", "Initially", "Somewhere", "Near", "Close", "Signed", "Miss", "Written",
-    "A", "Absolutely", "According", "Actually", "Ah", "Also", "Although", "An", "And", "Answer", "As", "At", "Both",
-    "But", "By", "C'est", "Ce", "Certainly", "Clearly", "Correct", "Correction", "Das", "Definitely", "Der", "Det",
-    "Die", "Done", "Dr", "E", "Easy", "Ein", "Eine", "Either", "El", "Elle", "Er", "Es", "Est", "Et", "Everyone",
-    "Exactly", "False", "Final", "For", "From", "Gladly", "Good", "Great", "Happy", "He", "Hello", "Her", "Here",
-    "Het", "Hi", "His", "Hmm", "How", "However", "I", "If", "Il", "In", "Indeed", "Ist", "It", "Its", "Ja", "Je",
-    "Just", "La", "Le", "Legend", "Les", "Let", "Many", "Maybe", "Most", "Mr", "Mrs", "Ms", "Mt", "My", "Nao",
-    "Nein", "Neither", "No", "Nobody", "Non", "None", "Nope", "Not", "Nothing", "Now", "O", "Obviously", "Of", "Oh",
-    "Ok", "Okay", "On", "One", "Only", "Oops", "Or", "Oui", "Our", "People", "Perhaps", "Please", "Possibly",
-    "Probably", "Prof", "Professor", "Response", "Result", "Right", "Rumor", "Rumour", "She", "Si", "Sir", "So",
-    "Solution", "Some", "Sorry", "St", "Sure", "Thanks", "That", "The", "Their", "Then", "There", "These", "They",
-    "This", "Those", "Though", "To", "Tradition", "True", "Two", "Un", "Una", "Und", "Une", "Unknown", "Wait", "We",
-    "Well", "What", "When", "Where", "Which", "Who", "Why", "With", "Wrong", "Yep", "Yes", "You", "Your",
-])
+SHORT_WORD = 3  # letters of a word that has no ending
+LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
 _NAME = r"(?P<name>[A-Z][\w'-]*(?: (?:(?:de|del|la|le|of|the|van|von|da|di) )*[A-Z][\w'-]*)*)"
 _CLAIMED = re.compile(rf"(?:\b(?:is|was|be|are|were|meant|mean|say|answer|actually|instead|called|named|becomes?"
                       rf"|became|chose"
@@ -41,10 +28,6 @@ _FOLLOWS = re.compile(r"(?:the |an? )?(?P<words>[\w'-]+(?: [\w'-]+)?)\s*[.!,;]*$
 _TURN = re.compile(r"\b(?:but|actually|now|correction|instead|really|no|in fact|rather)\b\W{1,2}(?:it is|it was"
                    r"|(?:the|my|its|his|her)"
                    r" (?:\w+ ){1,3}?(?:is|was)|that is|we have)? ?(?:an? |the |now )*(?P<name>[a-z][\w-]*)\W*$", _I)
-_REMARKS = frozenset([
-    "all", "clear", "correct", "easy", "enough", "fine", "good", "hard", "it", "known", "nice", "obvious", "right",
-    "simple", "so", "true",
-])
 _ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
 _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b"
                          r"| \w+ (?:it|them|this|that)\b| (?:both|together)\b)")
@@ -68,7 +51,8 @@ _FRAGMENT = re.compile(r"\W*(?:(?:no|nope|well|rather|actually|instead|so|then|s
                        r"|wait),? )?(?P<article>the |an? |in |by )?"
                        r"(?P<words>[\w'-]+(?: [\w'-]+){0,2})\W*$", _I)
 # "X did", "X alone wrote it".
-_DOES = re.compile(r"(?:^\W*|[;,] (?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )(?:the |an? )?(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
+_DOES = re.compile(r"(?:^\W*|[;,] (?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )(?:the |an? )?"
+                   r"(?P<words>[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*)(?: alone| also| really| actually)? "
                    r"(?:(?P<verb>[a-z]+) (?:it|this|that|them)\b|(?:did|does|is|was|do)\W*$)", _I)
 # "plays the X", where X is the object of the verb of the question or of the wanted value.
 _OBJECT = re.compile(r"\b(?=(?P<verb>[a-z]+) (?:(?:the|an?|in|at|by|from|on) (?P<words>[\w'-]+)|(?P<bare>[\w'-]+)"
@@ -100,7 +84,8 @@ _OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]
 _DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
 _CLAUSE = r"(?:^\W*|[;,.]\W+(?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )"
 _SAID_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+) [a-z]+ (?:the |an? |in |at )?$", _I)
-_SAYS_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+)(?: of \w+)? (?:is|has|had|was|[a-z]+s|[a-z]+ed) ", _I)
+_SAYS_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+)(?: of \w+)?"
+                      rf" (?:is|has|had|was|[a-z]+s|[a-z]+ed) ", _I)
 _NAMED = re.compile(r"\b[A-Z][\w-]+")
 _RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or"
                        r"|and) (?:the |an? )?$)[^,;.]*$", _I)
@@ -136,7 +121,7 @@ def _names(text: str, index: int, wanted: str, subject: Sequence[str], own: list
         name, end = m["name"], m.end("name")
         if m.re is _ITEM_AFTER:  # it was searched in the rest of the text
             end += next(e for s, e in here if text[e:].startswith(m.string))
-        while name.split()[0] in _NO_NAMES and " " in name:
+        while name.split()[0] in NO_NAMES and " " in name:
             name = name.partition(" ")[2]
         if _another(name, wanted, subject):
             spans.append((end - len(name), end))
@@ -149,7 +134,7 @@ def _plain_words(text: str, index: int, wanted: str, own: list[Mention]) -> list
     turn, alone = _TURN.search(text), _ALONE.fullmatch(text)
     if turn and turn["name"].casefold() not in wanted.casefold() and all(m.start < turn.start() for m in here):
         return [turn.span("name")]
-    if own and not here and alone and alone["name"] not in _NO_NAMES:
+    if own and not here and alone and alone["name"] not in NO_NAMES:
         return [alone.span("name")]
     return []
 
@@ -164,7 +149,7 @@ def _same_frame(said: list[Sentence], index: int, wanted: str, own: list[Mention
         if m.stance == AFFIRMED and _COPULA.search(frame) and text.startswith(frame):
             other = _FOLLOWS.match(text, len(frame))
             words = other["words"] if other else "not"
-            if words[:1].isupper() == wanted[:1].isupper() and "not" not in words.split() and words not in _REMARKS:
+            if words[:1].isupper() == wanted[:1].isupper() and "not" not in words.split() and words not in REMARKS:
                 spans.append(other.span("words"))
     return spans
 
@@ -189,7 +174,7 @@ def _another(name: str, wanted: str, subject: Sequence[str]) -> bool:
     words = [w.removesuffix("'s").removeprefix("L'").removeprefix("D'") for w in name.split()]
     known = {w.casefold().strip(".,?!'\"") for each in (wanted, *subject) for w in each.split()}
     known |= {w.removesuffix("'s") for w in known}
-    return bool(words) and not any(w.casefold() in known for w in words) and words[0] not in _NO_NAMES
+    return bool(words) and not any(w.casefold() in known for w in words) and words[0] not in NO_NAMES
 
 
 def alone(said: Sequence[Sentence], own: Sequence[Mention]) -> bool:
@@ -214,7 +199,7 @@ def instead(said: list[Sentence], wanted: str, subject: Sequence[str], own: list
             continue
         here = [m for m in own if m.sentence == index]
         fragment = _fragment(sentence.text, wanted)
-        for start, end in sorted(_places(sentence.text, wanted, verbs - _NO_VERBS, here), reverse=True):
+        for start, end in sorted(_places(sentence.text, wanted, verbs - NO_VERBS, here), reverse=True):
             apart = all(end <= m.start or m.end <= start for m in here)
             of = () if (start, end) == fragment else subject  # "the Keel mill or the Brandt mill? The Brandt mill."
             words = sentence.text[start:end]
@@ -262,8 +247,8 @@ def _fits(words: str, wanted: str, subject: Sequence[str], start: int) -> bool:
         return False
     known = {w.casefold() for each in (wanted, *subject) for w in each.split()}
     said = words.casefold().split()
-    return (any(w not in known for w in said) and said[0] not in _NOTHING_ELSE and words.split()[0] not in _NO_NAMES
-            and said[0].capitalize() not in _NO_NAMES and not said[0].endswith("ly") and said[-1] not in _REMARKS)
+    return (any(w not in known for w in said) and said[0] not in NOTHING_ELSE and words.split()[0] not in NO_NAMES
+            and said[0].capitalize() not in NO_NAMES and not said[0].endswith("ly") and said[-1] not in REMARKS)
 
 
 def of_another_subject(said: Sequence[Sentence], own: Mention, subject: Sequence[str]) -> bool:
@@ -323,14 +308,14 @@ def _does_another(said: Sequence[Sentence], one: Mention, main: Mention, subject
     texts = [said[m.sentence].text for m in (one, main)]
     deeds = [_DEED.match(text, m.end) for text, m in zip(texts, (one, main), strict=True)]
     verbs = [_VERB_BEFORE.search(text[:m.start]) for text, m in zip(texts, (one, main), strict=True)]
-    return any(all(pair) and _stem(pair[1][1]) in asked and _stem(pair[0][1]) not in asked | _NO_VERBS
+    return any(all(pair) and _stem(pair[1][1]) in asked and _stem(pair[0][1]) not in asked | NO_VERBS
                for pair in (deeds, verbs))
 
 
 def _of_another_thing(text: str, mention: Mention, subject: Sequence[str]) -> bool:
     """Whether a sentence says it of another name than the question's: "the Rhine flows through Cologne"."""
     wanted = {word for each in subject for word in each.split() if word[:1].isupper()}
-    named = set(_NAMED.findall(text[mention.end:])) - _NO_NAMES
+    named = set(_NAMED.findall(text[mention.end:])) - NO_NAMES
     predicate = mention.start <= len("The ") and re.match(r" (?!and\b|or\b)[a-z]+", text[mention.end:])
     return bool(wanted and named and predicate) and wanted.isdisjoint(_NAMED.findall(text))
 
@@ -340,24 +325,3 @@ def _stem(word: str) -> str:
     word = word.casefold()
     return re.sub(r"(?:ies|ied|y)$", "i", re.sub(r"(?:ing|ed|es|s|e)$", "", word) if len(word) > SHORT_WORD and not
                   word.endswith(("ies", "ied")) else word)
-
-
-SHORT_WORD = 3  # letters of a word that has no ending
-LISTED = "another"  # of a list of common words, the value that stands beside the wanted one
-_NO_VERBS = frozenset([
-    "a", "actually", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "in", "is", "it", "mean",
-    "meant", "no", "not", "of", "on", "or", "rather", "said", "say", "than", "that", "the", "think", "to", "was",
-    "were", "with", "would",
-])
-_NOTHING_ELSE = frozenset([
-    "a", "all", "also", "an", "and", "answer", "any", "anything", "as", "at", "because", "believed", "best",
-    "better", "big", "both", "but", "by", "called", "certain", "correct", "currently", "done", "false", "famous",
-    "for", "formerly", "from", "great", "he", "her", "here", "him", "his", "how", "i", "if", "important",
-    "impossible", "in", "incorrect", "interesting", "it", "its", "just", "known", "less", "likely", "located",
-    "mistaken", "more", "most", "my", "never", "new", "no", "none", "not", "nothing", "of", "ok", "okay", "old",
-    "on", "once", "one", "only", "or", "originally", "our", "please", "possible", "probable", "question", "right",
-    "said", "sense", "she", "since", "small", "so", "some", "something", "sorry", "still", "sure", "than", "thank",
-    "thanks", "that", "the", "their", "them", "there", "they", "this", "thought", "time", "to", "today", "today's",
-    "too", "true", "uncertain", "unclear", "unknown", "unlikely", "untrue", "very", "we", "well", "what", "when",
-    "where", "which", "who", "why", "with", "worse", "worth", "wrong", "yes", "yesterday", "you", "your",
-])

@@ -215,7 +215,8 @@ REPORTED_BEFORE = re.compile(
     rf"|\baccording to (?:the|an?) (?!(?:\w+ )?{SOURCE}\b)\w+"
     r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
     r"|also|had)?"
-    r" ?(?:thought|believed|guessed|assumed|suspected|expected|think at first|said|wrote)\b|\b(?:first|initial) (?:thought|guess"
+    r" ?(?:thought|believed|guessed|assumed|suspected|expected|think at first|said|wrote)\b|\b(?:first"
+    r"|initial) (?:thought|guess"
     r"|instinct|answer)"
     r"|\b(?:at first|at one time|in theory|according to (?:some|many|most|legend|rumou?r|my|people|him|her|others?"
     r"|popular)"
@@ -235,8 +236,10 @@ REPORTED_AFTER = re.compile(
     r"|latest))", _I)
 ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
-ALTERNATIVE_BEFORE = re.compile(r"\b(?:near|close to|not far from|next to)(?: the)? $|(?:looks|tastes|sounds|smells|feels|seems)"
-                                r" (?:like|as if)(?: an?| the)? $|(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
+ALTERNATIVE_BEFORE = re.compile(r"\b(?:near|close to|not far from|next to)(?: the)? $|(?:looks|tastes|sounds"
+                                r"|smells|feels|seems)"
+                                r" (?:like|as if)(?: an?| the)? $|(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/"
+                                r"|\beither)\s*(?:even |the |an? |in "
                                  r"|perhaps |maybe |\")*$"
                                  r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of (?=\w)(?!(?:the"
                                  r"|these|those) \w+,)[^.;:]*$", _I)
@@ -326,68 +329,11 @@ REFUSAL = re.compile(
     r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
     r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
-    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been)(?:, [^,]{1,40},)? (?:nothing|no)\b(?! doubt| question"
+    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been)(?:, [^,]{1,40},)? (?:nothing"
+    r"|no)\b(?! doubt| question"
     r"| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
 DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going to |allowed to |wish to "
                       r"|able to )?(?:help|discuss|share"
                       r"|comment|disclose|assist|answer)|rather not|prefer not|refuse to|declines? to)\b", _I)
-ABOUT_NOTHING = frozenset([
-    "a", "about", "afraid", "all", "am", "an", "and", "answer", "any", "are", "as", "at", "be", "by", "certain",
-    "context", "correct", "did", "do", "document", "doe", "even", "exact", "exactly", "for", "from", "ha", "have",
-    "here", "honestly", "how", "i", "if", "in", "information", "is", "it", "just", "maybe", "me", "my", "of", "on",
-    "only", "or", "passage", "perhap", "question", "really", "right", "s", "sadly", "simply", "so", "sorry",
-    "source", "still", "sure", "text", "that", "the", "there", "thi", "this", "to", "u", "unfortunately", "wa",
-    "we", "were", "what", "when", "where", "whether", "which", "who", "yet", "you",
-])
 WORD = re.compile("[a-z]+")
-# Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
-SIGNALS = frozenset([
-    "suspected", "expected", "supposed", "replaced", "replaces", "replacing", "resembles", "tastes", "smells", "feels", "near", "close", "next", "far", "to",
-    "absolutely", "absurd", "according", "actually", "afraid", "ago", "allegedly", "among", "answered", "answers",
-    "any", "anyone", "anything", "apart", "apparently", "appear", "appears", "arguably", "argue", "argued",
-    "argues", "as", "assumed", "assumes", "assuming", "at", "aucune", "avoids", "before", "believe", "believed",
-    "believes", "bet", "better", "between", "beyond", "bogus", "called", "calls", "can", "candidate", "candidates",
-    "cannot", "case", "certainly", "challenge", "chance", "chances", "choice", "choices", "claim", "claimed",
-    "claims", "clue", "comes", "common", "commonly", "conceivable", "conceivably", "condition", "confuse",
-    "confused", "confusing", "confusion", "conheco", "connais", "conosco", "conozco", "contrary", "correct",
-    "corrected", "correction", "could", "critics", "debatable", "debunked", "declines", "definitely", "denied",
-    "denies", "deny", "desconoce", "desconocida", "desconocido", "did", "differ", "differently", "difficult",
-    "disagree", "disagrees", "discard", "discarded", "discards", "discredited", "dismiss", "dismissed", "dismisses",
-    "disprove", "disproved", "disproven", "disproves", "dispute", "disputed", "disputes", "double", "doubt",
-    "doubted", "doubtful", "doubts", "e", "earliest", "edit", "either", "endorsed", "erroneous", "erroneously",
-    "error", "es", "est", "estimate", "estimated", "estimates", "etait", "everybody", "everyone", "exactly",
-    "exaggeration", "except", "exclude", "excluded", "excludes", "excluding", "existed", "expects", "fact", "fake",
-    "fallacy", "false", "falsely", "far", "feeling", "fictional", "find", "first", "folk", "folks", "forget",
-    "formerly", "found", "frequent", "gather", "given", "grounds", "guarantee", "guarantees", "guess", "guessed",
-    "guesses", "guessing", "gut", "had", "hard", "hardly", "hates", "hazard", "he", "heard", "hears", "held",
-    "herring", "hmm", "hoax", "hold", "hunch", "idea", "if", "ignore", "ignoro", "ikke", "imaginary", "imagine",
-    "imagines", "impossible", "impression", "inaccurate", "inclined", "inconnu", "inconnue", "incorrect",
-    "incorrectly", "indeed", "initial", "initially", "insisted", "insists", "instead", "instinct", "insufficient",
-    "inte", "invalid", "invent", "invented", "inventing", "kann", "kein", "keine", "keinen", "kenne", "knew",
-    "know", "knows", "lack", "lacks", "largely", "last", "latest", "lean", "leaning", "leave", "leaves", "leaving",
-    "legend", "let", "lie", "likely", "long", "longer", "look", "looks", "made", "maintains", "make", "many", "may",
-    "maybe", "mean", "meant", "memory", "mentioned", "might", "misconception", "misprint", "misspoke", "mistake",
-    "mistaken", "mistakenly", "misunderstanding", "mix", "money", "most", "mostly", "my", "myth", "na", "named",
-    "names", "nao", "neither", "nessuna", "never", "ni", "nicht", "niet", "no", "nobody", "non", "none",
-    "nonexistent", "nonsense", "nope", "nor", "not", "nothing", "nowhere", "obvious", "often", "once", "one",
-    "oops", "opposed", "opposite", "option", "options", "or", "originally", "other", "others", "otherwise", "out",
-    "outdated", "outside", "outsider", "partly", "pas", "past", "people", "perhaps", "peux", "plausible",
-    "plausibly", "popular", "possibilities", "possibility", "possibly", "posso", "potentially", "prefer", "premise",
-    "presumably", "presume", "pretend", "pretends", "previously", "probably", "provided", "puedo", "quote",
-    "rather", "read", "reality", "recall", "reckons", "recount", "redo", "reflection", "refuse", "refuses",
-    "refute", "refuted", "refutes", "reject", "rejected", "rejecting", "rejects", "remains", "rephrase", "replied",
-    "reportedly", "right", "rubbish", "rule", "ruled", "rules", "ruling", "rumor", "rumored", "rumors", "rumour",
-    "rumoured", "rumours", "sabe", "sabemos", "said", "sais", "sait", "salt", "saw", "say", "says", "sconosciuta",
-    "sconosciuto", "scratch", "se", "second", "see", "seem", "seems", "sei", "she", "should", "silent", "sino",
-    "slip", "so", "some", "somebody", "someone", "sometimes", "sondern", "sorry", "sounds", "speculate",
-    "speculation", "springs", "stand", "stands", "stated", "stopped", "strike", "suggested", "suggests", "suppose",
-    "supposedly", "supposes", "supposing", "sure", "suspect", "swapped", "swears", "swore", "take", "tells",
-    "tempted", "tempting", "tend", "tends", "tengo", "tenho", "tentative", "tentatively", "theory", "there", "they",
-    "think", "thinks", "though", "thought", "told", "trap", "true", "trust", "truth", "typo", "unable", "unaware",
-    "unbekannt", "uncertain", "unclear", "undisclosed", "unfamiliar", "unfortunately", "unknown", "unless",
-    "unlike", "unlikely", "unspecified", "unstated", "unsure", "until", "untrue", "used", "usual", "vaguely",
-    "venture", "versus", "vs", "wager", "wait", "we", "were", "what", "whether", "who", "widely", "wild", "wish",
-    "without", "wonder", "wondering", "wonders", "would", "writes", "wrong", "wrongly", "wrote", "yeah", "yep",
-    "yes", "you",
-])

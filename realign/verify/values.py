@@ -47,8 +47,8 @@ _RELATIVES = (r"(?:sister|brother|son|daughter|wife|husband|father|mother|cousin
               r"|friend|neighbou?r|rival|niece|nephew|widow)")
 _OF_RELATIVE = re.compile(rf"\b{_RELATIVES} of (?:the )?$", _I)
 _HIS_RELATIVE = re.compile(rf"^'s (?:\w+ )?{_RELATIVES}\b", _I)
-_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And"
-                             r"|But) )$")
+_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|By|It|The|Yes|No"
+                             r"|And|But) )$")
 
 
 def first(values: tuple[str, ...], text: str) -> str | None:
