@@ -195,6 +195,8 @@ def _of_choice(index: int, text: str, found: Sequence[Number], status: str,
         among.append(found[len(among)])
     other = {n.noun.rstrip("s") for n in among} - asked - quantities.NO_NOUN
     apart = other and any(n.noun.rstrip("s") in asked for n in among)  # "48 sheep and 12 goats"
+    if quantities.IN_ALL.match(text, among[-1].end):
+        among = among[:1]
     if len({n.value for n in among}) == 1 or apart or status == DENIED or _retracted(text, among):
         return None
     return Claim(index, among[-1], status, -math.inf, math.inf, among=tuple(among)), len(among)

@@ -53,6 +53,7 @@ def sentences(text: str) -> list[Sentence]:
     found = []
     for each in phrases.SENTENCE_END.split(text.strip()):
         told = phrases.TOLD.sub("", phrases.TAG_QUESTION.sub(".", each)) if each.endswith("?") else each
+        told = each if told != each and phrases.INVERTED.match(each) and not phrases.TOLD.match(each) else told
         told = f"{told[:-1]}." if told != each and told.endswith("?") else told
         if told.strip(" .\"'"):
             asks = told.rstrip("\"')] ").endswith("?")

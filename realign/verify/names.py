@@ -64,7 +64,7 @@ def forms(answer: str, of_person: bool) -> frozenset[str]:
                   f"{more[-1]}, {' '.join([first, *more[:-1]])}"}
         found |= {more[-1]} if of_person and len(more[-1]) > SHORT else set()
     elif own.isalpha() and own.islower() and len(own) > SHORT:
-        found |= {own.removesuffix("s")} if own.endswith("s") and not own.endswith("ss") else {f"{own}s"}
+        found |= {own.removesuffix("s")} if own.endswith("s") and not own.endswith("ss") else {f"{own}s", f"{own}es"}
     return frozenset(found)
 
 

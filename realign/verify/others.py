@@ -32,7 +32,8 @@ _ALONE = re.compile(r"(?:an? |the )?(?P<name>[A-Za-z-]+)[.!]*", _I)
 _ITEM_AFTER = re.compile(rf"^[\"']?,? (?:and |& |as well as |plus )?(?:also )?{_NAME}(?=\W*$|,| and\b| or\b| are\b"
                          r"| \w+ (?:it|them|this|that)\b| (?:both|together)\b)")
 _ITEM_BEFORE = re.compile(rf"(?:^|\b(?:is|are|was|of|:) |, ){_NAME}[\"']?,?(?: and| &|,)?(?: also)? [\"']?$")
-_SMALL_LIST = re.compile(r"^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
+_SMALL_LIST = re.compile(r"^,? (?:and|&) (?:the |an? )?[a-z][\w-]* (?:both|together)\b"
+                         r"|^(?:, (?!not\b|please\b|sir\b|I\b)[a-z][\w-]*){1,}(?:,? (?:and|or) [a-z][\w-]*)?\W*$"
                          r"|^,? (?:and|&) (?:also )?(?:an? |the )?[a-z][\w-]*\W*$")
 _ARTICLED_LIST = re.compile(r"^(?:, an? [\w-]+)*,? (?:and|or) an? [\w-]+(?: [\w-]+)?\W*$")
 _SMALL_LIST_BEFORE = re.compile(r"(?:^|\b(?:is|are|was) |: )(?!(?:wait|no|nope|yes|well|so|oh|ah|sorry|okay|ok|actually"
@@ -81,7 +82,13 @@ _COMPARED = re.compile(r"\b(?:than|unlike|like|near|beside|after|before|replac(?
                        r"|sister|brother|son|daughter|wife|husband) of|compared (?:with|to)) (?:the |an? )?$", _I)
 _OF_SOMETHING = re.compile(r"^(?:.*\W)?(?:the|its|his|her|their) (?P<what>[\w -]{3,40}?) (?:is|was|are"
                            r"|were) (?:the |an? )?$", _I)
-_DEED = re.compile(r" (?:only |just |merely |also |never |alone )?(?!is\b|was\b|did\b|does\b|are\b|were\b)([a-z]+)\b")
+_DEED = re.compile(r" (?:only |just |merely |also |never |alone |is |was |are |were |has |had )*"
+                   r"(?!is\b|was\b|did\b|does\b|are\b"
+                   r"|were\b|and\b|or\b|the\b|an?\b|in\b|of\b|not\b)([a-z]+)\b")
+# "X lays", "X is buried", where that was asked.
+_AGENT = re.compile(r"(?:^\W*|[;,] (?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )(?:the |an? )?"
+                    r"(?P<words>(?-i:[A-Z])[\w'-]+(?: (?-i:[A-Z])[\w'-]+)*|[a-z-]+) (?:is |was |has |had )?"
+                    r"(?P<verb>[a-z]+)\b", _I)
 _CLAUSE = r"(?:^\W*|[;,.]\W+(?:and |but |while |whereas )?|\b(?:and|but|while|whereas) )"
 _SAID_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+) [a-z]+ (?:the |an? |in |at )?$", _I)
 _SAYS_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+)(?: of \w+)?"
@@ -214,6 +221,7 @@ def _places(text: str, wanted: str, verbs: set[str], here: list[Mention]) -> lis
     found += [fragment] if fragment else []
     found += [m.span("words") for m in _DOES.finditer(text)
               if not m["verb"] or not verbs or _stem(m["verb"]) in verbs]
+    found += [m.span("words") for m in _AGENT.finditer(text) if _stem(m["verb"]) in verbs]
     for m in _OBJECT.finditer(text):
         part = "words" if m["words"] else "bare"
         if _stem(m["verb"]) in verbs and not (
@@ -267,8 +275,8 @@ def by_the_way(said: Sequence[Sentence], other: Mention, own: Sequence[Mention],
     something else of it."""
     text = said[other.sentence].text
     before, after = text[:other.start], text[other.end:]
-    if any(_does_another(said, other, m, subject) for m in own if m.stance == AFFIRMED) or (
-            _of_another_thing(text, other, subject)):
+    sure = [m for m in own if m.stance == AFFIRMED]
+    if any(_does_another(said, other, m, subject) or _of_another_thing(text, other, m, subject) for m in sure):
         return True
     asked = {_stem(word) for each in subject for word in each.split()}
     only = _ONLY_A.match(after)
@@ -289,7 +297,7 @@ def aside(said: Sequence[Sentence], own: Mention, claim: Mention, subject: Seque
     asked = {_stem(word) for each in subject for word in each.split()}
     if _COMPARED.search(before):
         return True
-    if _does_another(said, own, claim, subject) or _of_another_thing(text, own, subject):
+    if _does_another(said, own, claim, subject) or _of_another_thing(text, own, claim, subject):
         return True
     if (apposed := _APPOSED.search(before)) and own.sentence == claim.sentence:
         return apposed["words"] == claim.value
@@ -312,10 +320,10 @@ def _does_another(said: Sequence[Sentence], one: Mention, main: Mention, subject
                for pair in (deeds, verbs))
 
 
-def _of_another_thing(text: str, mention: Mention, subject: Sequence[str]) -> bool:
+def _of_another_thing(text: str, mention: Mention, main: Mention, subject: Sequence[str]) -> bool:
     """Whether a sentence says it of another name than the question's: "the Rhine flows through Cologne"."""
     wanted = {word for each in subject for word in each.split() if word[:1].isupper()}
-    named = set(_NAMED.findall(text[mention.end:])) - NO_NAMES
+    named = set(_NAMED.findall(text[mention.end:])) - NO_NAMES - set(main.value.split())
     predicate = mention.start <= len("The ") and re.match(r" (?!and\b|or\b)[a-z]+", text[mention.end:])
     return bool(wanted and named and predicate) and wanted.isdisjoint(_NAMED.findall(text))
 

@@ -55,6 +55,9 @@ TAG_QUESTION = re.compile(r"[,;]? ?\b(?:(?:is|was|are|were|does|did|do|has|have|
                           r" (?:it|he|she|they|that|there|you)|(?:is|was) it not|is not that so|right|correct|yes"
                           r"|no|eh|ok|okay|am I right"
                   r"|do not you think|is not he|is not she|are not they|does not (?:it|he|she))\?$", _I)
+# Begins a question that asks, whatever its last word.
+INVERTED = re.compile(r"^\W*(?:is|are|was|were|do|does|did|can|could|would|will|has|have|which|what|who|how|when"
+                      r"|where)\b(?! not)", _I)
 # A question that tells: "did you know that X?".
 TOLD = re.compile(r"^\W*(?:who|what) (?:else )?(?:if not|but|other than) |^\W*(?:(?:did|do) you (?:not )?(?:know"
                   r"|realise|realize)|have you (?:not )?heard"
@@ -102,14 +105,16 @@ DENIED_AFTERWARDS = re.compile(
 DENIED_PREDICATE = re.compile(
     r"^[\"')\] ]*(?:\w+ ){0,2}?(?:(?:is|are|was|has|have|can|could|does|do|did|will|would|must|should|may)(?: \w+)?"
     r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is)|(?:has|had"
-    r"|have) (?:nothing|no part|little)"
+    r"|have) (?:nothing|no part|little)|(?:tried and |attempted and )?(?:failed|gave up|withdrew)"
+    r"|(?:is|was|are|were|lives?|lies) (?:\w+ )?(?:elsewhere|somewhere else|nowhere)"
     r"|(?:is|are|was|were) (?:wrongly|mistakenly|falsely|erroneously|incorrectly)"
     r"|(?:is|are|was|were) (?:what|the one|something|someone) (?:\w+ ){1,3}(?:refuses?|avoids?|hates?|rejects?"
     r"|dislikes?|never|not))\b"
     r"(?! (?:an?|far|big|small|large|old|only|just|in|on|at|as|very|too|really|merely|simply|by|near)\b)", _I)
-DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
+DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:(?:no|nope|wrong|false)(?=;)"
+                           r"|(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
                            r"|true|at"
-                           r" all|it))[.!]*$|(?:is|was) (?:no longer|out\b|no (?:more|good))|used to be\b"
+                           r" all|it))[.!]*$)|(?:is|was) (?:no longer|out\b|no (?:more|good))|used to be\b"
                            r"|(?:sounds|seems|looks) (?:right|tempting|plausible|good),? but\b|had been\b)", _I)
 PAST = re.compile(r"^(?: \w+)? (?:was|were|had|held|did)\b[^;.]*\b(?:last (?:year|time|week|month)|once|before"
                   r"|formerly|until"
@@ -118,7 +123,7 @@ PAST = re.compile(r"^(?: \w+)? (?:was|were|had|held|did)\b[^;.]*\b(?:last (?:yea
 OTHER_SUBJECT = re.compile(r"\b(?:anyone|those|people|everyone|everybody|whoever|anything|everything|all|any|other"
                             r"|others"
                             r"|else|who|if|but|nothing|no other)\b", _I)
-VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|all of (?:them|these))\b (?:\w+ )?"
+VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|everyone|everybody|all of (?:them|these))\b (?:\w+ )?"
 DENIES_LAST = re.compile(
     rf"^\W*(?:(?:but|yet|well|sadly|actually|alas|and),? )?(?:no|nope|wrong|false|incorrect|untrue|nonsense"
     rf"|(?:I|we) (?:do|would) not (?:think|believe|say) so|I doubt (?:it|that)|(?:I am )?afraid not|I think not"
@@ -144,7 +149,8 @@ HEDGE = re.compile(
     r"|supposedly|allegedly|reportedly|apparently|arguably|likely|unlikely|guess\w*|suspect|suppose|seems?"
     r"|appears? to be"
     r"|doubt|doubtful|unclear|debatable|disputed|in dispute|uncertain|hunch|inclined|tempted|lean(?:ing)?|rumou?r\w*"
-    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|estimate[ds]?|tends? to|mostly|partly|largely"
+    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|want to say|would like to say|estimate[ds]?"
+    r"|tends? to|mostly|partly|largely"
     r"|feeling|impression|instinct|gut|wager|would bet"
     r"|I bet|venture|hazard"
     r"|presume|gather|speculat\w+|imagine|plausibl[ey]|conceivable|tentative(?:ly)?|educated guess|as likely as not"
@@ -152,11 +158,13 @@ HEDGE = re.compile(
 DOUBT = re.compile(
     r"\b(?:(?:not|never)(?: \w+){0,4} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
     r"|might) (?:well )?be"
-    r" (?:wrong|mistaken)|cannot (?:be (?:\w+ )?(?:sure|certain)|swear|say for (?:sure|certain)|guarantee|promise)"
+    r" (?:wrong|mistaken|confusing|mixing)|cannot (?:be (?:\w+ )?(?:sure|certain)|swear|say for (?:sure|certain)"
+    r"|guarantee|promise)"
     r"|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure"
     r"|certain)|less than (?:sure|certain)|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
     r"|need to)"
-    r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or (?:maybe|perhaps)?(?: not| something)"
+    r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or so (?:I|they|he|she|people|we)\b"
+    r"|or (?:maybe|perhaps)?(?: not| something)"
     r"(?: else| like that)?[.?!]*$|(?:who|nobody) knows|double[- ]check)\b", _I)
 # Said before a colon or a dash of what stands behind it.
 GUESSED_FIRST = re.compile(r"\b(?:guess|maybe|perhaps|possibly|probably|unsure|not sure|estimate)\W*$", _I)
@@ -197,7 +205,8 @@ SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assum
          r"|ed)?|told|tells"
          r"|insists?|insisted|argues?|argued|imagines?|expects?|swears?|swore|answers|answered|replied|wrote|writes"
          r"|reckons?"
-         r"|names?|named|calls?|called|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer"
+         r"|names?|named|calls?(?! (?:it|this|him|her|them)\b)|called(?! (?:it|this|him|her|them)\b)"
+         r"|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer"
          r"|guess|think|claim)"
          r"|are told|hears?"
          r"|heard|read)")
@@ -232,7 +241,8 @@ REPORTED_AFTER = re.compile(
     r"|considered by|what"
     r" (?:\w+ ){1,3}(?:say|said|think|thought|believe|claim)s?|the (?:common|usual|popular|obvious"
     r"|tempting) (?:answer|guess)"
-    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|(?:comes?|springs?) to mind|at the (?:earliest"
+    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|(?:comes?|springs?) to mind|claim(?:s|ed) to\b"
+    r"|at the (?:earliest"
     r"|latest))", _I)
 ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
@@ -264,6 +274,8 @@ REFUSAL = re.compile(
     r"|everything|all|why"
     r"|how|every|any(?:one|body)|another|a better|what (?:you|to do)|that (?:he|she|it|they)))"
     r"|(?:says?|said|states?|mentions?|tells?|gives?|contains?|has) (?:us |me )?(?:nothing|no (?:word|mention|hint))"
+    r"|no \w+ (?:of|by|with|called|named) (?:that|this|such)\b|seems? (?:to be )?(?:made[- ]up|fictional|invented)"
+    r"|need more (?:information|context|details|data)"
     r"|not (?:an? )?\w+ (?:that |which )?I (?:have|know|recogni[sz]e|am)\b"
     r"|(?:find|found|know|knew|see|saw|recall) (?:of )?(?:nobody|no one|nothing|none|no)\b(?! (?:better|more|other"
     r"|reason))"

@@ -12,7 +12,7 @@ COMMENT = re.compile(
     r"|(?:which|who|where|whose)\b(?! (?:makes?|gives?|leaves?|equals?|comes?|brings?|adds?|yields?|means?|is|was"
     r"|are|were|has"
     r"|had)\b)"
-    r"|(?<=, )(?:\w+ed|rebuilt|sold|lost) (?:again )?(?:in|on|by|around) (?=\d)|(?:up|down) from |compared (?:to"
+    r"|(?<=, )(?:\w+ed|rebuilt|sold|lost) (?:again )?(?:in |on |by |around )?(?=\d)|(?:up|down) from |compared (?:to"
     r"|with) |as against |(?:of which|of whom|including|not counting"
     r"|not including|besides)\b"
     r"|with \d+ (?:more|others?|left|extra|further|of)\b"
@@ -31,7 +31,7 @@ OPERATOR_AFTER = re.compile(r"\s*[+*×÷/x^]\s*[-(]?\d|\s+-\s+\(?\d|-\d+\s*=", _
 OPERATOR_BEFORE = re.compile(r"\d\)?(?: \w+)?(?:\s*[+*×÷/^]\s*|\s+-\s+|\s?x\s?)[-(]?$", _I)
 ABOUT_BEFORE = re.compile(
     r"(?:\b(?:something like|in the ballpark of|an estimated|estimated at|close (?:on|upon)|getting on for|say,"
-    r"|about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.|some|near(?: to)?"
+    r"|about|around|roughly|approximately|approx\.?|nearly|almost|close to|circa|ca?\.?|some|near(?: to)?"
     r"|somewhere"
     r"(?: near| around)|in the (?:region|neighbou?rhood|vicinity) of|of the order of|on the order of|not quite"
     r"|just (?:about"
@@ -49,12 +49,13 @@ ABOVE = re.compile(r"(?:\b(?:more|greater|higher|larger|longer|later|bigger|olde
 BELOW = re.compile(r"(?:\b(?:less|fewer|lower|smaller|shorter|earlier|younger|nearer|lighter) than|\b(?:under|below"
                     r"|short of|shy"
                     r" of|south of|not even)|<)\s*[$€£]?$", _I)
-LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|not before|no (?:less|fewer) than"
+LEAST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?least|a minimum of|minimum|not before|no (?:less|fewer|earlier"
+                   r"|sooner) than"
                    r"|not (?:less"
                     r"|fewer) than"
                     r"|(?:not|never|cannot be) (?:under|below)|(?:no|not)(?: an?| one)? \w+ (?:less|fewer) than)"
                     r"|>=|≥)\s*[$€£]?$", _I)
-MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|(?:no|not|never) more than|up to"
+MOST = re.compile(r"(?:\b(?:at (?:the )?(?:very )?most|a maximum of|maximum|(?:no|not|never) (?:more|later) than|up to"
                    r"|(?:no|not)(?: an?| one)? \w+ more than|(?:not"
                    r"|never)"
                    r" (?:over|above|exceeding)|(?:not|never) exceeds?|as (?:many|much) as)|<=|≤)\s*[$€£]?$", _I)
@@ -102,3 +103,4 @@ DAY = re.compile(rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?P<month>{MONTH}),?(
                   rf"|\d{{1,2}}[/.]\d{{1,2}}[/.](?=\d{{4}}\b)|(?P<year>\d{{4}})-\d\d-\d\d\b)")
 CENTURY = re.compile(r"(?:st|nd|rd|th) century\b", _I)
 BESIDES = (ASIDE, CAUSE, COMMENT, THEN, OUT_OF)  # what is dropped where other numbers are left
+IN_ALL = re.compile(r"(?: \w+)? (?:in all|altogether|in total|all told)\b", _I)  # said of the answer

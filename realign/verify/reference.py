@@ -33,6 +33,8 @@ ANSWERS_AFTER_ALL = re.compile(
     r"|must) (?:well )?be (?:the |an? )?(?!un|not|any|im|known"
     r"|found|given|some|wrong|mistaken|made|fiction)\w"
     r"|\b(?:perhaps|maybe|probably|possibly|presumably) (?:it is |the |an? )?\w+|\bmy (?:best )?guess\b"
+    r"|\b(?:though|but|although|however|yet)\b[^.;]*\b(?:says?|tells?|has it|holds|believes?|claims?|names?)"
+    r" (?-i:[A-Z])"
     r"|\bif I had to guess\b|\bI (?:would |will |can )?(?:guess|bet|venture)(?: it is| it was| that)?"
     r" (?!not\b|so\b|we\b|you\b|that\b)\w+"
     r"|(?:^|[.!;:]\s+|, (?:but |yet |though )?)(?:he|she|they) (?:was|were|is|are|has|had|won"
@@ -51,7 +53,7 @@ OFFER_WORDS = 3  # the least that makes a question of what ends in a question ma
 # A value without a verb after a refusal: "No idea. The euro."
 FRAGMENT = re.compile(r"[.;:!-]\s+(?P<words>(?:(?:the|an?) )?[\w'-]+(?: [\w'-]+)?)(?:[.!?]+\s|[.!?]*$)", re.IGNORECASE)
 # A value in question: "Hard to say. Lutz?"
-TENTATIVE = re.compile(r"\W*(?:(?:maybe|perhaps|possibly|probably|the) )*[A-Z][\w'-]+\?")
+TENTATIVE = re.compile(r"\W*(?:(?:maybe|perhaps|possibly|probably|the) )*[A-Z][\w'-]+(?: [A-Z][\w'-]+)*\?")
 PLEASANTRIES = frozenset([
     "afraid", "alas", "all", "apologies", "clue", "course", "day", "done", "here", "honestly", "idea", "it", "know",
     "luck", "me", "mistaken", "not", "now", "one", "please", "question", "really", "regards", "regrettably", "sadly",

@@ -25,6 +25,7 @@ from realign.verify.claims import (
 )
 from realign.verify.form import CITED, normal
 from realign.verify.phrases import ASKS_ANEW, CORRECTS, RETRACTION, TAKES_BACK
+from realign.verify.words import NO_NAMES
 
 ENOUGH = 8  # values of one sentence whose place is looked at; more rivals change nothing
 _I = re.IGNORECASE
@@ -47,8 +48,14 @@ _RELATIVES = (r"(?:sister|brother|son|daughter|wife|husband|father|mother|cousin
               r"|friend|neighbou?r|rival|niece|nephew|widow)")
 _OF_RELATIVE = re.compile(rf"\b{_RELATIVES} of (?:the )?$", _I)
 _HIS_RELATIVE = re.compile(rf"^'s (?:\w+ )?{_RELATIVES}\b", _I)
-_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Miss|Dr|Prof|Professor|Sir|By|It|The|Yes|No"
-                             r"|And|But) )$")
+_HIS = re.compile(r"^'s (?:\w+ )?(\w+)\W*$")  # "Edith Crane's guide."
+_IS_NO = re.compile(r"^ (?:is|was|are|were) not (?:an?|the|its) (\w+)", _I)  # of what was asked: "is not a capital"
+_PERSONS = frozenset([
+    "actor", "architect", "artist", "author", "composer", "director", "discoverer", "explorer", "founder", "inventor",
+    "painter", "player", "poet", "president", "scientist", "singer", "who", "whose", "writer",
+])
+_FIRST_NAME = re.compile(r"\b([A-Z][\w'-]+) $")  # another one may not stand before a surname
+
 
 
 def first(values: tuple[str, ...], text: str) -> str | None:
@@ -61,7 +68,7 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     """Whether `text` claims `answer` and no other value, where the question is of the words in `subject`; None where it
     leaves that open. And why."""
     wanted, said = names.folded(answer), sentences(names.one_spelling(normal(CITED.sub("", text))))
-    forms = names.forms(answer, "who" in {word.casefold() for word in subject})
+    forms = names.forms(answer, not _PERSONS.isdisjoint(word.casefold() for word in subject))
     asked, pattern = {word.casefold() for each in subject for word in each.split()}, names.pattern(forms, rivals)
     found = [m for index in range(len(said)) for m in _mentions(said, index, forms, pattern, asked)]
     own, other = [m for m in found if m.wanted], [m for m in found if not m.wanted]
@@ -98,6 +105,10 @@ def _decided(own: list[Mention], other: list[Mention], instead: Mention | None, 
     if any(m.stance == AFFIRMED and _MARKED.search(said[m.sentence].text[:m.start]) for m in other) and not any(
             _MARKED.search(said[m.sentence].text[:m.start]) for m in own):
         return False, f"the answer is {rival}"
+    if any(_MARKED.search(said[m.sentence].text[:m.start]) for m in own if m.stance == AFFIRMED) and not any(
+            _MARKED.search(said[m.sentence].text[:m.start]) for m in other):
+        other = [m for m in other if (m.sentence, m.start) > sure]
+        rival = next((m.value for m in other), None)
     if DENIED in stances and not stances & {AFFIRMED, OPEN}:
         return False, "denies it"
     if AFFIRMED not in stances and OPEN not in stances and any(m.stance == AFFIRMED for m in other):
@@ -135,13 +146,18 @@ def _mentions(said: list[Sentence], index: int, forms: frozenset[str], pattern: 
         if same and m.group()[:1].isupper() and (_is_longer(before, after, asked) or _OF_RELATIVE.search(before)
                                                  or _HIS_RELATIVE.match(after)):
             continue
+        his = _HIS.match(after) if same and m.group()[:1].isupper() else None
+        if his and his[1].casefold() not in asked:
+            continue
         if same and _NOT_FIRST.match(after) and asked.isdisjoint((*_RANKS, "place", "rank")):
             continue
-        if same and names.is_surname(m.group(), forms) and not _BEFORE_SURNAME.search(before):
+        if same and names.is_surname(m.group(), forms) and (n := _FIRST_NAME.search(before)) and n[1] not in NO_NAMES:
             continue
         if not same and len(found) >= ENOUGH:
             continue
         how = stance(said, index, m.start(), m.end())
+        if same and (none := _IS_NO.match(after)) and none[1].casefold() in asked:
+            how = DENIED
         if same or how != ASKED:
             found.append(Mention(m.group(), index, m.start(), m.end(), how, same))
     return found

