@@ -1,7 +1,9 @@
-"""The verifier's error rates by kind of answer, on adversarial answers written before its rules.
+"""The verifier's error rates by kind of answer, on adversarial answers.
 
 Run: python -m benchmarks.verifier [--write docs/trust.md]. The rows lie in tests/realign/verify: `adversarial.jsonl` is
-of the rules' author, `adversarial_blind.jsonl` of somebody who had not seen the rules.
+of the rules' first author, `adversarial_blind.jsonl` of somebody who had not seen the rules, `adversarial_kinds.jsonl`
+and `adversarial_held_out.jsonl` two halves of one list by kind, of which the rules were mended on the first alone, and
+`adversarial_last.jsonl` was written after the rules and changed none.
 """
 
 import argparse
@@ -15,7 +17,9 @@ from realign.metrics import Metric, proportion
 from realign.verify.reference import Reference, verify
 
 FOLDER = Path(__file__).parents[1] / "tests/realign/verify"
-SETS = {"author's": "adversarial.jsonl", "blind": "adversarial_blind.jsonl"}
+SETS = {"author's": "adversarial.jsonl", "blind": "adversarial_blind.jsonl", "kinds": "adversarial_kinds.jsonl",
+        "held out": "adversarial_held_out.jsonl", "last": "adversarial_last.jsonl"}
+FRESH = ("held out", "last")  # no rule was made on them
 BEGIN, END = "<!-- verifier: python -m benchmarks.verifier -->", "<!-- /verifier -->"
 OUTCOMES = {True: "right", False: "wrong", None: "undecided"}
 # Words of a question that say nothing of its subject.
@@ -60,7 +64,7 @@ def reference(row: dict) -> Reference:
 
 
 def judged() -> list[Judged]:
-    """Every row of both sets with its outcome."""
+    """Every row of every set with its outcome."""
     return [Judged(part, row["kind"], row["label"], OUTCOMES[verify(reference(row), row["answer"])[0]])
             for part in SETS for row in rows(part)]
 
@@ -73,7 +77,8 @@ def table(found: Sequence[Judged]) -> str:
         lines += [_line(part, kind, [each for each in here if each.kind == kind])
                   for kind in sorted({each.kind for each in here})]
         lines.append(_line(part, "**all**", here))
-    lines.append(_line("both", "**all**", found))
+    lines.append(_line("fresh (held out, last)", "**all**", [each for each in found if each.part in FRESH]))
+    lines.append(_line("all", "**all**", found))
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from realign.verify import phrases
+from realign.verify import phrases, words
 
 AFFIRMED, DENIED, OPEN, REPORTED, SUPPOSED, ASKED = "affirmed", "denied", "open", "reported", "supposed", "asked"
 
@@ -44,7 +44,7 @@ class Mention:
 def is_plain(text: str) -> bool:
     """Whether no rule can apply to `text`, since it has none of their words: most answers, told apart quickly."""
     return text.isascii() and "/" not in text and not text.startswith(("Of ", "Out of ")) \
-        and phrases.SIGNALS.isdisjoint(phrases.WORD.findall(text.casefold()))
+        and words.SIGNALS.isdisjoint(phrases.WORD.findall(text.casefold()))
 
 
 def sentences(text: str) -> list[Sentence]:
@@ -53,6 +53,7 @@ def sentences(text: str) -> list[Sentence]:
     found = []
     for each in phrases.SENTENCE_END.split(text.strip()):
         told = phrases.TOLD.sub("", phrases.TAG_QUESTION.sub(".", each)) if each.endswith("?") else each
+        told = each if told != each and phrases.INVERTED.match(each) and not phrases.TOLD.match(each) else told
         told = f"{told[:-1]}." if told != each and told.endswith("?") else told
         if told.strip(" .\"'"):
             asks = told.rstrip("\"')] ").endswith("?")
@@ -92,7 +93,8 @@ def stance(found: list[Sentence], index: int, start: int, end: int) -> str:
         return AFFIRMED if phrases.ENDORSED.search(rest) or phrases.ENDORSES_LAST.search(following) else REPORTED
     if (phrases.HEDGE.search(before) or phrases.HEDGE.search(after) or phrases.HEDGE_TAIL.search(rest)
             or phrases.DOUBT.search(before) or phrases.DOUBT.search(rest)
-            or phrases.DOUBT_FIRST.search(text[:first]) or _own_doubt(following)
+            or phrases.DOUBT_FIRST.search(text[:first]) or phrases.GUESSED_FIRST.search(text[:first])
+            or _own_doubt(following)
             or phrases.ALTERNATIVE_AFTER.search(rest) or phrases.ALTERNATIVE_BEFORE.search(before)):
         return OPEN
     return AFFIRMED
@@ -108,7 +110,7 @@ def refusals(said: list[Sentence], subject: Sequence[str]) -> list[tuple[int, in
         for m in () if sentence.plain else phrases.REFUSAL.finditer(sentence.text):
             first, last = sentence.clause(m.start())
             around = sentence.text[first:m.start()] + " " + sentence.text[m.end():last]
-            of = {word.removesuffix("s") for word in phrases.WORD.findall(around.casefold())} - phrases.ABOUT_NOTHING
+            of = {word.removesuffix("s") for word in phrases.WORD.findall(around.casefold())} - words.ABOUT_NOTHING
             if not of or not asked or of & asked:
                 found.append((index, m.start(), m.end()))
     return found

@@ -6,7 +6,7 @@ import unicodedata
 
 _I = re.IGNORECASE
 CITED = re.compile(r" ?\[[^\[\]]*\d[^\[\]]*\]")  # [2], [see 2, 3]
-_TYPOGRAPHY = str.maketrans({"´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
+_TYPOGRAPHY = str.maketrans({"ß": "ss", "´": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"',
                              "—": "-", "–": "-",
                              "‑": "-", "−": "-", "…": ".", "\ufe0f": None,
                              "\u20e3": None, "\u200b": None, "\u200d": None, "\ufeff": None, "。": "."})
@@ -29,12 +29,14 @@ _WRITTEN_OUT = ((re.compile(r"\b(c)an't\b", _I), r"\1annot"), (re.compile(r"\b(w
                 (re.compile(r"(?<=[a-z])'d\b", _I), " would"), (re.compile(r"(?<=[a-z])'ll\b", _I), " will"))
 
 # The full stop of an abbreviation ends no sentence.
-_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs"
+_SHORTENED = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|c(?=\. ?\d)|ca|(?<!is )(?<!: )[SM]t(?=\. [A-Z])|approx|e\.g|i\.e|vs"
                         r"|No(?=\. ?\d))\.(?= ?\S)")
-_INITIAL = re.compile(r"(?:^|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))([A-Z])\. ?(?=[A-Z])")
+_MAY_SHORTEN = re.compile(r"\b(?:[A-Z]|[DM][rt]s?|Ms|Prof|ca?|St|approx|e\.g|i\.e|vs|No)\.")
+_INITIAL = re.compile(r"(?:^|(?<=: )|(?<=\b[Bb]y )|(?<=\bMs )|(?<=\b[DM]r )|(?<=\bMrs )|(?<=\b[A-Z] ))"
+                      r"([A-Z])\. ?(?=[A-Z])")
 _ANSWERS = ("answer", "final_answer", "final answer", "result", "value", "response", "solution", "output")
 _TAGGED = re.compile(r"<answer>(.*?)</answer>", _I | re.DOTALL)
-_OPTION = re.compile(r"(?:^|(?<= )(?=\())\W*([A-Ha-h1-9])[).\]:] *(\S.*?)(?= \([a-h]\)|\s*$)", re.MULTILINE)
+_OPTION = re.compile(r"(?:^|(?<= )(?=\())\W*([A-Ha-h1-9])[).\]:] *(\w.*?)(?= \([a-h]\)|\s*$)", re.MULTILINE)
 _CHOSEN = re.compile(r"\b(?:answer|correct|choice|choose|pick|option|solution|it is"
                      r"|one is)\b[^.\n]{0,20}?[ (\[]([A-Ha-h1-9])[)\]]?"
                      r"[.!]*\s*$", _I)
@@ -74,7 +76,7 @@ def normal(text: str) -> str:
     if "\\" in text or "<" in text:
         text = _TAGS.sub(" ", _FRAC.sub(r"\1/\2", text))
     text = _MARKUP.sub("", text)
-    if "." in text:
+    if _MAY_SHORTEN.search(text):
         text = _INITIAL.sub(r"\1 ", _SHORTENED.sub(r"\1", text))
     if _MAY_BE_CARELESS.search(text):
         text = _SLANG.sub("do not know", _CARELESS.sub(r"\1 not", text)).replace("ca not", "cannot")

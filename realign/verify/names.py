@@ -63,6 +63,8 @@ def forms(answer: str, of_person: bool) -> frozenset[str]:
         found |= {f"{first[0]} {' '.join(more)}", f"{' '.join(more)}, {first}",
                   f"{more[-1]}, {' '.join([first, *more[:-1]])}"}
         found |= {more[-1]} if of_person and len(more[-1]) > SHORT else set()
+    elif own.isalpha() and own.islower() and len(own) > SHORT:
+        found |= {own.removesuffix("s")} if own.endswith("s") and not own.endswith("ss") else {f"{own}s", f"{own}es"}
     return frozenset(found)
 
 

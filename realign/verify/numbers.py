@@ -28,7 +28,7 @@ _COUNT = "|".join(sorted([*_SMALL, *_TENS], key=len, reverse=True))
 _SCALE = "|".join(_SCALES)
 _PART = "|".join(sorted(_PARTS, key=len, reverse=True))
 _WORDS = re.compile(
-    rf"\b(?:(?:{_COUNT})|an?(?= (?:{_SCALE})\b))(?:(?:[ -]|,? and |, )(?:{_COUNT}|(?:{_SCALE})s?)\b)*"
+    rf"(?<![a-z]-)\b(?:(?:{_COUNT})|an?(?= (?:{_SCALE})\b))(?:(?:[ -]|,? and |, )(?:{_COUNT}|(?:{_SCALE})s?)\b)*"
     rf"(?P<point> point(?: (?:{'|'.join(_SMALL)})\b)+)?\b", re.IGNORECASE)
 # two hundred and five
 _JOINT = re.compile(r"(?:(?<=hundred)|(?<=thousand)|(?<=[mb]illion)|(?<=trillion)|(?<=dozen))(?:,? and |, )")
@@ -56,7 +56,8 @@ _PLACES = "|".join(sorted(_NTH, key=len, reverse=True))
 _ORDINAL = re.compile(rf"\b(?:(?P<tens>{'|'.join(_TENS)})[- ])?(?P<nth>{_PLACES})\b", re.IGNORECASE)
 # "the twenties", the 1840s: all numbers of a decade.
 _HALF_A = re.compile(rf"\bhalf an? ({_SCALE})\b", re.IGNORECASE)
-_DECADE = re.compile(rf"\bthe ({'|'.join(name[:-1] for name in _TENS)})ies\b", re.IGNORECASE)
+_DECADE = re.compile(rf"\b(?:the|her|his|their|its)(?: early| mid| late)? ({'|'.join(n[:-1] for n in _TENS)})ies\b",
+                     re.IGNORECASE)
 _BELOW_ZERO = re.compile(r"(?<![\w.,-])(\d+(?:[.,]\d+)?)((?: ?°[CF]?| degrees?(?: celsius| fahrenheit| [CF])?)?)"
                          r" (?:below|under) (?:zero|0|freezing)\b", re.IGNORECASE)
 _AN_HOUR = re.compile(r"\b(?:an?|one) (hour|minute|day|week|month|year|decade|century|mile|foot|yard|kilometre"
@@ -94,7 +95,7 @@ _JOINED = {"es": ("{ten} y {one}", "{stem}i{one}"), "fr": ("{ten}-{one}", "{ten}
 
 def _foreign() -> dict[str, int]:
     """Each of these numbers, as it is written, with its value."""
-    found = {"quatre-vingts": 80, "dreißig": 30}
+    found = {"quatre-vingts": 80}
     for language, ones in _ONES.items():
         for value, one in enumerate(ones.split()):
             found[one] = value
@@ -116,13 +117,17 @@ _RUN_ON = re.compile(r"(?<=\d)(h|hr|ft|min)(?=\d)", re.IGNORECASE)
 _FOREIGN_WORD = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(_FOREIGN, key=len, reverse=True))})(?![\w-]| y\b| et\b"
                            rf"| e\b)", re.IGNORECASE)
 
+_LETTERS = re.compile(r"[^\W\d_]+")
+_FOREIGN_STARTS = frozenset(_LETTERS.match(word).group() for word in _FOREIGN)
+
 # A minus sign belongs to a number unless something to subtract from stands right before it.
 NUMBER = re.compile(
     r"(?:(?<![\w)%.])[-−])?(?<!\w)(?<!\d\.)(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d{1,3}(?:['\u202f\u00a0 ]\d{3})+(?!\d)"
     r"|\d{1,3}(?:\.\d{3}){2,}(?!\d)|\d+)?(?:(?<=\d)|(?<![\w.)])(?=\.\d))(?:\.\d+|(?<![,']\d{3}),\d{1,2}(?![\d,]))?"
     r"(?<=\d)", re.IGNORECASE)
 _TAIL = re.compile(rf"(?:(?P<mixed> \d+)?/(?P<below>[1-9]\d*)(?![\d/]))?"
-                   rf"(?: ?(?P<scale>{_SCALE})s?\b|(?P<thousand>k)\b)?", re.IGNORECASE)
+                   rf"(?: ?(?P<scale>{_SCALE})s?\b|(?P<thousand>k)\b|(?P<million>(?-i:M)|mn)\b|(?P<billion>bn)\b)?",
+                   re.IGNORECASE)
 
 LONGEST = 400  # digits that are read of a number: Python converts up to 4,300, and no quantity has so many
 _UNITS = {
@@ -228,8 +233,8 @@ def numbers(text: str) -> list[Number]:
         place = max(tail.end(), match.end())
     if not found:
         found = [Number(Fraction(_roman(m.group())), *m.span()) for m in _ROMAN_RUN.finditer(text)]
-        found = found or [Number(Fraction(_FOREIGN[m.group().casefold()]), *m.span())
-                          for m in _FOREIGN_WORD.finditer(text)]
+        if not found and not _FOREIGN_STARTS.isdisjoint(_LETTERS.findall(text.casefold())):
+            found = [Number(Fraction(_FOREIGN[m.group().casefold()]), *m.span()) for m in _FOREIGN_WORD.finditer(text)]
     return found
 
 
@@ -255,7 +260,7 @@ def in_degrees(number: Number, scale: str) -> Number:
 def _read(text: str, match: re.Match, tail: re.Match) -> Number:
     digits = match.group().replace("−", "-")
     digits = re.sub(r"['\u202f\u00a0 ]", "", digits)
-    if re.fullmatch(r"-?\d{1,3}(,\d{2,3})*,\d{3}(\.\d+)?", digits):
+    if re.fullmatch(r"-?[1-9]\d{0,2}(,\d{2,3})*,\d{3}(\.\d+)?", digits):
         digits = digits.replace(",", "")
     elif digits.count(".") > 1:
         digits = digits.replace(".", "")
@@ -263,8 +268,9 @@ def _read(text: str, match: re.Match, tail: re.Match) -> Number:
     if tail["below"]:
         part = Fraction(int(tail["mixed"] or 0), int(tail["below"]))
         value = value + part if tail["mixed"] else value / int(tail["below"])
-    if tail["scale"] or tail["thousand"]:
-        value *= _SCALES[(tail["scale"] or "thousand").casefold()]
+    scale = tail["scale"] or next((name for name in ("thousand", "million", "billion") if tail[name]), None)
+    if scale:
+        value *= _SCALES[scale.casefold()]
     after = _NEXT.match(text, tail.end())
     noun = ""
     if after:
@@ -272,7 +278,8 @@ def _read(text: str, match: re.Match, tail: re.Match) -> Number:
         noun = unit_name(both) or unit_name(after[1]) or after[1].casefold()
     if match.start() and text[match.start() - 1] in "$€£¥":
         noun = text[match.start() - 1]
-    return Number(value, match.start(), tail.end(), noun, re.fullmatch(r"\d{1,3}\.\d{3}", match.group()) is not None)
+    grouped = re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", match.group()) is not None
+    return Number(value, match.start(), tail.end(), noun, grouped)
 
 
 def _continues(last: Number, number: Number, between: str) -> bool:

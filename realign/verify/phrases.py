@@ -25,7 +25,13 @@ FIGURES = re.compile(
     r"|call it)(?: that)?"
     r" (?:\w+ ){0,4}?(?:not|never)|(?:none|no one|nobody|no|nothing) (?:other|else) (?:than|but)"
     r"|(?:not|cannot|could not) (?:be )?(?:anything|anyone|anywhere|any) (?:other|else) (?:than|but)"
-    r"|look no further than|make no mistake|never fear|no two ways about it|no ifs (?:and|or) buts"
+    r"|(?:(?:will|would|do|does|did|can|could|has|have) )?(?:not|never|cannot) (?:\w+ )?(?:anything|anyone|anybody"
+    r"|anywhere"
+    r"|any \w+)(?: else)? (?:but|except|other than|besides)|(?:there is )?no \w+ but (?=the |an? |[A-Z])"
+    r"|(?:wrong|false|incorrect|untrue|mistaken|no reason|no cause|no grounds) to (?:deny|doubt|dispute"
+    r"|question)(?: that)?"
+    r"|unless (?:my )?memory (?:fails|deceives)(?: me)?|look no further than|make no mistake|never fear"
+    r"|no two ways about it|no ifs (?:and|or) buts|not until"
     r"|not (?:in doubt|up for debate|open to question)|none but|without fail"
     r"|no one but|nothing but|(?:if|unless) I am (?:not |very much |badly )?(?:mistaken|wrong)|if I am not mistaken"
     r"|if (?:I|memory) (?:remember|recall|serves?)(?: me)?(?: correctly| rightly| right| well)?"
@@ -45,10 +51,16 @@ FIGURES = re.compile(
     r"|notes?|writes?|wrote"
     r"|said|put it|puts it)(?=,)|(?:I )?cannot stress enough(?: that)?"
     r"|what you may not know is that)\b,?", _I)
-TAG_QUESTION = re.compile(r"[,;]? ?\b(?:is not it|is it not|is not that so|right|correct|yes|no|eh|ok|okay|am I right"
+TAG_QUESTION = re.compile(r"[,;]? ?\b(?:(?:is|was|are|were|does|did|do|has|have|would|will|could) not"
+                          r" (?:it|he|she|they|that|there|you)|(?:is|was) it not|is not that so|right|correct|yes"
+                          r"|no|eh|ok|okay|am I right"
                   r"|do not you think|is not he|is not she|are not they|does not (?:it|he|she))\?$", _I)
+# Begins a question that asks, whatever its last word.
+INVERTED = re.compile(r"^\W*(?:is|are|was|were|do|does|did|can|could|would|will|has|have|which|what|who|how|when"
+                      r"|where)\b(?! not)", _I)
 # A question that tells: "did you know that X?".
-TOLD = re.compile(r"^\W*(?:(?:did|do) you (?:not )?(?:know|realise|realize)|have you (?:not )?heard"
+TOLD = re.compile(r"^\W*(?:who|what) (?:else )?(?:if not|but|other than) |^\W*(?:(?:did|do) you (?:not )?(?:know"
+                  r"|realise|realize)|have you (?:not )?heard"
                   r"|would you believe) that ", _I)
 # Where a condition ends: what comes then is so.
 TURN = re.compile(r"[;:]\s|\s--?\s|,?\s?\b(?:but|however|yet|nevertheless|still|actually|otherwise|in (?:fact"
@@ -77,11 +89,14 @@ DENIED_BEFORE = re.compile(
     r"|other than|except(?: for)?|apart from|excluding|den(?:y|ies|ied)|reject\w*|rul(?:e|es|ed|ing) out|exclud\w+"
     r"|nicht|kein\w*|n'est pas|n'etait pas|est pas|nao e|non e|is niet|no es|would have (?:been|said)"
     r"|dismiss\w*|discard\w*|refut\w+|disprov\w+|(?:false|wrong|incorrect|untrue|mistaken?|impossible|myth|lie|nonsense"
-    r"|error|fallacy|absurd) (?:that|to|about)|far from|anything but|no longer|used to be|formerly|once was|was once"
+    r"|error|fallacy|absurd) (?:that|to|about)|far from|anything but|no longer|(?<!is )(?<!are )(?<!get )used to"
+    r"|formerly|once was|was once"
     r"|stopped"
-    r" being|misconception that|wrong answer(?: is)?|(?:confus\w+|mistak\w+) (?:it |this |that )?(?:with|for)"
+    r" being|(?:wrongly|mistakenly|falsely|erroneously|incorrectly)|misconception that|wrong answer(?: is)?"
+    r"|(?:confus\w+|mistak\w+) (?:it |this |that )?(?:with|for)"
     r"|(?:wrong|false|incorrect|mistaken) (?:answer|claim|belief|idea|guess)(?: is| that)?|never mind"
-    r"|forget)\b[^,]*$", _I)
+    r"|forget|(?:was|were) (?:supposed |meant |going |originally )?to be)\b[^,]*$"
+    r"|\breplac\w+ (?:the |an? |its |their |his |her )?$", _I)
 DENIED_SELF = re.compile(rf"^(?P<between>[^.;!?]*?)\b{BE}\b(?: \w+){{0,2}}? {FALSE}\b(?! (?:that|to)\b)", _I)
 DENIED_AFTERWARDS = re.compile(
     rf"(?:\b(?:but|though|which|yet|and|however)|[,;:-])[ ,]*(?:all )?(?:of them |(?:that|this|it|he|she|they|which"
@@ -90,19 +105,25 @@ DENIED_AFTERWARDS = re.compile(
 DENIED_PREDICATE = re.compile(
     r"^[\"')\] ]*(?:\w+ ){0,2}?(?:(?:is|are|was|has|have|can|could|does|do|did|will|would|must|should|may)(?: \w+)?"
     r" (?:not|never)|cannot|no es|n'est pas|ist nicht|nao e|non e|is niet|never (?:was|has|is)|(?:has|had"
-    r"|have) (?:nothing|no part|little))\b"
+    r"|have) (?:nothing|no part|little)|(?:tried and |attempted and )?(?:failed|gave up|withdrew)"
+    r"|(?:is|was|are|were|lives?|lies) (?:\w+ )?(?:elsewhere|somewhere else|nowhere)"
+    r"|(?:is|are|was|were) (?:wrongly|mistakenly|falsely|erroneously|incorrectly)"
+    r"|(?:is|are|was|were) (?:what|the one|something|someone) (?:\w+ ){1,3}(?:refuses?|avoids?|hates?|rejects?"
+    r"|dislikes?|never|not))\b"
     r"(?! (?:an?|far|big|small|large|old|only|just|in|on|at|as|very|too|really|merely|simply|by|near)\b)", _I)
-DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
+DENIED_SHORT = re.compile(r"^[\"')\]]*\s?[,;:!?-]*\s*(?:(?:(?:no|nope|wrong|false)(?=;)"
+                           r"|(?:no|nope|wrong|false|incorrect|not|never|not (?:really|so"
                            r"|true|at"
-                           r" all|it))[.!]*$|(?:is|was) (?:no longer|out\b|no (?:more|good))|used to be\b"
+                           r" all|it))[.!]*$)|(?:is|was) (?:no longer|out\b|no (?:more|good))|used to be\b"
                            r"|(?:sounds|seems|looks) (?:right|tempting|plausible|good),? but\b|had been\b)", _I)
-PAST = re.compile(r"^(?: \w+)? (?:was|were)\b.*\b(?:last (?:year|time|week|month)|once|before|formerly|until"
+PAST = re.compile(r"^(?: \w+)? (?:was|were|had|held|did)\b[^;.]*\b(?:last (?:year|time|week|month)|once|before"
+                  r"|formerly|until"
                    r"|previously|ago"
                    r"|originally|in the past)\b", _I)
 OTHER_SUBJECT = re.compile(r"\b(?:anyone|those|people|everyone|everybody|whoever|anything|everything|all|any|other"
                             r"|others"
                             r"|else|who|if|but|nothing|no other)\b", _I)
-VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|all of (?:them|these))\b (?:\w+ )?"
+VERDICT = r"(?:\b(?:that|this|it|they|he|she|these|those|which|everyone|everybody|all of (?:them|these))\b (?:\w+ )?"
 DENIES_LAST = re.compile(
     rf"^\W*(?:(?:but|yet|well|sadly|actually|alas|and),? )?(?:no|nope|wrong|false|incorrect|untrue|nonsense"
     rf"|(?:I|we) (?:do|would) not (?:think|believe|say) so|I doubt (?:it|that)|(?:I am )?afraid not|I think not"
@@ -119,26 +140,34 @@ AFFIRMS_LAST = re.compile(r"^\W*(?:yes|yeah|yep|correct|right|true|indeed|exactl
                           r"|this)(?: sure| indeed| certainly)? (?:is|was|does|did|has|are|were)(?=[.,;!]|$"
                            r"| indeed| (?:the (?:one|ones|answer|right|correct)|who|it)\b)"
                            r"|that (?:is|would be)"
-                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say) so|you bet"
+                           r" (?:right|correct|true|it|the one)|(?:I|we) (?:think|believe|would say|am sure"
+                           r"|am certain) (?:so|(?:it|he|she|that) (?:is|was|did|does))|you bet"
                            r"|absolutely|certainly|definitely)\b", _I)
 HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|possibly|might|may|(?:can|could) be|could have been|conceivably|potentially|presumably"
+    r"\b(?:maybe|perhaps|possibly|might|(?-i:may)|(?:can|could) be|could have been|conceivably|potentially|presumably"
     r"|probably"
     r"|supposedly|allegedly|reportedly|apparently|arguably|likely|unlikely|guess\w*|suspect|suppose|seems?"
     r"|appears? to be"
     r"|doubt|doubtful|unclear|debatable|disputed|in dispute|uncertain|hunch|inclined|tempted|lean(?:ing)?|rumou?r\w*"
-    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|feeling|impression|instinct|gut|wager|would bet"
+    r"|wonder\w*|a chance|chances are|my money|vaguely|if anything|want to say|would like to say|estimate[ds]?"
+    r"|tends? to|mostly|partly|largely"
+    r"|feeling|impression|instinct|gut|wager|would bet"
     r"|I bet|venture|hazard"
     r"|presume|gather|speculat\w+|imagine|plausibl[ey]|conceivable|tentative(?:ly)?|educated guess|as likely as not"
     r"|cannot (?:rule out|exclude)|not (?:rule out|exclude))\b", _I)
 DOUBT = re.compile(
     r"\b(?:(?:not|never)(?: \w+){0,4} (?:sure|certain|positive|confident)|unsure|uncertain|(?:could|may"
     r"|might) (?:well )?be"
-    r" (?:wrong|mistaken)|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure"
+    r" (?:wrong|mistaken|confusing|mixing)|cannot (?:be (?:\w+ )?(?:sure|certain)|swear|say for (?:sure|certain)"
+    r"|guarantee|promise)"
+    r"|not (?:quote me|hold me to|take my word|swear to|bet on)|could be off|far from (?:sure"
     r"|certain)|less than (?:sure|certain)|(?:just|only|wild|pure) (?:a )?(?:wild )?guess|guessing|would (?:have to"
     r"|need to)"
-    r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or (?:maybe|perhaps)?(?: not| something)"
+    r" check|grain of salt|no guarantees?|do not trust me|hard to (?:say|tell)|or so (?:I|they|he|she|people|we)\b"
+    r"|or (?:maybe|perhaps)?(?: not| something)"
     r"(?: else| like that)?[.?!]*$|(?:who|nobody) knows|double[- ]check)\b", _I)
+# Said before a colon or a dash of what stands behind it.
+GUESSED_FIRST = re.compile(r"\b(?:guess|maybe|perhaps|possibly|probably|unsure|not sure|estimate)\W*$", _I)
 OF_THE_SPEAKER = re.compile(r"\W*(?:but |though |however,? )?(?:I|it is|that is|do not|just|not)\b", _I)
 DOUBT_FIRST = re.compile(r"\b(?:(?:not|never)(?: \w+){0,2} (?:sure|certain|positive)|unsure|uncertain)(?: of (?:it"
                           r"|this|that)| about (?:it"
@@ -163,7 +192,7 @@ UNCERTAIN = re.compile(
     r" (?:confirm|guarantee|swear|say|tell|promise|be (?:sure|certain))|not (?:confirm|guarantee|swear|rule out"
     r"|exclude|know))\b", _I)
 CONFIRMED = re.compile(r"[;:,-] ?(?:and |well,? )?(?:yes|it is|indeed|correct)[.!]*$", _I)
-MODAL = re.compile(r"\b(?:maybe|perhaps|(?<!not )(?<!cannot )possibly|might|may|probably|likely"
+MODAL = re.compile(r"\b(?:maybe|perhaps|(?<!not )(?<!cannot )possibly|might|(?-i:may)|probably|likely"
                     r"|could (?:well )?be)\b", _I)
 HEDGE_TAIL = re.compile(r"^[^.;:!?]*, (?:but )?(?:I (?:would |can only )?(?:guess|suppose|suspect|imagine)"
                          r"|it (?:seems|appears)|maybe|perhaps"
@@ -176,22 +205,27 @@ SAYS = (r"(?:thinks?|thought|believes?|believed|says?|said|claims?|claimed|assum
          r"|ed)?|told|tells"
          r"|insists?|insisted|argues?|argued|imagines?|expects?|swears?|swore|answers|answered|replied|wrote|writes"
          r"|reckons?"
-         r"|names?|named|calls?|called|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer"
+         r"|names?|named|calls?(?! (?:it|this|him|her|them)\b)|called(?! (?:it|this|him|her|them)\b)"
+         r"|maintains?|suggests?|suggested|(?:would|will|might) (?:say|tell|answer"
          r"|guess|think|claim)"
          r"|are told|hears?"
          r"|heard|read)")
 SOURCE = (r"(?:passages?|text|notes?|books?|source|documents?|article|atlas|map|table|list|page|context|encyclopa?edia"
           r"|records?|register|chart|label|sign|plaque|inscription|log|ledger|manual|programme|program|archives?|census"
-          r"|dictionary|chronicle|minutes|almanac|gauge|clock|thermometer|report|entry|caption|paragraph|sentence)")
+          r"|dictionary|chronicle|deeds?|files?|papers?|letters?|diar(?:y|ies)|charter|contract|website|study"
+          r"|research|data|evidence|facts?|minutes|almanac|gauge|clock|thermometer|report|entry|caption|paragraph"
+          r"|sentence)")
 REPORTED_BEFORE = re.compile(
     rf"\b(?:everyone|everybody|someone|somebody|people|folks?|some|many|most|others?|critics|you|they|we|he|she|legend"
     rf"|rumou?r|(?:my|your|his|her|our|the|an?|one) (?!{SOURCE}\b)\w+|(?-i:(?!No\b|Not\b"
     rf"|Never\b|Wikipedia\b|Britannica\b|Passage\b)[A-Z])\w+)(?: (?:of|in"
     rf"|around) \w+)?(?: \w+)?"
-    rf" {SAYS}\b[^;]*$"
+    rf" (?!(?:(?<=is )|(?<=was )|(?<=are )|(?<=were ))(?:called|named)\b){SAYS}\b[^;]*$"
+    rf"|\baccording to (?:the|an?) (?!(?:\w+ )?{SOURCE}\b)\w+"
     r"|\b(?:legend|rumou?r) has it|\bI (?:had |have )?(?:first|once|at first|used to|originally|initially|always"
     r"|also|had)?"
-    r" ?(?:thought|believed|guessed|assumed|think at first|said|wrote)\b|\b(?:first|initial) (?:thought|guess"
+    r" ?(?:thought|believed|guessed|assumed|suspected|expected|think at first|said|wrote)\b|\b(?:first"
+    r"|initial) (?:thought|guess"
     r"|instinct|answer)"
     r"|\b(?:at first|at one time|in theory|according to (?:some|many|most|legend|rumou?r|my|people|him|her|others?"
     r"|popular)"
@@ -207,12 +241,17 @@ REPORTED_AFTER = re.compile(
     r"|considered by|what"
     r" (?:\w+ ){1,3}(?:say|said|think|thought|believe|claim)s?|the (?:common|usual|popular|obvious"
     r"|tempting) (?:answer|guess)"
-    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|comes to mind)", _I)
+    r"|a (?:common|popular|tempting|good) (?:answer|guess))\b|(?:comes?|springs?) to mind|claim(?:s|ed) to\b"
+    r"|at the (?:earliest"
+    r"|latest))", _I)
 ALTERNATIVE_AFTER = re.compile(r"^[\"')]*(?:[,.]* ?\b(?:or|and/or|versus|vs\.?)\b(?! so\b| thereabouts| more\b| less\b"
                                 r"| fewer| rather)|\s?/\s?\w)", _I)
-ALTERNATIVE_BEFORE = re.compile(r"(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/|\beither)\s*(?:even |the |an? |in "
+ALTERNATIVE_BEFORE = re.compile(r"\b(?:near|close to|not far from|next to)(?: the)? $|(?:looks|tastes|sounds"
+                                r"|smells|feels|seems)"
+                                r" (?:like|as if)(?: an?| the)? $|(?:\b(?:or|and/or|versus|vs\.?)|\w\s?/"
+                                r"|\beither)\s*(?:even |the |an? |in "
                                  r"|perhaps |maybe |\")*$"
-                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of\b(?! (?:the"
+                                 r"|\b(?:either|one of|among|between|any of|out of)\b[^.;:]*$|^\W*of (?=\w)(?!(?:the"
                                  r"|these|those) \w+,)[^.;:]*$", _I)
 RETRACTION = re.compile(
     r"\b(?:wait|hold on|scratch that|strike that|correction|oops|my (?:mistake|bad|apologies)|on second thoughts?"
@@ -221,6 +260,8 @@ RETRACTION = re.compile(
     r"|I misspoke|edit:|let me (?:see|recount|redo|rephrase)|I swapped|should (?:read|have been|be)"
     r"|come to think of it|check that|nope,|not so fast|my error|I (?:was|am|stand) (?:wrong|mistaken)"
     r"|I stand corrected|actually,? (?:no|scratch)|ignore that|hmm)(?!\w)", _I)
+# Begins a sentence that corrects the one before it, if it claims something else.
+CORRECTS = re.compile(r"^\W*(?:(?:but|no|well),? )*(?:actually|in fact|in reality|rather|instead)\b", _I)
 # Takes back what was said before, even where nothing is said instead.
 TAKES_BACK = re.compile(r"\b(?:wait|hold on|scratch that|strike that|on second thoughts?|let me (?:think|check|try"
                         r"|start)(?: \w+)? again|I take (?:that|it)"
@@ -232,6 +273,10 @@ REFUSAL = re.compile(
     r"(?<!you )(?<!they )\b(?:(?:do|did|does) not (?:\w+ )?(?:know|recall|remember)\b(?! (?:much|many|a lot"
     r"|everything|all|why"
     r"|how|every|any(?:one|body)|another|a better|what (?:you|to do)|that (?:he|she|it|they)))"
+    r"|(?:says?|said|states?|mentions?|tells?|gives?|contains?|has) (?:us |me )?(?:nothing|no (?:word|mention|hint))"
+    r"|no \w+ (?:of|by|with|called|named) (?:that|this|such)\b|seems? (?:to be )?(?:made[- ]up|fictional|invented)"
+    r"|need more (?:information|context|details|data)"
+    r"|not (?:an? )?\w+ (?:that |which )?I (?:have|know|recogni[sz]e|am)\b"
     r"|(?:find|found|know|knew|see|saw|recall) (?:of )?(?:nobody|no one|nothing|none|no)\b(?! (?:better|more|other"
     r"|reason))"
     r"|no (?:conozco|puedo (?:decir|responder|contestar|saber)|tengo (?:ni )?(?:idea|informacion))|ni idea"
@@ -296,63 +341,11 @@ REFUSAL = re.compile(
     r"|わかりません|知りません|모릅니다|모르겠|no se sabe"
     r"|on ne sait|unbekannt|inconnue?|desconocid[oa]|sconosciut[oa]|nicht bekannt|lacks? (?:any |the )?\w+"
     r"|leaves? (?:it|that|this) open|wish I knew|beyond my knowledge"
-    r"|cannot be answered|no longer known|there is (?:nothing|no)\b(?! doubt| question| need| reason))(?!\w)", _I)
+    r"|cannot be answered|no longer known|there (?:is|was|are|were|has been)(?:, [^,]{1,40},)? (?:nothing"
+    r"|no)\b(?! doubt| question"
+    r"| need| reason))(?!\w)", _I)
 # Will not say, which does not tell whether it could.
 DECLINES = re.compile(r"\b(?:(?:would|will|can|may|do|am) ?not (?:want to |going to |allowed to |wish to "
                       r"|able to )?(?:help|discuss|share"
                       r"|comment|disclose|assist|answer)|rather not|prefer not|refuse to|declines? to)\b", _I)
-ABOUT_NOTHING = frozenset([
-    "a", "about", "afraid", "all", "am", "an", "and", "answer", "any", "are", "as", "at", "be", "by", "certain",
-    "context", "correct", "did", "do", "document", "doe", "even", "exact", "exactly", "for", "from", "ha", "have",
-    "here", "honestly", "how", "i", "if", "in", "information", "is", "it", "just", "maybe", "me", "my", "of", "on",
-    "only", "or", "passage", "perhap", "question", "really", "right", "s", "sadly", "simply", "so", "sorry",
-    "source", "still", "sure", "text", "that", "the", "there", "thi", "this", "to", "u", "unfortunately", "wa",
-    "we", "were", "what", "when", "where", "whether", "which", "who", "yet", "you",
-])
 WORD = re.compile("[a-z]+")
-# Every rule above needs one of these words (a test holds the judgements with and without this short cut together).
-SIGNALS = frozenset([
-    "absolutely", "absurd", "according", "actually", "afraid", "ago", "allegedly", "among", "answered", "answers",
-    "any", "anyone", "anything", "apart", "apparently", "appear", "appears", "arguably", "argue", "argued",
-    "argues", "as", "assumed", "assumes", "assuming", "at", "aucune", "before", "believe", "believed", "believes",
-    "bet", "better", "between", "beyond", "bogus", "called", "calls", "can", "candidate", "candidates", "cannot",
-    "case", "certainly", "challenge", "chance", "chances", "choice", "choices", "claim", "claimed", "claims",
-    "clue", "comes", "common", "commonly", "conceivable", "conceivably", "condition", "confuse", "confused",
-    "confusing", "confusion", "conheco", "connais", "conosco", "conozco", "contrary", "correct", "corrected",
-    "correction", "could", "critics", "debatable", "debunked", "declines", "definitely", "denied", "denies", "deny",
-    "desconoce", "desconocida", "desconocido", "differ", "differently", "difficult", "disagree", "disagrees",
-    "discard", "discarded", "discards", "discredited", "dismiss", "dismissed", "dismisses", "disprove", "disproved",
-    "disproven", "disproves", "dispute", "disputed", "disputes", "double", "doubt", "doubted", "doubtful", "doubts",
-    "e", "edit", "either", "endorsed", "erroneous", "error", "es", "est", "etait", "everybody", "everyone",
-    "exactly", "exaggeration", "except", "exclude", "excluded", "excludes", "excluding", "existed", "expects",
-    "fact", "fake", "fallacy", "false", "far", "feeling", "fictional", "find", "first", "folk", "folks", "forget",
-    "formerly", "found", "frequent", "gather", "given", "guarantee", "guarantees", "guess", "guessed", "guesses",
-    "guessing", "gut", "had", "hard", "hardly", "hazard", "he", "heard", "hears", "herring", "hmm", "hoax", "hold",
-    "hunch", "idea", "if", "ignore", "ignoro", "ikke", "imaginary", "imagine", "imagines", "impossible",
-    "impression", "inaccurate", "inclined", "inconnu", "inconnue", "incorrect", "indeed", "initial", "initially",
-    "insisted", "insists", "instead", "instinct", "insufficient", "inte", "invalid", "invent", "invented",
-    "inventing", "kann", "kein", "keine", "keinen", "kenne", "knew", "know", "knows", "lack", "lacks", "last",
-    "lean", "leaning", "leave", "leaves", "leaving", "legend", "let", "lie", "likely", "long", "longer", "look",
-    "looks", "made", "maintains", "make", "many", "may", "maybe", "mean", "meant", "mentioned", "might",
-    "misconception", "misprint", "misspoke", "mistake", "mistaken", "misunderstanding", "mix", "money", "most",
-    "my", "myth", "na", "named", "names", "nao", "neither", "nessuna", "never", "ni", "nicht", "niet", "no",
-    "nobody", "non", "none", "nonexistent", "nonsense", "nope", "nor", "not", "nothing", "nowhere", "obvious",
-    "often", "once", "one", "oops", "opposed", "opposite", "option", "options", "or", "originally", "other",
-    "others", "otherwise", "out", "outdated", "outside", "outsider", "pas", "past", "people", "perhaps", "peux",
-    "plausible", "plausibly", "popular", "possibilities", "possibility", "possibly", "posso", "potentially",
-    "prefer", "premise", "presumably", "presume", "pretend", "pretends", "previously", "probably", "provided",
-    "puedo", "quote", "rather", "read", "reality", "recall", "reckons", "recount", "redo", "reflection", "refuse",
-    "refute", "refuted", "refutes", "reject", "rejected", "rejecting", "rejects", "remains", "rephrase", "replied",
-    "reportedly", "right", "rubbish", "rule", "ruled", "rules", "ruling", "rumor", "rumored", "rumors", "rumour",
-    "rumoured", "rumours", "sabe", "sabemos", "said", "sais", "sait", "salt", "saw", "say", "says", "sconosciuta",
-    "sconosciuto", "scratch", "se", "second", "see", "seem", "seems", "sei", "she", "should", "silent", "sino",
-    "slip", "so", "some", "somebody", "someone", "sometimes", "sondern", "sorry", "sounds", "speculate",
-    "speculation", "stand", "stands", "stated", "stopped", "strike", "suggested", "suggests", "suppose",
-    "supposedly", "supposes", "supposing", "sure", "suspect", "swapped", "swears", "swore", "take", "tells",
-    "tempted", "tempting", "tengo", "tenho", "tentative", "tentatively", "theory", "there", "they", "think",
-    "thinks", "though", "thought", "told", "trap", "true", "trust", "truth", "typo", "unable", "unaware",
-    "unbekannt", "uncertain", "unclear", "undisclosed", "unfamiliar", "unfortunately", "unknown", "unless",
-    "unlike", "unlikely", "unspecified", "unstated", "unsure", "until", "untrue", "used", "usual", "vaguely",
-    "venture", "versus", "vs", "wager", "wait", "we", "were", "what", "whether", "who", "widely", "wild", "wish",
-    "without", "wonder", "wondering", "wonders", "would", "writes", "wrong", "wrote", "yeah", "yep", "yes", "you",
-])

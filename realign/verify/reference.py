@@ -28,10 +28,13 @@ ANSWERS_AFTER_ALL = re.compile(
     r"|possibly)\b(?: \w+){0,3}? (?:is|was|"
     r"must be|may be|might be|could be|would be|has|have)\b (?!not\b|no\b|un\w+|never\b|hard\b|possible\b"
     r"|impossible\b|difficult\b))"
-    r"|\b(?:but|so|though|although|still),? (?:about |around |the )?\d|\b(?:might|may|could"
+    r"|\b(?:but|so|though|although|still),?"
+    r" (?:(?:about|around|roughly|approximately|nearly|some|over|the|it is) )?\d|\b(?:might|may|could"
     r"|must) (?:well )?be (?:the |an? )?(?!un|not|any|im|known"
     r"|found|given|some|wrong|mistaken|made|fiction)\w"
     r"|\b(?:perhaps|maybe|probably|possibly|presumably) (?:it is |the |an? )?\w+|\bmy (?:best )?guess\b"
+    r"|\b(?:though|but|although|however|yet)\b[^.;]*\b(?:says?|tells?|has it|holds|believes?|claims?|names?)"
+    r" (?-i:[A-Z])"
     r"|\bif I had to guess\b|\bI (?:would |will |can )?(?:guess|bet|venture)(?: it is| it was| that)?"
     r" (?!not\b|so\b|we\b|you\b|that\b)\w+"
     r"|(?:^|[.!;:]\s+|, (?:but |yet |though )?)(?:he|she|they) (?:was|were|is|are|has|had|won"
@@ -50,12 +53,17 @@ OFFER_WORDS = 3  # the least that makes a question of what ends in a question ma
 # A value without a verb after a refusal: "No idea. The euro."
 FRAGMENT = re.compile(r"[.;:!-]\s+(?P<words>(?:(?:the|an?) )?[\w'-]+(?: [\w'-]+)?)(?:[.!?]+\s|[.!?]*$)", re.IGNORECASE)
 # A value in question: "Hard to say. Lutz?"
-TENTATIVE = re.compile(r"\W*(?:(?:maybe|perhaps|possibly|probably|the) )*[A-Z][\w'-]+\?")
+TENTATIVE = re.compile(r"\W*(?:(?:maybe|perhaps|possibly|probably|the) )*[A-Z][\w'-]+(?: [A-Z][\w'-]+)*\?")
 PLEASANTRIES = frozenset([
     "afraid", "alas", "all", "apologies", "clue", "course", "day", "done", "here", "honestly", "idea", "it", "know",
     "luck", "me", "mistaken", "not", "now", "one", "please", "question", "really", "regards", "regrettably", "sadly",
     "sorry", "sure", "thanks", "then", "there", "truly", "unfortunately", "well", "you"
 ])
+
+
+STATES = re.compile(r" (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+|(?:an? )?(?:\w+ )?"
+                    r"(?:fictional|made|invented|non-?existent|mythical)\b)\w", re.IGNORECASE)
+NO_WORD = re.compile(r"(?:\w|\bno )$", re.IGNORECASE)  # what ends in that word, or has none of it
 
 
 @dataclass(frozen=True)
@@ -172,13 +180,19 @@ def _refuses(reference: Reference, said: str) -> tuple[bool | None, str]:
     after = FRAGMENT.search(said[found.end():])
     if after and not REFUSAL.search(after["words"]) and after["words"].split()[-1].casefold() not in PLEASANTRIES:
         return False, "refuses, yet answers"
-    stated = (rf"(?<!\w){re.escape(word)} (?:is|are|was) (?!not\b|un\w+|nowhere\b|\w+ not\b|im\w+|(?:an? )?(?:\w+ )?"
-              r"(?:fictional|made|invented|non-?existent|mythical)\b)\w"
-              for word in reference.subject)
-    if any(re.search(pattern, said, re.IGNORECASE) for pattern in stated) or ANSWERS_AFTER_ALL.search(
+    if any(_states(word, said) for word in reference.subject) or ANSWERS_AFTER_ALL.search(
             f"{said[:found.start()]}unknown; {said[found.end():]}"):
         return False, "refuses, yet answers"
     return True, "refuses rightly"
+
+
+def _states(word: str, said: str) -> bool:
+    """Whether a text says what something is: "the capital is …", not "no capital is known"."""
+    lower, place = said.casefold(), -1
+    while (place := lower.find(word.casefold(), place + 1)) >= 0:
+        if STATES.match(said, place + len(word)) and not NO_WORD.search(said[:place]):
+            return True
+    return False
 
 
 def score(reference: Reference, text: str) -> Score:

