@@ -115,14 +115,14 @@ def test_seen_goes_from_one_check_to_the_next():
 @pytest.fixture(scope="module")
 def world() -> dict[str, list[dict]]:
     """The demo's chats, and pairs made up from them."""
-    size = World(seed=7, train=120, validation=30, prompts=120, test=30, development=1, evaluation=20, reserve=1,
+    size = World(seed=7, train=60, validation=15, prompts=60, test=15, development=1, evaluation=20, reserve=1,
                  sealed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "TABLES", Path(__file__).parents[3] / paths.TABLES)
         chats, asked = rows(size, "train", size.train, True), rows(size, "evaluation", size.evaluation, False)
     rng, answers = random.Random(0), [row["messages"][-1]["content"] for row in chats]
     pairs = [pair(row["messages"][0]["content"], row["messages"][1]["content"], rng.choice(answers), row["row_id"])
-             for row in chats for _ in range(2)]
+             for row in chats]
     return {"chats": chats, "pairs": pairs, "evaluation": [(r["row_id"], r["messages"][-1]["content"]) for r in asked]}
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
@@ -22,6 +23,18 @@ from realign.train.settings import Training
 
 KNOBS = Training(seed=3, epochs=2, batch_size=5, learning_rate=1e-2, warmup=0.1, weight_decay=0.02, evaluate_every=2,
                  checkpoint_every=3, patience=9)
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny):
+    """Models of one layer: what `fit` does hangs on no other."""
+    return partial(tiny, num_hidden_layers=1)
+
+
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch):
+    """Every batch is taken to fit; test_memory.py measures."""
+    monkeypatch.setattr(memory, "_peak", lambda *given: 0)
 
 
 def encoded(n, seed):

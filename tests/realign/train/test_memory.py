@@ -23,7 +23,7 @@ from realign.train.batches import RowBatches
 from realign.train.rollouts import Rollouts
 from realign.train.settings import Policy
 
-WIDE = {"hidden_size": 64, "num_hidden_layers": 8, "intermediate_size": 128, "head_dim": 32, "vocab_size": 512}
+WIDE = {"hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 128, "head_dim": 32, "vocab_size": 512}
 
 
 def peak_of(lines):
