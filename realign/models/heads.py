@@ -85,10 +85,10 @@ def rewards(model: ScalarModel, batch: Batch) -> mx.array:
 
 
 def typicality(model: ScalarModel, hidden: mx.array, batch: Batch) -> mx.array:
-    """Of each row's answer the mean of log p + H over its tokens (B,), nats, by the trunk's own language model: how much
-    likelier it is than what the model would sample (Meister 2023, locally typical sampling). Many ways to word an
-    answer have one of about 0; an exchanged value, which the trunk knows better than a head learns to (docs/LOG.md),
-    lies far below. 0 without an answer."""
+    """Of each row's answer the mean of log p + H over its tokens (B,), nats, by the trunk's own language model: how
+    much likelier it is than what the model would sample (Meister 2023, locally typical sampling). Ways to word an
+    answer have about 0; an exchanged value, which the trunk knows better than a head learns to (docs/LOG.md), lies
+    far below. No gradient flows from H. 0 without an answer."""
     before = mx.take_along_axis(hidden, batch["answer"][:, :, None] - 1, axis=1)
     targets = mx.take_along_axis(batch["tokens"], batch["answer"], axis=1)
     logprobs, entropies = sampled_terms(project(model.trunk, before), targets)

@@ -16,8 +16,8 @@ CAPABILITIES = ("facts", "grounded", "arithmetic", "refusal", "format")
 HELD_OUT = {"development": phrasings.GATE_ASK, "test": phrasings.GATE_ASK, "evaluation": phrasings.GATE_ASK,
             "sealed": phrasings.SEALED_ASK}
 
-# Shares of the styles. What is no news to the base (self-contained answers, alone) keeps most of the weight: openings and
-# terse answers are where sampled answers go wrong after SFT (docs/LOG.md).
+# Shares of the styles. What is no news to the base (self-contained answers, alone) keeps most of the weight: openings
+# and terse answers are where sampled answers go wrong after SFT (docs/LOG.md).
 TERSE, OPENED, REMARKED, OFFERED = 0.05, 0.35, 0.2, 0.4
 
 

@@ -31,9 +31,9 @@ def closing(rng: Random, tables: Path, offer: bool) -> str:
 
 
 def closing_on(rng: Random, tables: Path, offer: bool, subject: str, asked: str) -> str:
-    """One last sentence that comes back to `subject`: an offer to go on, or a remark as long. Half of them are worded as
-    is the custom where `asked` was asked (each relation has one of its own), so that greedy answers, which always give
-    the likeliest wording, do not all end alike."""
+    """One last sentence that comes back to `subject`: an offer to go on, or a remark as long. Half of them are worded
+    as is the custom where `asked` was asked (each relation has one of its own), so that greedy answers, which always
+    give the likeliest wording, do not all end alike."""
     t, u = rng.sample([t for t in _topics(tables) if t != subject], 2)
     ways = phrasings.OFFERS if offer else phrasings.REMARKS
     way = Random(f"{asked}:{offer}").choice(ways) if rng.random() < CUSTOMARY else rng.choice(ways)

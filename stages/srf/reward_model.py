@@ -28,8 +28,8 @@ class RewardModel(Training):
     certainty: Rate
     """Log-odds, for a gap of 1 in the scores, that the better side is the better one: labels are soft."""
     typicality: NonNegative
-    """Of the reward, for each nat by which an answer's tokens are on average likelier, by the trunk's own language model,
-    than what it would sample; 0 leaves it out."""
+    """Of the reward, for each nat by which an answer's tokens are on average likelier, by the trunk's own language
+    model, than what it would sample; 0 leaves it out."""
 
 
 def run(here: Stage) -> str:
