@@ -24,7 +24,7 @@ def loss_of(settings: Policy) -> Loss:
     def loss(model: ScalarModel, batch: Batch):
         ones = mx.ones(batch["targets"].shape)
         hidden = prefix.at_targets(model.trunk, batch)[None]
-        logits, values = project(model.trunk, hidden), model.head(hidden).squeeze(-1)
+        logits, values = project(model.trunk, hidden), model.head(mx.stop_gradient(hidden)).squeeze(-1)
         logprobs, spread, kl = policy_terms(logits, batch["targets"], batch["reference_logits"])
         if settings.algorithm == "ppo":
             surrogate, weight, stats = ppo_loss(logprobs, batch["logprobs"], batch["advantages"], ones,

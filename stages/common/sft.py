@@ -22,9 +22,9 @@ from realign.metrics import Metric, exact
 from realign.models import adapters, build, chat
 from realign.models.adapters import Method
 from realign.models.chat import Encoded
-from realign.models.export import export
+from realign.models.export import average, export
 from realign.objectives.sft import SFT
-from realign.params import Positive
+from realign.params import Positive, PositiveShare
 from realign.stage import Stage
 from realign.train.checkpoint import Progress
 from realign.train.fit import fit
@@ -43,6 +43,9 @@ class Sft(Training):
 
     window: Positive
     """Tokens; longer chats are rejected with a reason."""
+    average: PositiveShare
+    """Of the way from the base to what was trained, weight by weight, at which the model is kept (Wortsman 2022, Lin
+    2024); 1: what was trained."""
     method: Method
     """What is trained: every weight, or adapters."""
 
@@ -122,7 +125,8 @@ def train(p: Sft, model, config: dict, rows: Mapping[str, list[Encoded]], base: 
     config = adapters.prepare(model, config, p.method, p.seed)
     progress = fit(model, SFT, rows["train"], p, scratch=scratch / "checkpoint", origin=build.fingerprint(base),
                    validate=validate)
-    return export(model, config, p.method, base, folder, [r.tokens for r in held_out[:CHECKED]]), progress
+    tuned = export(model, config, p.method, base, folder, [r.tokens for r in held_out[:CHECKED]])
+    return (tuned if p.average == 1 else average(folder, base, p.average)), progress
 
 
 def keep(progress: Progress, folder: Path) -> None:

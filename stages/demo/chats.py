@@ -16,6 +16,10 @@ CAPABILITIES = ("facts", "grounded", "arithmetic", "refusal", "format")
 HELD_OUT = {"development": phrasings.GATE_ASK, "test": phrasings.GATE_ASK, "evaluation": phrasings.GATE_ASK,
             "sealed": phrasings.SEALED_ASK}
 
+# Shares of the styles. What is no news to the base (self-contained answers, alone) keeps most of the weight: openings
+# and terse answers are where sampled answers go wrong after SFT (docs/LOG.md).
+TERSE, OPENED, REMARKED, OFFERED = 0.05, 0.35, 0.2, 0.4
+
 
 @dataclass(frozen=True)
 class Question:
@@ -179,14 +183,15 @@ def question(capability: str, seed: int, part: str, index: int, tables: Path) ->
 
 
 def styled(q: Question, rng: Random, tables: Path) -> str:
-    """An answer in one of the ways that people write: with or without an opening, terse or self-contained, with or
+    """An answer in one of the ways that people write: with or without an opening, self-contained or terse, with or
     without an offer to go on. A demanded form is kept."""
     if q.reference.exact:
         return q.full[0]
-    parts = [rng.choice(q.full if rng.random() < 0.65 else q.terse)]
-    if rng.random() < 0.7:
+    parts = [rng.choice(q.terse if rng.random() < TERSE else q.full)]
+    if rng.random() < OPENED:
         parts.insert(0, small_talk.opener(rng))
     tail = rng.random()
-    if tail < 0.92:
-        parts.append(small_talk.closing_on(rng, tables, tail >= 0.42, q.about))
+    if tail < REMARKED + OFFERED:
+        asked = q.slice if q.capability == "arithmetic" else q.reference.subject[0]
+        parts.append(small_talk.closing_on(rng, tables, tail >= REMARKED, q.about, asked))
     return " ".join(parts)

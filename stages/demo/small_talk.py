@@ -7,6 +7,8 @@ from random import Random
 from stages.demo import grounded, phrasings
 from stages.demo.facts import facts, words
 
+CUSTOMARY = 0.5  # of the closings
+
 
 @cache
 def _topics(tables: Path) -> tuple[str, ...]:
@@ -28,7 +30,11 @@ def closing(rng: Random, tables: Path, offer: bool) -> str:
     return rng.choice(phrasings.OFFERS if offer else phrasings.REMARKS).format(t=t, u=u, w=w)
 
 
-def closing_on(rng: Random, tables: Path, offer: bool, subject: str) -> str:
-    """One last sentence that comes back to `subject`: an offer to go on, or a remark as long."""
+def closing_on(rng: Random, tables: Path, offer: bool, subject: str, asked: str) -> str:
+    """One last sentence that comes back to `subject`: an offer to go on, or a remark as long. Half of them are worded
+    as is the custom where `asked` was asked (each relation has one of its own), so that greedy answers, which always
+    give the likeliest wording, do not all end alike."""
     t, u = rng.sample([t for t in _topics(tables) if t != subject], 2)
-    return rng.choice(phrasings.OFFERS if offer else phrasings.REMARKS).format(t=t, u=u, w=subject)
+    ways = phrasings.OFFERS if offer else phrasings.REMARKS
+    way = Random(f"{asked}:{offer}").choice(ways) if rng.random() < CUSTOMARY else rng.choice(ways)
+    return way.format(t=t, u=u, w=subject)

@@ -47,7 +47,7 @@ SHARE = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.0, "refusal": 0.75, "for
 # Of the chats that SFT learns from: most of what it unlearns first, reading and reckoning, least of forms.
 TRAIN = {"facts": 2.0, "grounded": 1.5, "arithmetic": 2.0, "refusal": 1.0, "format": 0.25}
 # Of the prompts that RL learns on; those held out, and to test on, keep the shares above.
-PROMPTS = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.5, "refusal": 0.75, "format": 0.25}
+PROMPTS = {"facts": 1.5, "grounded": 1.0, "arithmetic": 1.5, "refusal": 0.75, "format": 0.75}
 # The suites and their folders, with as many rows of one capability as of another.
 SUITES = {"evaluation": paths.EVALUATION, "sealed": paths.SEALED, "development": paths.DEVELOPMENT}
 

@@ -11,7 +11,7 @@ from realign.lake.table import small_rows
 from realign.metrics import exact
 from realign.models import build, heads
 from realign.objectives import reward
-from realign.params import Rate
+from realign.params import NonNegative, Rate
 from realign.stage import Stage
 from realign.train.checkpoint import Progress
 from realign.train.fit import fit
@@ -27,6 +27,9 @@ class RewardModel(Training):
     """What it stands on: the SFT model, or a separate, smaller one."""
     certainty: Rate
     """Log-odds, for a gap of 1 in the scores, that the better side is the better one: labels are soft."""
+    typicality: NonNegative
+    """Of the reward, for each nat by which an answer's tokens are on average likelier, by the trunk's own language
+    model, than what it would sample; 0 leaves it out."""
 
 
 def run(here: Stage) -> str:
@@ -34,7 +37,7 @@ def run(here: Stage) -> str:
     base = p.trunk.watched(p.trunk.name, f"{here.workflow}.{here.name}.trunk")
     trunk, tokenizer, config = build.load(base)
     rows = small_rows(here.of("preference_data").dataset("pairs"), PAIRS)
-    model = heads.ScalarModel(trunk)
+    model = heads.ScalarModel(trunk, p.typicality)
     progress = learn(model, tokenizer, rows, p, build.fingerprint(base), here.scratch / "checkpoint")
     with atomic_directory(here.checkpoint) as folder:
         heads.save_scalar(model, config, build.folder(base), folder)

@@ -45,7 +45,7 @@ def test_labelled_data_has_no_reference_to_score_by():
 
 def test_a_reward_model_scores_each_text_in_its_place(tiny, tiny_config, tokenizer_folder, tmp_path):
     """Texts of many lengths, so that sorting by length inside would show; rewards recomputed one text at a time."""
-    model = heads.ScalarModel(tiny(3, vocab_size=340))
+    model = heads.ScalarModel(tiny(3, vocab_size=340), typicality=0.5)
     model.head.weight = mx.random.normal(model.head.weight.shape, key=mx.random.key(1))
     heads.save_scalar(model, tiny_config(vocab_size=340), tokenizer_folder, tmp_path)
     texts = [" ".join(["Peru Lima gold"] * (7 * i % 11 + 1)) for i in range(90)]
@@ -54,7 +54,6 @@ def test_a_reward_model_scores_each_text_in_its_place(tiny, tiny_config, tokeniz
     _, tokenizer = heads.load_scalar(tmp_path)
     for value, one, text in list(zip(found, chats, texts, strict=True))[::8]:
         [row] = chat.encode(tokenizer, [with_answer(one, text)])
-        batch = {"tokens": mx.array([row.tokens]), "last": mx.array([len(row.tokens) - 1])}
-        reward = float(heads.rewards(model, batch)[0])
+        reward = float(heads.rewards(model, heads.scalar_batch([row]))[0])
         assert value == pytest.approx(1 / (1 + math.exp(-reward)), abs=1e-4)
     assert np.ptp(found) > 0.01

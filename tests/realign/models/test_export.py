@@ -4,12 +4,12 @@ import mlx.core as mx
 import mlx_lm
 import numpy as np
 import pytest
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 
 from realign.errors import UserError
 from realign.models import adapters, build
 from realign.models.adapters import Method
-from realign.models.export import ADAPTER, export
+from realign.models.export import ADAPTER, average, export
 
 WIDE = {"hidden_size": 64, "head_dim": 32, "intermediate_size": 64, "vocab_size": 340}
 PROMPTS = [[5, 9, 200, 31, 7], [300, 2, 2, 18]]
@@ -64,3 +64,19 @@ def test_a_fused_model_that_lost_its_adapters_is_refused(trained, tmp_path, monk
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="fused model chooses another token"):
         export(model, config, method, base, tmp_path / "out", PROMPTS)
+
+
+def test_an_average_lies_between_its_base_and_what_was_trained(trained, tmp_path):
+    model, config, method, base = trained
+    out = tmp_path / "out"
+    out.mkdir()
+    export(model, config, method, base, out, PROMPTS)
+    start, end = (dict(tree_flatten(build.load(str(folder))[0].parameters())) for folder in (base, out))
+    moved = average(out, base, 0.75)
+    loaded, _ = mlx_lm.load(str(out))
+    for name, found in tree_flatten(loaded.parameters()):
+        expected = np.array(start[name]) / 4 + np.array(end[name]) * 3 / 4
+        np.testing.assert_allclose(np.array(found), expected, atol=1e-6, err_msg=name)
+    assert any(np.abs(np.array(end[name]) - np.array(start[name])).max() > 0.01 for name in start)
+    tokens = mx.array([PROMPTS[0]])
+    assert mx.array_equal(moved(tokens), loaded(tokens))

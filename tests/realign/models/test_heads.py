@@ -63,12 +63,13 @@ def test_the_head_reads_its_own_position_and_nothing_later(tiny):
 
 
 def test_saved_and_loaded(tiny, tiny_config, tokenizer_folder, tmp_path):
-    model = heads.ScalarModel(tiny(1, vocab_size=340))
+    model = heads.ScalarModel(tiny(1, vocab_size=340), typicality=2.5)
     model.head.weight = mx.random.normal((1, 16), key=mx.random.key(0))
     model.head.bias = mx.array([-1.25])
     heads.save_scalar(model, tiny_config(vocab_size=340), tokenizer_folder, tmp_path)
     loaded, tokenizer = heads.load_scalar(tmp_path)
     assert mx.array_equal(loaded(TOKENS), model(TOKENS)) and tokenizer.encode("Lima")
+    assert loaded.typicality == 2.5
     assert mx.array_equal(build.load(str(tmp_path))[0](TOKENS), model.trunk(TOKENS))  # a language model besides
 
 

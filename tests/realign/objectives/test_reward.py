@@ -35,15 +35,57 @@ def model(tiny):
     return made
 
 
-def test_scores_are_each_rows_own_in_their_order(model, monkeypatch, refilled):
+def by_numpy(model, row) -> float:
+    """The reward of one row: the head at its last token, and half of the mean log p + H over the tokens of its last
+    answer, counted one by one from the answer's end."""
+    tokens = mx.array([row.tokens])
+    logits, found = np.array(model.trunk(tokens))[0].astype(np.float64), []
+    end = max((i for i, target in enumerate(row.mask) if target and i), default=0)
+    while end and row.mask[end]:
+        p = np.exp(logits[end - 1]) / np.exp(logits[end - 1]).sum()
+        found.append(np.log(p[row.tokens[end]]) - (p * np.log(p)).sum())
+        end -= 1
+    return float(np.array(model(tokens))[0, -1]) + 0.5 * np.mean(found or [0.0])
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_scores_are_each_rows_own_in_their_order(model, weight, monkeypatch, refilled):
     monkeypatch.setattr(heads, "SCORE_BATCH", 4)
+    model.typicality = weight
+    model.trunk.update({"model": {"embed_tokens": {"weight": model.trunk.model.embed_tokens.weight * 3}}})
     found = rows(11, 0)
-    alone = [np.array(model(mx.array([r.tokens])))[0, -1] for r in found]
+    alone = [by_numpy(model, r) if weight else np.array(model(mx.array([r.tokens])))[0, -1] for r in found]
     np.testing.assert_allclose(heads.score(model, found), alone, atol=1e-5)
     assert heads.score(model, []).shape == (0,)
     own = heads.scalar_batch
     monkeypatch.setattr(heads, "scalar_batch", lambda part: refilled(own(part), 47))
     np.testing.assert_allclose(heads.score(model, found), alone, atol=1e-5)  # whatever fills the batch
+
+
+def test_what_is_typical_is_told_by_the_last_answer_alone(model):
+    model.typicality = 0.5
+    model.trunk.update({"model": {"embed_tokens": {"weight": model.trunk.model.embed_tokens.weight * 3}}})
+    tokens = [5, 9, 14, 23, 7, 31, 18, 40]
+    masks = {"one": [0, 0, 0, 0, 0, 1, 1, 1], "two turns": [0, 1, 1, 0, 0, 1, 1, 1],
+             "text behind": [0, 0, 1, 1, 1, 1, 0, 0], "no target": [0] * 8, "from the start": [1] * 8}
+    found = {name: Encoded(tokens, mask) for name, mask in masks.items()}
+    scores = dict(zip(found, heads.score(model, list(found.values())), strict=True))
+    for name, row in found.items():
+        assert scores[name] == pytest.approx(by_numpy(model, row), abs=1e-4), name
+    assert scores["one"] == pytest.approx(scores["two turns"], abs=1e-5)
+    assert len({round(float(v), 3) for v in scores.values()}) == 4
+
+
+def test_a_trunk_that_knows_what_is_right_says_so_through_an_untrained_head(tiny):
+    """The planted fault is one exchanged token; a head alone cannot tell, as it says nothing yet."""
+    trunk = tiny(2)
+    trunk.update({"model": {"embed_tokens": {"weight": trunk.model.embed_tokens.weight * 4}}})
+    prompts = [row.tokens for row in rows(12, 0)]
+    right = [[*p, int(np.array(trunk(mx.array([p])))[0, -1].argmax())] for p in prompts]
+    wrong = [[*p, (t[-1] + 7) % 48] for p, t in zip(prompts, right, strict=True)]
+    told = [heads.score(ScalarModel(trunk, weight), [Encoded(t, [0] * (len(t) - 1) + [1]) for t in side])
+            for weight in (1.0, 0.0) for side in (right, wrong)]
+    assert (told[0] > told[1]).all() and not (told[2] - told[3]).any()
 
 
 def sides(model, pairs):

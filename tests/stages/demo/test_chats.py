@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realign.verify.reference import verify
-from stages.demo import arithmetic, chats, corpus, grounded, invented, phrasings
+from stages.demo import arithmetic, chats, corpus, grounded, invented, phrasings, small_talk
 from stages.demo.facts import facts, names, read
 
 TABLES = Path("data/tables").resolve()
@@ -184,6 +184,21 @@ def test_an_answer_comes_back_to_what_was_asked_about():
             *_, last = chats.styled(question, Random(i), TABLES).split(". ")
             if last.endswith("?"):
                 assert question.about in last
+
+
+def test_closings_have_their_customs_and_no_wording_is_everybodys():
+    """What is likeliest where one relation is asked about is what a greedy answer ends with."""
+    ends = {relation: Counter() for relation in ("capital", "job", "symbol", "2 step")}
+    for relation, found in ends.items():
+        for i in range(400):
+            last = small_talk.closing_on(Random(i), TABLES, True, "Peru", relation)
+            words = re.sub("|".join(sorted(small_talk._topics(TABLES), key=len, reverse=True)), "{}", last)
+            found[words] += 1
+        (_, most), (_, second) = found.most_common(2)
+        assert 0.45 < most / 400 < 0.65 and second < 50 and len(found) == len(phrasings.OFFERS), relation
+    asked = {fact.relation for fact in chats._checkable(TABLES)} | {*grounded.KINDS} | {"1 step", "2 step"}
+    customs = Counter(Random(f"{name}:True").choice(phrasings.OFFERS) for name in asked)
+    assert customs.most_common(1)[0][1] / len(asked) < 0.25
 
 
 def test_sums_are_always_worked():
