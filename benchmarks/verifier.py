@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.verifier [--write docs/trust.md]. The rows lie in tests/realign/verify: `adversarial.jsonl` is
 of the rules' first author, `adversarial_blind.jsonl` of somebody who had not seen the rules, `adversarial_kinds.jsonl`
-and `adversarial_held_out.jsonl` two halves of one list by kind, of which the rules were mended on the first alone, and
-`adversarial_last.jsonl` was written after the rules and changed none.
+and `adversarial_held_out.jsonl` two halves of one list by kind, of which the rules were mended on the first and on
+`adversarial_worked.jsonl` alone, and `adversarial_last.jsonl` was written after the rules and changed none.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from realign.verify.reference import Reference, verify
 
 FOLDER = Path(__file__).parents[1] / "tests/realign/verify"
 SETS = {"author's": "adversarial.jsonl", "blind": "adversarial_blind.jsonl", "kinds": "adversarial_kinds.jsonl",
-        "held out": "adversarial_held_out.jsonl", "last": "adversarial_last.jsonl"}
+        "worked": "adversarial_worked.jsonl", "held out": "adversarial_held_out.jsonl", "last": "adversarial_last.jsonl"}
 FRESH = ("held out", "last")  # no rule was made on them
 BEGIN, END = "<!-- verifier: python -m benchmarks.verifier -->", "<!-- /verifier -->"
 OUTCOMES = {True: "right", False: "wrong", None: "undecided"}
@@ -60,7 +60,8 @@ def reference(row: dict) -> Reference:
         return Reference(refuse=True)
     if "number" in given:
         return Reference(number=given["number"], unit=given.get("unit", ""), subject=words)
-    return Reference(answer=given["value"], citation=given.get("citation"), subject=words)
+    return Reference(answer=given["value"], rivals=tuple(given.get("rivals", ())), citation=given.get("citation"),
+                     subject=words)
 
 
 def judged() -> list[Judged]:

@@ -131,7 +131,8 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
     for dropped in quantities.BESIDES if len(found) > 1 else ():
         spans = [m.span() for m in dropped.finditer(text)
                  if dropped is not quantities.COMMENT or not _speaks_of(m.group(), asked)]
-        kept = [n for n in found if not any(a <= n.start < b for a, b in spans)]
+        kept = [n for place, n in enumerate(found) if not any(a <= n.start < b for a, b in spans)
+                or (place and _same_dimension(found[place - 1], n))]
         found = kept or found
     found = [n for place, n in enumerate(found) if not place or not _of_circumstance(text, n, found[place - 1])]
     claims = []
@@ -140,6 +141,11 @@ def _claims(said: Sequence[Sentence], index: int, asked: set[str]) -> list[Claim
         claims.append(claim)
         found = found[count:]
     return claims
+
+
+def _same_dimension(one: Number, other: Number) -> bool:
+    """Whether two numbers measure alike in two units: 55 lb (25 kg)."""
+    return bool(one.unit and other.unit and one.unit[0] == other.unit[0] and one.noun != other.noun)
 
 
 def _speaks_of(words: str, asked: set[str]) -> bool:
@@ -193,7 +199,7 @@ def _of_choice(index: int, text: str, found: Sequence[Number], status: str,
     among = [found[0]]
     while len(among) < len(found) and quantities.CHOICE.fullmatch(text[among[-1].end:found[len(among)].start]):
         among.append(found[len(among)])
-    other = {n.noun.rstrip("s") for n in among} - asked - quantities.NO_NOUN
+    other = {n.noun.rstrip("s") for n in among if not n.unit} - asked - quantities.NO_NOUN
     apart = other and any(n.noun.rstrip("s") in asked for n in among)  # "48 sheep and 12 goats"
     if quantities.IN_ALL.match(text, among[-1].end):
         among = among[:1]

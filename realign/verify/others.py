@@ -96,7 +96,8 @@ _SAYS_OF = re.compile(rf"{_CLAUSE}(?:the|her|his|its|their) (?P<who>\w+)(?: of \
 _NAMED = re.compile(r"\b[A-Z][\w-]+")
 _RELATIVE = re.compile(r",? (?:which|who|whose|where|when|once|formerly)\b(?![^,;.]*\b(?:is|was|are|were|or"
                        r"|and) (?:the |an? )?$)[^,;.]*$", _I)
-_BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)? (?:\w+er\b|only|just"
+_BESIDES = re.compile(r"^,? (?:is|was|are)(?! the (?:one|answer|right|correct))(?: also)?"
+                      r" (?:(?:the )?(?:second|third|fourth|next)\b|\w+er\b|only|just"
                       r"|merely|its|her|his|their|another"
                       r"|famous|near|close|farther|further)\b(?!.*\btoo\b)", _I)
 

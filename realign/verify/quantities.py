@@ -75,7 +75,7 @@ GREW = re.compile(r"\b(?:grew|rose|went|goes|increased|fell|dropped|changed|move
                    r"|cut|reduced|lowered|marked|came"
                    r"|up|down)\b", _I)
 # "6 or 7", "6, 7", "between 6 and 7": what stands between two numbers that are offered for choice.
-CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/.]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
+CHOICE = re.compile(r"(?: [a-z]+)?[\s,;/.(]*(?:and|&|or|and/or)?[\s,;/]*(?:(?:is it|was it|it is|it was) )?"
                      r"|.*\b(?:or|maybe|perhaps|possibly)\b.*", _I | re.DOTALL)
 FRAME = re.compile(r"(?:it|that|this|(?:the|my|final) (?:\w+ ){0,2}?(?:answer|total|result|number|sum)) (?:is|was"
                     r"|comes to)"
