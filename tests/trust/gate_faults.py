@@ -167,7 +167,7 @@ METRICS = {fault.name: fault for fault in (
     _number("reward accuracy below chance", "reward_validation", "validation_accuracy",
             measured("validation_accuracy", 0.4)),
     _number("adversarial accuracy surely below chance", "reward_validation", "adversarial_accuracy",
-            measured("adversarial_accuracy", 0.24, 0.06), "MEDIUM: the suite only warns"),
+            measured("adversarial_accuracy", 0.24, 0.06)),
     _number("out-of-distribution accuracy surely below chance", "reward_validation", "ood_accuracy",
             measured("ood_accuracy", 0.3)),
     _number("reward model knows its training pairs only", "reward_validation", "train_validation_gap",
