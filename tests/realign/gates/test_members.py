@@ -26,7 +26,7 @@ def test_capabilities_of_the_evaluation_rows_are_demanded_by_their_own_names(pro
     """What the base model cannot do at all is measured, but there is nothing of it to retain."""
     project.baseline(OWN)
     assert wanted(project, "sft") == {"capability": ["triage", "poems"], "retention": ["triage"],
-                                      "slice_retention": ["triage/other"]}
+                                      "slice_retention": ["triage/other"], "undecided": ["triage"]}
     assert wanted(project, "evaluate").items() >= {"retention": ["triage"], "slice_retention": ["triage/other"]}.items()
     assert wanted(project, "reward_model") == {}
 
@@ -37,7 +37,8 @@ def test_a_capability_of_the_base_model_that_was_not_measured_is_rejected(lost, 
     project.baseline(OWN)
     good = {"value": 1.0, "n": 600, "low": 0.99, "high": 1.0}
     groups = {"capability": {name: good for name in OWN["capability"] if name != lost},
-              "retention": {"triage": good, "another": good}, "slice_retention": {"triage/other": good}}
+              "retention": {"triage": good, "another": good}, "slice_retention": {"triage/other": good},
+              "undecided": {"triage": {"value": 0.0, "n": 600, "low": 0.0, "high": 0.01}}}
     if lost == "triage":
         del groups["retention"]["triage"]
     project.metrics("sft", clean("sft") | groups)
