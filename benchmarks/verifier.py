@@ -18,7 +18,8 @@ from realign.verify.reference import Reference, verify
 
 FOLDER = Path(__file__).parents[1] / "tests/realign/verify"
 SETS = {"author's": "adversarial.jsonl", "blind": "adversarial_blind.jsonl", "kinds": "adversarial_kinds.jsonl",
-        "worked": "adversarial_worked.jsonl", "held out": "adversarial_held_out.jsonl", "last": "adversarial_last.jsonl"}
+        "worked": "adversarial_worked.jsonl", "held out": "adversarial_held_out.jsonl",
+        "last": "adversarial_last.jsonl"}
 FRESH = ("held out", "last")  # no rule was made on them
 BEGIN, END = "<!-- verifier: python -m benchmarks.verifier -->", "<!-- /verifier -->"
 OUTCOMES = {True: "right", False: "wrong", None: "undecided"}
