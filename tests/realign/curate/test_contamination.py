@@ -111,7 +111,7 @@ TOKEN = st.sampled_from(["a", "b", "c", "3", "+", "-4", "?!", "(", ")", "2.5", "
 TEXT = st.lists(TOKEN, max_size=30).map(" ".join) | st.lists(st.sampled_from("abcde"), max_size=40).map(" ".join)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(st.lists(st.lists(TEXT, max_size=3), max_size=6), st.lists(TEXT, max_size=5), st.lists(TEXT, max_size=2),
        st.data())
 def test_finds_what_the_definition_finds(rows, evaluation, answers, data):

@@ -36,7 +36,7 @@ LOOPS = st.tuples(st.lists(st.sampled_from("abcdefghijk"), max_size=16), st.inte
     st.sampled_from("lmnopqrstuvwxyz"), max_size=30)).map(lambda drawn: " ".join(drawn[0] * drawn[1] + drawn[2]))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(LOOPS | LINES.map("\n".join) | LINES.map("\x1d".join) | st.text("ab \n", max_size=40), max_size=6),
        st.floats(0, 1))
 def test_no_text_that_repeats_itself_is_overlooked(texts, limit):

@@ -68,7 +68,7 @@ def test_what_looks_alike_is_equal_for_every_latin_greek_and_cyrillic_letter(for
     assert found.to_list() == [oracle.seen_alike(text) for text in texts]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(st.lists(any_text | sums | st.text("0 -+.(", max_size=10), max_size=8))
 def test_a_column_is_normalised_as_its_texts_are(texts):
     assert column(texts) == [normalise(text) for text in texts]

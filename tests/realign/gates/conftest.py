@@ -63,11 +63,19 @@ class Project:
         (self.suites / f"{stage}.json").write_text(json.dumps(suite))
 
     def ask(self, stage: str, metric: str) -> None:
-        """This stage alone has been measured, and its suite judges this metric alone, which takes a tenth of the time:
-        for what becomes of a verdict, whatever is in it."""
+        """This stage alone has been measured, and its suite judges this metric alone."""
         self.keep(stage)
+        self.narrow(stage, metric)
+
+    def narrow(self, stage: str, metric: str = "") -> None:
+        """The suite of a stage judges this metric alone (its first one), which takes a tenth of the time: for what
+        becomes of a verdict, whatever is in it."""
         suite = self.suite(stage)
-        suite["expectations"] = [e for e in suite["expectations"] if e["kwargs"]["column"] == metric]
+        metric = metric or next(
+            e["kwargs"]["column"] for e in suite["expectations"]
+            if "table" not in e.get("meta", {}) and "." not in e["kwargs"]["column"]
+            and e["kwargs"]["column"] not in suite["meta"].get("counted", []))
+        suite["expectations"] = [e for e in suite["expectations"] if e["kwargs"].get("column") == metric]
         suite["meta"] = {part: {name: said for name, said in suite["meta"][part].items()
                                 if name.removesuffix(".low").removesuffix(".high") in (metric, "*")}
                          for part in ("evidence", "remedy")}

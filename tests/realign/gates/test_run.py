@@ -147,6 +147,8 @@ def test_same_input_hits_the_cache_with_the_same_bytes(project, unjudged):
 
 def test_judged_and_judged_ahead_have_the_same_bytes(project, unjudged):
     project.keep("rl", "iterate")
+    for stage in ("rl", "iterate"):
+        project.narrow(stage)
     assert main(["srf", "rl"], project.root) == 0
     judged = project.verdict_file("rl").read_bytes()
     for entry in (project.root / ".realign" / "gates").glob("*.json"):
@@ -158,6 +160,8 @@ def test_judged_and_judged_ahead_have_the_same_bytes(project, unjudged):
 
 
 def test_the_first_gate_judges_the_others_ahead(project, unjudged):
+    for stage in STAGES:
+        project.narrow(stage)
     assert main(["srf", "sft"], project.root) == 0
     assert [p.name for p in project.verdict_file("sft").parent.glob("*.json")] == ["sft.json"]
     unjudged()
