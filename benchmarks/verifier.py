@@ -3,7 +3,7 @@
 Run: python -m benchmarks.verifier [--write docs/trust.md]. The rows lie in tests/realign/verify: `adversarial.jsonl` is
 of the rules' first author, `adversarial_blind.jsonl` of somebody who had not seen the rules, `adversarial_kinds.jsonl`
 and `adversarial_held_out.jsonl` two halves of one list by kind, of which the rules were mended on the first and on
-`adversarial_worked.jsonl` alone, and `adversarial_last.jsonl` was written after the rules and changed none.
+`adversarial_worked.jsonl` alone, and `adversarial_last.jsonl` was written after most rules and made none.
 """
 
 import argparse
