@@ -17,6 +17,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "capability": ("Capability", "Mean score, 0 to 1, on the held-out examples of one skill."),
     "consistency": ("Consistency", "Chance that the reward sets two wordings of one answer closer together "
                     "than two answers of different quality (AUROC)."),
+    "undecided": ("Undecided answers", "Share of examples of which the base model's answer or this model's is neither "
+                  "right nor wrong to the verifier; it scores 0, and more than 5% block."),
     "coverage": ("Evaluation coverage", "Share of capabilities' slices with enough examples, and a base model good "
                  "enough, to show a loss."),
     "data_quality": ("Data quality", "Share of rows that pass every row check, times label agreement."),
