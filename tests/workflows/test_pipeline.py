@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from realign.errors import UserError
+from realign.lake.hashes import md5_of
 from realign.metrics import flatten
 from realign.models import build
 from realign.params import load
@@ -48,11 +49,13 @@ def test_no_stage_writes_anything_else(run, request):
 
 
 @each_stage
-def test_every_metric_has_its_sample_size_and_interval(declared, finished):
+def test_every_metric_has_its_sample_size_and_interval_and_says_what_it_is_of(declared, finished):
     for path in declared.made:
         if path.startswith("metrics/") and path not in declared.plots:
             metrics = json.loads((finished.folder / path).read_text())
-            settled = metrics.pop("settled", {})
+            settled, made = metrics.pop("settled", {}), metrics.pop("of", {})
+            beside = (declared.stage.checkpoint, declared.stage.dataset("any").parent)
+            assert made == {p.as_posix(): md5_of(finished.folder / p) for p in beside if (finished.folder / p).is_dir()}
             leaves = flatten(metrics)
             assert leaves and all(set(leaf) == {"value", "n", "low", "high"} for leaf in leaves.values()), leaves
             assert all(isinstance(value, int | float) for value in settled.values())
