@@ -42,7 +42,8 @@ KNOBS = {
     "common.sft": {"epochs": 1, "batch_size": 32, "learning_rate": 0.0003, "evaluate_every": 20,
                    "checkpoint_every": 100, "window": 96},
     "srf.data": {"source": "pairs.jsonl"},
-    "srf.reward_model": {"epochs": 2, "batch_size": 16, "evaluate_every": 30, "checkpoint_every": 100},
+    "srf.reward_model": {"typicality": 0.0, "epochs": 2, "batch_size": 16, "evaluate_every": 30,
+                         "checkpoint_every": 100},  # the base has never seen an opening: its opinion is of wording
     "srf.rl": {"rollouts": 5, "prompts_per_rollout": 64, "minibatch": 32, "epochs": 2, "learning_rate": 0.0003,
                "max_tokens": 16, "heldout_prompts": 120},
     "srf.iterate": {"rounds": 1, "rollouts": 1, "prompts": 8},
