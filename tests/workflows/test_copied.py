@@ -104,7 +104,7 @@ def second(declared, monkeypatch):
 
 
 def measured(folder: Path, workflow: str, names: list[str]) -> dict[str, str]:
-    return {name: (folder / f"metrics/{workflow}/{name}.json").read_text() for name in names}
+    return {name: renamed((folder / f"metrics/{workflow}/{name}.json").read_text()) for name in names}
 
 
 def test_its_stages_run_to_the_same_figures(second, labelled, tmp_path):

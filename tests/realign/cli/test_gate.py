@@ -56,7 +56,7 @@ def test_the_whole_suite_is_one_that_great_expectations_builds(project, path):
 
     (project / "metrics/common").mkdir(parents=True)
     figure = {"value": 0.9, "n": 600, "low": 0.88, "high": 0.92}
-    baseline = {"capability": {"facts": figure}, "slice": {"facts/other": figure}}
+    baseline = {"capability": {"facts": figure}, "slice": {"facts/other": figure}, "undecided": {"facts": figure}}
     (project / "metrics/common/baseline.json").write_text(json.dumps(baseline))
     done = run(path.parent.name, path.stem, "--suite")
     assert done.exit_code == 0

@@ -87,7 +87,7 @@ def test_a_reward_that_rises_while_the_verifier_falls_is_named_and_tried_again_t
 
 def test_a_verifier_that_rises_too_lets_the_run_end_at_its_last_step(run):
     watch = run.watch_of(earned)
-    policy, history, attempts = run(watch=watch)
+    policy, history, attempts = run(watch=watch, learning_rate=2e-2)
     assert [a.fault for a in attempts] == [None] and len(history) == 12
     seen = figures(history)
     assert len(seen) == 4 and seen[-1] > seen[0] + 0.05
