@@ -1,16 +1,18 @@
 """What is left of a model's capabilities, and of their slices, after training."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
-from realign.metrics import Metric, bootstrap
+from realign.interval import ALPHA, Sums, relative_drop
+from realign.metrics import Metric
 
 LEAST = 60  # examples of a slice; smaller ones of a capability are taken together as `other` (ours, TRUST)
 
 
 def retention(before: Sequence[dict], after: Sequence[dict]) -> dict[str, Metric]:
-    """Final over earlier accuracy by capability, from records of the same examples; the interval resamples examples,
-    paired. KeyError where an example was not answered before."""
+    """Final over earlier accuracy by capability, from records of the same examples, with a verdict's paired interval
+    (realign/interval.py), both ends together 95%. KeyError where an example was not answered before."""
     return _by(before, after, {row["example_id"]: row["capability"] for row in after})
 
 
@@ -42,5 +44,17 @@ def _by(before: Sequence[dict], after: Sequence[dict], names: dict[str, str]) ->
         rows = [row for row in after if names.get(row["example_id"]) == name]
         earlier = [old[row["example_id"]] for row in rows]
         if any(earlier):
-            found[name] = bootstrap(lambda a, b: a.sum() / max(b.sum(), 1e-9), [row["score"] for row in rows], earlier)
+            found[name] = _ratio(rows, earlier)
     return found
+
+
+def _ratio(rows: Sequence[dict], earlier: Sequence[float]) -> Metric:
+    """The score of the rows over the earlier one; examples that ask the same stand together."""
+    drop = relative_drop(Sums.of([_asked(row) for row in rows], earlier, [row["score"] for row in rows]), ALPHA / 2)
+    return Metric(1 - drop.value, len(rows), max(0.0, 1 - drop.high), 1 - drop.low)
+
+
+def _asked(row: dict) -> str:
+    """What an example asks, as in versions/views.sql: the fact that its reference names, or else its own question."""
+    said = json.loads(row["reference"]) if row["reference"].startswith("{") else {}
+    return row["reference"] if said.keys() >= {"answer", "subject"} else row["example_id"]

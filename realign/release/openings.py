@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from realign.errors import UserError
+from realign.interval import ALPHA
 from realign.lake.atomic import atomic_file
-from realign.versions.interval import ALPHA
 
 OPENED = "opened"  # before the outcome is known
 

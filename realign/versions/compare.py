@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from realign.interval import ALPHA, Sums, holm, p_gained, p_lost, quantile, relative_drop
 from realign.metrics import REGRESSION, Metric
-from realign.versions.interval import ALPHA, Sums, holm, p_gained, p_lost, quantile, relative_drop
 from realign.versions.load import Version
 from realign.versions.looks import Plan
 from realign.versions.view import connect, rows

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from realign.versions.interval import ALPHA
+from realign.interval import ALPHA
 
 MOST = 2400  # examples of a capability
 

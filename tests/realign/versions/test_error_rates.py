@@ -7,8 +7,8 @@ are less sure is noisier: two draws answer 1% of the rows of SURE differently, 4
 import numpy as np
 import pytest
 
+from realign.interval import Sums
 from realign.versions.compare import KEPT, LOST, Cell, judged
-from realign.versions.interval import Sums
 
 ROWS, CELLS, REPEATS = 600, 5 + 12, 1000
 pytestmark = pytest.mark.slow

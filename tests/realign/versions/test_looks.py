@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realign.versions.interval import ALPHA
+from realign.interval import ALPHA
 from realign.versions.looks import MOST, Plan
 
 

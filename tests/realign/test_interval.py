@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realign.versions.interval import Sums, at_most, holm, mcnemar, p_gained, p_lost, relative_drop
+from realign.interval import Sums, at_most, holm, mcnemar, p_gained, p_lost, relative_drop
 
 
 def sums(a, b, paired=True) -> Sums:

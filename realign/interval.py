@@ -6,6 +6,7 @@ differ; where few do, the exact binomial law of those that do stands beside it, 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from statistics import NormalDist
@@ -38,6 +39,21 @@ class Sums:
     better: int = 0
     lost: float = 0.0
     won: float = 0.0
+
+    @classmethod
+    def of(cls, units: Sequence[str], a: Sequence[float], b: Sequence[float]) -> "Sums":
+        """Of paired scores, example by example, each with the name of its unit."""
+        totals: dict[str, list[float]] = {}
+        for unit, before, after in zip(units, a, b, strict=True):
+            total = totals.setdefault(unit, [0.0, 0.0])
+            total[0] += before
+            total[1] += after
+        one = len(units) / len(totals)  # examples a unit, on average
+        pairs = [(x / one, y / one) for x, y in totals.values()]
+        return cls(len(pairs), len(pairs), sum(x for x, _ in pairs), sum(y for _, y in pairs),
+                   sum(x * x for x, _ in pairs), sum(y * y for _, y in pairs), sum(x * y for x, y in pairs),
+                   sum(y < x for x, y in pairs), sum(y > x for x, y in pairs),
+                   sum(max(x - y, 0.0) for x, y in pairs), sum(max(y - x, 0.0) for x, y in pairs))
 
     def smoothed(self) -> "Sums":
         """With half an example added at each corner of the unit square: (0,0), (0,1), (1,0), (1,1).
