@@ -35,10 +35,10 @@ from realign.release.decide import (
 from realign.release.made import faults
 from realign.versions.compare import Comparison, compare_all
 from realign.versions.draw import BASELINE, CANDIDATE, START
-from realign.versions.load import Version, read_pointer
+from realign.versions.load import Version, read_pointer, read_records
 from realign.versions.lock import steps
 from realign.versions.render import summary
-from realign.words import AGAINST
+from realign.words import AGAINST, listed
 from realign.workflow import find
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def release(candidate: Candidate, folder: Path, verdict: Path, sealed: Iterable[
     if not rows:
         raise UserError("no sealed rows", where="data/sealed", fix="put rows there that no stage evaluates on",
                         expected="Parquet files of evaluation rows that a release alone asks")
-    check_made(rows, candidate.workflow)
+    # by their folders too, as the stages have them that must not train on a sealed row
+    check_made(rows | bind({Path(path).parent for path in rows}), candidate.workflow)
     pointer = read_pointer(folder)
     offered = _pointer(candidate, folder, verdict, rows, said, pointer)
     if pointer and _stands(pointer, offered):
@@ -134,7 +135,15 @@ def _judged(candidate: Candidate, folder: Path, offered: Mapping, rows: Mapping[
     path = _store(records, folder / "records")
     return {"sealed": {"path": path.as_posix(), "md5": file_md5(path), "opening": opening.opening,
                        "summary": [summary(found, AGAINST[against]) for against, found in compared.items()],
-                       "warnings": [told for against, found in compared.items() for told in unknown(found, against)]}}
+                       "warnings": _unasked(candidate, compared[BASELINE]) + [
+                           told for against, found in compared.items() for told in unknown(found, against)]}}
+
+
+def _unasked(candidate: Candidate, sealed: Comparison) -> list[str]:
+    """A sentence on the capabilities that the verdict judged and no sealed row asks."""
+    judged = set(read_records(candidate.baseline)["capability"].to_pylist())
+    missing = sorted(judged - {c.capability for c in sealed.capabilities})
+    return [f"no sealed row asks {listed(missing)}: nothing is known of it there"] if missing else []
 
 
 def _compared(candidate: Candidate, before: Mapping[str, Mapping], alpha: float,

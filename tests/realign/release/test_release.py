@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from realign.errors import UserError
+from realign.lake.hashes import tree_md5
 from realign.release import made, openings
 from realign.release.decide import earlier
 from realign.release.release import recorded, release
@@ -140,6 +142,25 @@ def test_without_sealed_rows_nothing_is_released():
     judge(candidate)
     with pytest.raises(UserError, match="data/sealed: no sealed rows"):
         release(candidate, FOLDER, VERDICT, [], ask)
+
+
+def test_a_capability_that_no_sealed_row_asks_is_told():
+    def asked(name: str) -> pl.DataFrame:
+        return ask(name).filter(pl.col("capability") != "format")
+    found = released(offer("one", 8), asked)["sealed"]
+    assert found["warnings"][0] == "no sealed row asks format: nothing is known of it there"
+
+
+def test_sealed_rows_that_were_thinned_and_taken_over_by_hand_are_refused():
+    """Their own maker's entry says so too, but not those of the stages that must not train on them."""
+    candidate = offer("one", 8)
+    judge(candidate)
+    Path("stages/srf/dvc.lock").write_text(json.dumps({"stages": {
+        "sft": {"cmd": "x", "deps": [{"path": "data/sealed", "md5": tree_md5(SEALED.parent)[0]}]}}}))
+    SEALED.write_text("fewer rows")
+    with pytest.raises(UserError, match="data/sealed: is not what srf:sft ran on"):
+        release(candidate, FOLDER, VERDICT, [SEALED], ask)
+    assert not FOLDER.exists()
 
 
 def test_inside_a_pipeline_or_an_experiment_nothing_is_released(monkeypatch):
