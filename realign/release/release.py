@@ -135,14 +135,14 @@ def _judged(candidate: Candidate, folder: Path, offered: Mapping, rows: Mapping[
     path = _store(records, folder / "records")
     return {"sealed": {"path": path.as_posix(), "md5": file_md5(path), "opening": opening.opening,
                        "summary": [summary(found, AGAINST[against]) for against, found in compared.items()],
-                       "warnings": _unasked(candidate, compared[BASELINE]) + [
+                       "warnings": _unasked(candidate, compared) + [
                            told for against, found in compared.items() for told in unknown(found, against)]}}
 
 
-def _unasked(candidate: Candidate, sealed: Comparison) -> list[str]:
+def _unasked(candidate: Candidate, sealed: Mapping[str, Comparison]) -> list[str]:
     """A sentence on the capabilities that the verdict judged and no sealed row asks."""
     judged = set(read_records(candidate.baseline)["capability"].to_pylist())
-    missing = sorted(judged - {c.capability for c in sealed.capabilities})
+    missing = sorted(judged - {c.capability for c in sealed[BASELINE].capabilities})
     return [f"no sealed row asks {listed(missing)}: nothing is known of it there"] if missing else []
 
 

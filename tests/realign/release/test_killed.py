@@ -23,6 +23,7 @@ from tests.realign.release.offered import FOLDER, SEALED, VERDICT, ask
 # What is compared changes no disk, and takes most of the time.
 module.decide = lambda candidate, folder: json.loads(VERDICT.read_text())
 module._compared = lambda candidate, before, alpha, asked: (asked("candidate"), {})
+module._unasked = lambda candidate, sealed: []
 
 def changes(event, arguments):
     "Whether this audit event is about to change the disk."
