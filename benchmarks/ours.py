@@ -177,7 +177,7 @@ def ppo(start: Start, before: dict) -> None:
         seed=0, algorithm="ppo", rollouts=len(start.windows.all_steps), prompts_per_rollout=BATCH * SAMPLES,
         minibatch=BATCH * SAMPLES, epochs=1, learning_rate=workload.RATES["ppo"], warmup=0.0, kl_penalty=BETA,
         entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2, discount=1.0, gae_lambda=0.95,
-        max_tokens=NEW_TOKENS)
+        improbable_penalty=0.0, max_tokens=NEW_TOKENS)
     model = heads.ScalarModel(start.model)
     prompts = [prompt["tokens"] for prompt in start.data.prompts for _ in range(SAMPLES)]
     batches = rollouts(start, model, how, prompts, policy.WITH_CRITIC)

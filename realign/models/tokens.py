@@ -1,5 +1,7 @@
 """Per-token quantities that the losses are made of. All logits are finite, all targets valid token ids."""
 
+import math
+
 import mlx.core as mx
 
 from realign.models.fastmath import exp, logsumexp
@@ -73,6 +75,13 @@ def policy_terms(
     return tuple(_policy_terms(logits, targets, ref_logits)[:3])
 
 
+def improbable(logits: mx.array, ref_logits: mx.array, share: float) -> mx.array:
+    """Probability (B, T) that the policy (`logits`) puts on the tokens which the reference finds less than `share`
+    times as likely as its likeliest one: what min-p sampling of the reference would never give (Nguyen 2024, arXiv
+    2407.01082). No gradient flows to the reference."""
+    return _improbable(logits.astype(mx.float32), ref_logits.astype(mx.float32), mx.array(math.log(share)))[0]
+
+
 def _chosen(x: mx.array, targets: mx.array) -> mx.array:
     return mx.take_along_axis(x, targets[..., None], axis=-1).squeeze(-1)
 
@@ -89,6 +98,25 @@ def _normalise(logits: mx.array) -> tuple[mx.array, mx.array]:
     e = exp(logits - top)
     total = e.sum(axis=-1, keepdims=True)
     return e * (1.0 / total), (top + mx.log(total)).squeeze(-1)
+
+
+def _cut_off(ref_logits: mx.array, log_share: mx.array) -> mx.array:
+    return ref_logits < ref_logits.max(axis=-1, keepdims=True) + log_share
+
+
+@mx.custom_function
+def _improbable(logits, ref_logits, log_share):
+    p, _ = _normalise(logits)
+    return mx.where(_cut_off(ref_logits, log_share), p, 0.0).sum(axis=-1), p
+
+
+@_improbable.vjp
+def _improbable_vjp(primals, cotangents, outputs):
+    _, ref_logits, log_share = primals
+    found, p = outputs
+    inside = _cut_off(ref_logits, log_share).astype(mx.float32)
+    gradient = p * (inside - found[..., None]) * cotangents[0][..., None]
+    return gradient, mx.zeros_like(ref_logits), mx.zeros_like(log_share)
 
 
 @mx.custom_function

@@ -58,6 +58,8 @@ class Policy:
     """Weight of the exact KL to the reference (nats a token) against the whitened advantage."""
     entropy_bonus: NonNegative
     """Weight of the policy's entropy (nats a token)."""
+    improbable_penalty: NonNegative
+    """Weight of the policy's probability on tokens that the reference finds next to impossible."""
     reward_scale: Rate
     """Factor of every reward."""
     value_weight: NonNegative

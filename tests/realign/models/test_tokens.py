@@ -10,6 +10,7 @@ from scipy.stats import entropy as scipy_entropy
 from realign.models.tokens import (
     count,
     entropy,
+    improbable,
     kl_divergence,
     masked_sum,
     policy_terms,
@@ -128,6 +129,26 @@ def test_sampled_terms_are_the_two_functions_and_only_the_first_teaches(batch, n
     expected = numeric_gradient(lambda x: (np_logprobs(x, targets) * weights).sum(), logits)
     for by_entropy in (0.0, 3.0):
         np.testing.assert_allclose(mx.grad(taught)(array(logits), by_entropy), expected, atol=1e-4)
+
+
+def np_improbable(logits, ref, share):
+    p, q = (np.exp(np_log_softmax(x, axis=-1)) for x in (logits, ref))
+    return np.where(q < share * q.max(axis=-1, keepdims=True), p, 0).sum(axis=-1)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9])
+def test_improbable_is_the_policy_on_what_min_p_sampling_of_the_reference_cuts(batch, numeric_gradient, share):
+    logits, ref, _, weights = batch
+    expected = np_improbable(logits, ref, share)
+    np.testing.assert_allclose(improbable(array(logits), array(ref), share), expected, atol=1e-5)
+
+    def ours(x, reference):
+        return (improbable(x, reference, share) * array(weights)).sum()
+
+    expected = numeric_gradient(lambda x: (np_improbable(x, ref, share) * weights).sum(), logits)
+    found, by_reference = mx.grad(ours, argnums=(0, 1))(array(logits), array(ref))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert not np.array(by_reference).any()
 
 
 def test_half_precision_logits_are_reckoned_in_float32(batch):

@@ -65,7 +65,7 @@ def rolled_out(model, tiny, how, objective, shared: bool):
 def criticised(tiny, shared=False):
     how = Policy(seed=0, algorithm="ppo", rollouts=1, prompts_per_rollout=2, minibatch=6, epochs=1, learning_rate=1e-3,
                  warmup=0.0, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2,
-                 discount=1.0, gae_lambda=0.95, max_tokens=9)
+                 improbable_penalty=0.0, discount=1.0, gae_lambda=0.95, max_tokens=9)
     return rolled_out(scalar(tiny(0)), tiny, how, policy.WITH_CRITIC, shared)
 
 

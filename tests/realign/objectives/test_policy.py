@@ -28,7 +28,7 @@ def settings_of(algorithm="ppo", **changes) -> Policy:
     made = Policy(
         seed=0, algorithm=algorithm, rollouts=2, prompts_per_rollout=10, minibatch=4, epochs=1, learning_rate=1e-2,
         warmup=0.0, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=2.0, value_weight=0.5, clip=0.2, discount=1.0,
-        gae_lambda=1.0, max_tokens=9)
+        improbable_penalty=0.0, gae_lambda=1.0, max_tokens=9)
     return replace(made, **{"epochs": 2 if algorithm == "ppo" else 1} | changes)
 
 
@@ -192,6 +192,21 @@ def test_what_the_critic_learns_does_not_reach_the_policy(rollouts):
     expected = made.settings.value_weight * (values - returns) @ hidden  # of half the squared error
     np.testing.assert_allclose(np.array(gradients["head"]["weight"])[0], expected, rtol=1e-3, atol=1e-4)
     assert np.abs(expected).max() > 0
+
+
+def test_what_the_reference_finds_next_to_impossible_costs_its_probability(rollouts, tiny):
+    made = rollouts(improbable_penalty=3.0)
+    made.reference = tiny(5, tie_word_embeddings=False)
+    made.reference.lm_head.weight = made.reference.lm_head.weight * 40  # it is sure
+    batch, = made.micro_batches(0)
+    total, _, stats = loss_of(made.settings)(made.model, batch)
+    free, _, without = loss_of(replace(made.settings, improbable_penalty=0.0))(made.model, batch)
+    both = response_logits(made.policy, batch), batch["reference_logits"][0]
+    logits, reference = (np.array(x, np.float64) for x in both)
+    p, q = (np.exp(x - x.max(-1, keepdims=True)) for x in (logits, reference))
+    expected = np.where(q < 0.01, p / p.sum(-1, keepdims=True), 0).sum()
+    assert 0 < expected < len(p) and stats["improbable"].item() == pytest.approx(expected, rel=1e-3)
+    assert total.item() - free.item() == pytest.approx(3 * expected, rel=1e-2) and "improbable" not in without
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c"])

@@ -87,7 +87,7 @@ def on_policy(algorithm: str):
     settings = Policy(
         seed=0, algorithm=algorithm, rollouts=6, prompts_per_rollout=8, minibatch=4, epochs=epochs, learning_rate=1e-2,
         warmup=0.05, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2, discount=0.99,
-        gae_lambda=0.95, max_tokens=6)
+        improbable_penalty=0.0, gae_lambda=0.95, max_tokens=6)
     rng = np.random.default_rng(4)
     prompts = [rng.integers(1, 48, k).tolist() for k in rng.integers(1, 9, 12)]
     batches = Rollouts(

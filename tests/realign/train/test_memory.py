@@ -123,7 +123,7 @@ def criticised(tiny, micro=0):
     settings = Policy(
         seed=0, algorithm="ppo", rollouts=2, prompts_per_rollout=8, minibatch=8, epochs=2, learning_rate=1e-3,
         warmup=0.0, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2, discount=1.0,
-        gae_lambda=0.95, max_tokens=16)
+        improbable_penalty=0.0, gae_lambda=0.95, max_tokens=16)
     shape = WIDE | {"num_hidden_layers": 2, "vocab_size": 2048}
     pair, reference = ScalarModel(tiny(1, **shape)), tiny(1, **shape)
     made = Rollouts(pair, reference, prompts_of(8), earned, Sampling(16), settings, 0, policy.critic_estimate, micro)

@@ -23,7 +23,7 @@ CHATS = [{"row_id": f"row {i}", "messages": [{"role": "user", "content": f"What 
          for i, name in enumerate(["gold", "Peru", "Lima", "Ada", "Au", "a metal", "an apple", "it", "its symbol"])] * 4
 KNOBS = Policy(seed=0, algorithm="ppo", rollouts=12, prompts_per_rollout=32, minibatch=32, epochs=1, learning_rate=1e-2,
                warmup=0.0, kl_penalty=0.0, entropy_bonus=0.0, reward_scale=1.0, value_weight=0.5, clip=0.2,
-               discount=1.0, gae_lambda=0.95, max_tokens=8)
+               improbable_penalty=0.0, discount=1.0, gae_lambda=0.95, max_tokens=8)
 STOPS = tuple(range(260, 320))
 
 

@@ -11,7 +11,7 @@ from realign.train.settings import Limits, Policy
 LIMITS = Limits(kl_limit=0.2, entropy_low=0.5, entropy_high=2.0, length_factor=2.0, gaming_fall=0.05, attempts=3)
 KNOBS = Policy(seed=0, algorithm="ppo", rollouts=2, prompts_per_rollout=8, minibatch=8, epochs=1, learning_rate=1e-4,
                warmup=0.05, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2,
-               discount=1.0, gae_lambda=0.95, max_tokens=8)
+               improbable_penalty=0.0, discount=1.0, gae_lambda=0.95, max_tokens=8)
 
 
 @pytest.mark.parametrize("kl, entropy, fault", [

@@ -107,7 +107,7 @@ def criticised():
     model.head.weight = mx.random.normal((1, 16), key=mx.random.key(0)) * 0.1
     how = Policy(seed=0, algorithm="ppo", rollouts=3, prompts_per_rollout=5, minibatch=2, epochs=2, learning_rate=1e-3,
                  warmup=0.0, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2,
-                 discount=1.0, gae_lambda=0.95, max_tokens=6)
+                 improbable_penalty=0.0, discount=1.0, gae_lambda=0.95, max_tokens=6)
     return rolled_out(model, how, policy.WITH_CRITIC)
 
 
