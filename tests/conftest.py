@@ -13,6 +13,7 @@ from realign.models import backend
 backend.start()  # before anything imports mlx.core
 
 from realign.models import threads  # noqa: E402
+from tests.forks import forks  # noqa: E402
 
 threads.use(1)  # else a step's micro-batches would depend on the machine's cores
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -36,6 +37,18 @@ def _group(item):
     named = item.get_closest_marker("xdist_group")
     shared = "built" if "built" in item.fixturenames else item.nodeid.partition("::")[0]
     return named.args[0] if named else shared
+
+
+# What `dvc repro` imports only while it runs.
+DVC = ("dvc.cli.parser", "dvc.data_cloud", "dvc.lock", "dvc.repo.open_repo", "dvc.repo.plots", "dvc.repo.reproduce",
+       "dvc.rwlock", "dvc.utils.strictyaml")
+
+
+@pytest.fixture(scope="session")
+def dvc_forks():
+    """`dvc_forks.run(["-m", "dvc", …], cwd, env)`: DVC in a process of its own that has imported it already."""
+    with forks(*DVC) as found:
+        yield found
 
 
 TINY = {

@@ -79,7 +79,7 @@ def suite(least):
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path, dvc):
     files = {"dvc.yaml": "stages: {}\n", "stages/__init__.py": "", "stages/toy/__init__.py": "",
              "stages/toy/dvc.yaml": PIPELINE, "stages/toy/first.py": FIRST, "stages/toy/second.py": SECOND,
              "gate.py": GATE, "expectations/toy/first.json": suite(0.7), "data/answers.txt": "right " * 80}
@@ -98,19 +98,23 @@ def environment():
                          "GX_ANALYTICS_ENABLED": "false"}
 
 
-def dvc(folder, *args):
-    return subprocess.run([sys.executable, "-m", "dvc", *args], cwd=folder, env=environment(), text=True,
-                          capture_output=True)
+@pytest.fixture
+def dvc(dvc_forks):
+    """`dvc(folder, *arguments)`: that command in a folder."""
+    return lambda folder, *arguments: dvc_forks.run(["-m", "dvc", *arguments], folder, environment())
 
 
-def repro(folder, file="stages/toy/dvc.yaml"):
-    """Exit status, and the names of the stages whose command was run."""
-    done = dvc(folder, "repro", file)
-    return done.returncode, re.findall(r"Running stage '(?:.*:)?([\w@]+)'", done.stdout)
+@pytest.fixture
+def repro(dvc):
+    """`repro(folder, file)`: exit status, and the names of the stages whose command was run."""
+    def run(folder, file="stages/toy/dvc.yaml"):
+        done = dvc(folder, "repro", file)
+        return done.returncode, re.findall(r"Running stage '(?:.*:)?([\w@]+)'", done.stdout)
+    return run
 
 
 @pytest.mark.slow
-def test_only_what_changed_runs_and_a_rejection_stops_what_follows(project):
+def test_only_what_changed_runs_and_a_rejection_stops_what_follows(project, repro):
     verdict, accepted = project / "metrics/toy/gates/first.json", project / "metrics/toy/gates/first.accepted"
     final = project / "checkpoints/toy/second/model"
     assert repro(project) == (0, ["first", "gate@first", "second"])
@@ -147,7 +151,7 @@ stages:
 
 
 @pytest.mark.slow
-def test_after_a_failure_what_was_made_before_stands(tmp_path):
+def test_after_a_failure_what_was_made_before_stands(tmp_path, dvc, repro):
     (tmp_path / "dvc.yaml").write_text(FAILING)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert dvc(tmp_path, "init", "-q").returncode == 0

@@ -5,11 +5,10 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from tests.test_dvc_behaviour import ROOT, dvc, environment
+from tests.test_dvc_behaviour import ROOT, environment
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +137,7 @@ sys.exit(main(["repro", "stages/toy/dvc.yaml"]))
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory):
+def make(tmp_path_factory, dvc_forks):
     """`make(**files)`: a project in a repository of DVC's, in which nothing was run; `files` take the
     place of its own."""
     def project(**changed):
@@ -151,33 +150,35 @@ def make(tmp_path_factory):
         (folder / "stages/toy/dvc.yaml").write_text(PIPELINE)
         shutil.copy(ROOT / "stages/__main__.py", folder / "stages")
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-        assert dvc(folder, "init", "-q").returncode == 0
+        assert dvc_forks.run(["-m", "dvc", "init", "-q"], folder, environment()).returncode == 0
         return folder
 
     return project
 
 
 @pytest.fixture(scope="module")
-def unbroken(make):
+def repro(dvc_forks):
+    """`repro(folder, death, program)`: exit status, stages whose command was run, and all that was said."""
+    def run(folder, death=None, program=("-m", "dvc", "repro", "stages/toy/dvc.yaml")):
+        if death:
+            (folder / "death").write_text(death)
+        done = dvc_forks.run(program, folder, environment())
+        return done.returncode, re.findall(r"Running stage '(?:.*:)?(\w+)'", done.stdout), done.stdout + done.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def unbroken(make, repro):
     folder = make()
     assert repro(folder)[:2] == (0, ["rows", "trained", "used"])
     return folder
-
-
-def repro(folder, death=None, program=("-m", "dvc", "repro", "stages/toy/dvc.yaml")):
-    """Exit status, stages whose command was run, and all that was said; in a process group of its own."""
-    if death:
-        (folder / "death").write_text(death)
-    done = subprocess.run([sys.executable, *program], cwd=folder, env=environment(), text=True,
-                          start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return done.returncode, re.findall(r"Running stage '(?:.*:)?(\w+)'", done.stdout), done.stdout
 
 
 def lock(folder):
     return (folder / "stages/toy/dvc.lock").read_text()
 
 
-def test_killed_in_every_stage_it_ends_with_the_lock_of_an_unbroken_run(make, unbroken):
+def test_killed_in_every_stage_it_ends_with_the_lock_of_an_unbroken_run(make, unbroken, repro):
     folder, killed = make(), -signal.SIGKILL
     stale = folder / ".dvc/tmp/rwlock"
 
@@ -206,7 +207,7 @@ def test_killed_in_every_stage_it_ends_with_the_lock_of_an_unbroken_run(make, un
     assert repro(folder)[:2] == (0, [])
 
 
-def test_a_resume_that_forgets_is_seen_in_the_lock(make, unbroken):
+def test_a_resume_that_forgets_is_seen_in_the_lock(make, unbroken, repro):
     """The same pipeline, its stage without optimiser when it goes on; unbroken it makes the same model."""
     def model(folder):
         return (folder / "checkpoints/toy/trained/model.safetensors").read_bytes()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 
 from realign.gates.engine import evaluate
 from realign.gates.expectation import NOT_NULL, UNIQUE, bounds, columns, metric_name, severity, table
@@ -59,11 +60,14 @@ def _of_each(expectation: dict, result: dict, frame: Frame) -> list[tuple[dict, 
     """Figures, and the member's name, of every row of a frame of metrics."""
     column, group = columns(expectation)[0], table(expectation)
     failed = set(result["unexpected_index_list"])
+    start = "" if group else f"{metric_name(column)}."
+    named = {column, *(f"{start}{part}" for part in ("low", "high", "n")), *(["name"] if group else [])}
+    rows = frame[sorted(named)].to_dict("records")
     return [(_figures(column, group, row) | {"passed": i not in failed}, row["name"] if group else "")
-            for i, row in frame.iterrows()]
+            for i, row in zip(frame.index, rows, strict=True)]
 
 
-def _figures(column: str, group: str | None, row: Frame) -> dict:
+def _figures(column: str, group: str | None, row: Mapping) -> dict:
     """What a row of the metrics (columns `kl`, `kl.n` …) or of a group (`value`, `n` …) says of one metric."""
     start = "" if group else f"{metric_name(column)}."
     shown = column if not group else f"{group}.{row['name']}" + ("" if column == "value" else f".{column}")

@@ -45,7 +45,7 @@ def drawn(first: Mapping[str, "pa.Table"], waiting: Mapping[str, Sequence[str]],
     """
     import pyarrow as pa
     records, plan = dict(first), planned(first[BASELINE], waiting)
-    while wanted := _wanted(records, waiting, plan):
+    while waiting and (wanted := _wanted(records, waiting, plan)):
         records = {name: pa.concat_tables([table, ask(name, wanted)]) for name, table in records.items()}
     return records
 

@@ -49,7 +49,8 @@ def labelled(finished, tmp_path_factory) -> Finished:
     lines[7] = '{"prompt": "broken'
     lines[9] = json.dumps({**rows[9], "rejected": rows[9]["chosen"]})
     (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
-    small.set_params(folder, {"srf.data": {"source": "pairs.jsonl"}})
+    # `finished` plays two rounds of iterate
+    small.set_params(folder, {"srf.data": {"source": "pairs.jsonl"}, "srf.iterate": {"rounds": 1}})
     return finish(folder, stages)
 
 

@@ -20,7 +20,7 @@ from stages.__main__ import module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
-    "demo.world": {"train": 36, "validation": 8, "prompts": 40, "test": 4, "development": 4,
+    "demo.world": {"train": 20, "validation": 8, "prompts": 40, "test": 4, "development": 4,
                    "evaluation": 4, "reserve": 4, "sealed": 4},
     "common.sft": {"epochs": 1, "batch_size": 8, "evaluate_every": 16, "checkpoint_every": 8},
     "srf.preference_data": {"prompts": 48, "temperatures": [0.7, 1.3], "max_tokens": 32},

@@ -12,6 +12,8 @@ import pytest
 
 from realign.cli import launch
 from realign.errors import UserError
+from realign.stage import Stage
+from tests.realign.cli import staged
 
 pytestmark = pytest.mark.xdist_group("ports")  # which are free only until another test takes them
 
@@ -130,14 +132,18 @@ def test_a_hostfile_that_is_not_there_is_one_message(tmp_path):
 
 
 def test_a_stage_in_two_processes_leaves_what_it_leaves_in_one(tmp_path, monkeypatch, capfd):
-    def left(processes) -> dict[str, bytes]:
-        folder = tmp_path / str(processes)
-        folder.mkdir()
-        monkeypatch.chdir(folder)
-        assert launch.local(["python", str(PROGRAM.with_name("staged.py"))], processes, ENV) == 0
+    def left(name: str) -> dict[str, bytes]:
+        folder = tmp_path / name
         return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
-    one, two = left(1), left(2)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if name == "one":
+            Stage("w", "s").run(staged.run)
+        else:
+            assert launch.local(["python", staged.__file__], 2, ENV) == 0
+    one, two = left("one"), left("two")
     assert two.keys() == one.keys() | {"runs/w/s/shares.jsonl"}
     assert two["runs/w/s/log.jsonl"].count(b"\n") == 1
     ends = capfd.readouterr().err.splitlines()

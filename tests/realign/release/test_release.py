@@ -1,8 +1,8 @@
 """What `realign release` moves, and when it does not: sealed rows, openings, DVC, and signs of another hand."""
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -198,8 +198,12 @@ def test_what_its_pipeline_did_not_make_is_named_and_not_released(sign, message)
     assert not FOLDER.exists()
 
 
-def test_the_files_of_a_release_in_git_bring_back_its_model(tmp_path):
+def test_the_files_of_a_release_in_git_bring_back_its_model(tmp_path, dvc_forks):
     """Branch, release, revert, `dvc checkout`: the released model of that commit, every time."""
+    def dvc(*arguments: str) -> None:
+        done = dvc_forks.run(["-m", "dvc", *arguments], tmp_path, os.environ)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def run(*command: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -208,7 +212,7 @@ def test_the_files_of_a_release_in_git_bring_back_its_model(tmp_path):
         run("git", "add", "-A", "released", ".gitignore", ".dvc")
         run("git", "-c", "user.name=n", "-c", "user.email=n@x", "commit", "-qm", message)
     run("git", "init", "-q", "-b", "main")
-    run(sys.executable, "-m", "dvc", "init", "-q")
+    dvc("init", "-q")
     Path(".gitignore").write_text("/released/*/model/*/\n")
     Path(".dvc/config").write_text("[core]\n    analytics = false\n")
     versions = []
@@ -222,6 +226,6 @@ def test_the_files_of_a_release_in_git_bring_back_its_model(tmp_path):
     run("git", "checkout", "-q", "HEAD~1")
     Path("stages/srf/dvc.lock").unlink()  # of this test's stages DVC has nothing to check out
     Path("stages/srf/dvc.yaml").write_text("stages: {}")
-    run(sys.executable, "-m", "dvc", "checkout", "-q", one.with_name(f"{one.name}.dvc").as_posix())
+    dvc("checkout", "-q", one.with_name(f"{one.name}.dvc").as_posix())
     assert (one / "model.safetensors").read_text() == "one"
     assert json.loads(POINTER.read_text()) == versions[0]

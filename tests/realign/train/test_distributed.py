@@ -1,7 +1,6 @@
 """Two processes on one machine train what one does; the scenarios stand in together.py."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,33 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realign.cli import launch
-from realign.train import distributed
+from realign.train import distributed, loop
+from tests.realign.train import together
 
 pytestmark = pytest.mark.xdist_group("ports")  # as test_launch.py takes some, too
 
 PROGRAM = Path(__file__).with_name("together.py")
 ROOT = Path(__file__).parents[3]
-ALONE = ("sft", "one_row", "reward", "dpo", "ppo", "grpo", "grpo_of_one", "ppo_measured", "none_for_one", "measured",
-         "other_start", "own_optimizer")
+# What one process trains in place of two: shares mean nothing to it, so several come to the same.
+ALONE = {name: name for name in ("sft", "one_row", "reward", "dpo", "ppo", "grpo", "own_optimizer")} | {
+    "grpo_of_one": "grpo", "ppo_measured": "ppo", "none_for_one": "sft", "measured": "sft", "other_start": "sft"}
 
 
-def train(folder: Path, processes: int, *names: str) -> dict[str, list[tuple[dict, dict]]]:
+def left(folder: Path, processes: int, *names: str) -> dict[str, list[tuple[dict, dict]]]:
     """By scenario, of each process the weights and what else it saw."""
-    folder.mkdir()
-    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    assert launch.local(["python", str(PROGRAM), str(folder), *names], processes, env) == 0
-    left = {name: [folder / f"{name}.{rank}" for rank in range(processes)] for name in names}
+    places = {name: [folder / f"{name}.{rank}" for rank in range(processes)] for name in names}
     return {name: [(dict(np.load(f"{path}.npz")), json.loads(Path(f"{path}.json").read_text())) for path in paths]
-            for name, paths in left.items()}
-
-
-@pytest.fixture(scope="module")
-def scenarios():
-    sys.path.insert(0, str(PROGRAM.parent))
-    import together
-
-    sys.path.remove(str(PROGRAM.parent))
-    return list(together.SCENARIOS)
+            for name, paths in places.items()}
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +34,23 @@ def runs_of_two(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two(runs_of_two, scenarios):
-    return train(runs_of_two, 2, *scenarios)
+def two(runs_of_two):
+    runs_of_two.mkdir()
+    env = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    assert launch.local(["python", str(PROGRAM), str(runs_of_two), *together.SCENARIOS], 2, env) == 0
+    return left(runs_of_two, 2, *together.SCENARIOS)
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("one") / "runs", 1, *ALONE)
+    """In this process."""
+    folder, names = tmp_path_factory.mktemp("one"), list(dict.fromkeys(ALONE.values()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "adamw", loop.adamw)
+        patch.setenv("REALIGN_SHARES", "")
+        together.main(str(folder), *names)
+    found = left(folder, 1, *names)
+    return {name: found[same] for name, same in ALONE.items()}
 
 
 def apart(a: dict, b: dict) -> float:

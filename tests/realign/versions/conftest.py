@@ -66,19 +66,17 @@ PIPELINE = "stages:" + "".join(STAGE.format(name=name, role=role, deps=deps, par
     ("evaluate", "offered", "data/srf/pairs, checkpoints/srf/sft, metrics/srf/pairs.accepted", "wrong"))) + GATES
 
 
-def run(root: Path, *command: str) -> str:
-    """Standard output of a command in `root`; fails the test with its error output."""
-    home = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site"), "CI": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "n", "GIT_AUTHOR_EMAIL": "n@x",
-            "GIT_COMMITTER_NAME": "n", "GIT_COMMITTER_EMAIL": "n@x"}
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False,
-                          env=os.environ | home)
+def environment(root: Path) -> dict[str, str]:
+    return os.environ | {
+        "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site"), "CI": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "n", "GIT_AUTHOR_EMAIL": "n@x",
+        "GIT_COMMITTER_NAME": "n", "GIT_COMMITTER_EMAIL": "n@x"}
+
+
+def run(root: Path, *command: str) -> None:
+    """A command in `root`; fails the test with its error output."""
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env=environment(root))
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def dvc(root: Path, *arguments: str) -> str:
-    return run(root, sys.executable, "-m", "dvc", *arguments)
 
 
 def commit(root: Path, message: str, tag: str) -> None:
@@ -88,15 +86,20 @@ def commit(root: Path, message: str, tag: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory) -> Path:
+def built(tmp_path_factory, dvc_forks) -> Path:
     """Tags: `empty` (nothing run yet), `good` (every answer right), `bad` (20 of 100 facts wrong; HEAD).
 
     Experiment `mild`: 4 of 100 facts wrong.
     """
     root = tmp_path_factory.mktemp("project") / "project"
     root.mkdir()
+
+    def dvc(*arguments: str) -> None:
+        done = dvc_forks.run(["-m", "dvc", *arguments], root, environment(root))
+        assert done.returncode == 0, done.stdout + done.stderr
+
     run(root, "git", "init", "-q", "-b", "main")
-    dvc(root, "init", "-q")
+    dvc("init", "-q")
     (root / "make.py").write_text(MAKE.format(root=str(Path(__file__).parents[3])))
     (root / "data").mkdir()
     (root / "data" / "source.jsonl").write_text('{"row_id": "r1"}\n')
@@ -107,11 +110,11 @@ def built(tmp_path_factory) -> Path:
         (root / number).write_text("accepted")
     (root / "params.yaml").write_text("wrong: 0\n")
     commit(root, "start", "empty")
-    dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
+    dvc("repro", "-q", "stages/srf/dvc.yaml")
     commit(root, "good", "good")
-    dvc(root, "exp", "run", "-q", "-n", "mild", "-S", "wrong=4", "stages/srf/dvc.yaml")
+    dvc("exp", "run", "-q", "-n", "mild", "-S", "wrong=4", "stages/srf/dvc.yaml")
     (root / "params.yaml").write_text("wrong: 20\n")
-    dvc(root, "repro", "-q", "stages/srf/dvc.yaml")
+    dvc("repro", "-q", "stages/srf/dvc.yaml")
     commit(root, "bad", "bad")
     return root
 
