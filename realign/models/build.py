@@ -1,12 +1,15 @@
 """New models from a configuration, and models on disk: load, save."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from realign.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
                    "added_tokens.json")
+# Names under which configurations give the longest text, in tokens.
+WINDOWS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 RESIDUAL = ("o_proj.weight", "down_proj.weight", "out_proj.weight", "w2.weight")  # what writes to the residual stream
 
 
@@ -23,6 +26,7 @@ def create(config: dict, seed: int):
     from mlx_lm.utils import _get_classes
 
     model_class, args_class = _get_classes(config)
+    mx.random.seed(seed)  # of what some families draw for vectors, such as decays
     model = model_class(args_class.from_dict(config))
     key, weights = mx.random.key(seed), []
     for name, value in tree_flatten(model.parameters()):
@@ -30,7 +34,7 @@ def create(config: dict, seed: int):
             key, own = mx.random.split(key)
             scale = 1.0 / math.sqrt(value[0].size)
             if name.endswith(RESIDUAL):
-                scale /= math.sqrt(2 * config["num_hidden_layers"])
+                scale /= math.sqrt(2 * len(model.layers))
             value = mx.random.normal(value.shape, key=own) * scale
         elif name.endswith("bias"):
             value = mx.zeros(value.shape)
@@ -126,4 +130,11 @@ def fingerprint(base: str) -> str:
 
 def window(config: dict) -> int:
     """The longest conversation that the model was made for, in tokens."""
-    return config.get("max_position_embeddings") or 2048
+    return stated_window(config) or 2048
+
+
+def stated_window(config: Mapping) -> int | None:
+    """What a configuration, or that of the text in it, says of it; None where it does not."""
+    found = next((config[name] for name in WINDOWS if config.get(name)), None)
+    text = config.get("text_config")
+    return stated_window(text) if found is None and isinstance(text, Mapping) else found

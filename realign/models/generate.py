@@ -15,17 +15,11 @@ from types import ModuleType
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx_lm.models.cache import (
-    ArraysCache,
-    BatchKVCache,
-    BatchRotatingKVCache,
-    KVCache,
-    RotatingKVCache,
-    make_prompt_cache,
-)
+from mlx_lm.models.cache import BatchKVCache, make_prompt_cache
 
 from realign.errors import UserError
-from realign.models import fastmath, prefix
+from realign.models import build, fastmath, prefix
+from realign.models.caches import batched, pads
 from realign.models.hidden import hidden_states, project
 from realign.models.shared import SharedKVCache
 from realign.params import Positive, PositiveShare, Temperature
@@ -120,7 +114,8 @@ def generate(
     """One completion for each prompt, in the order of the prompts; repeat a prompt for several samples of it.
 
     A row ends at a stop token, after `max_tokens` or where the model's window is full. The model is in
-    evaluation mode meanwhile. `progress` is told the number of rows that have just finished.
+    evaluation mode meanwhile. `progress` is told the number of rows that have just finished. One prompt after the
+    other, where the model's layers know no padding (`caches.pads`).
     `first`: the number of the first prompt, where these are a part of a longer list; each is then given what it would
     be given there. `head` makes one number of each hidden state that a token is sampled from, (B, D) to (B, 1): the
     `values` of the completions.
@@ -130,8 +125,9 @@ def generate(
     # Longest first, so that the largest batch comes first and later rows fit under the pool's padding.
     waiting = sorted(range(len(prompts)), key=lambda r: (len(prompts[r]), tuple(prompts[r]), -r))
     pool, share = None, _worth_sharing(model, prompts)
+    batch_size = settings.batch_size if pads(model) else 1
     with _evaluating(model):
-        while pool := _refill(model, pool, sheet.done, waiting, prompts, settings.batch_size, share):
+        while pool := _refill(model, pool, sheet.done, waiting, prompts, batch_size, share):
             logits, values = _forward(model, head, pool)
             steps = sheet.lengths[pool.rows]
             drawn = sample(_near(logits), settings, partial(uniform, seed, first + pool.rows, steps))
@@ -224,7 +220,7 @@ def uniform(seed: int, rows: np.ndarray, steps: np.ndarray, attempt: int) -> np.
 def _limits(model: nn.Module, prompts: Sequence[Sequence[int]], max_tokens: int) -> np.ndarray:
     """How many tokens each row may sample."""
     lengths = np.array([len(p) for p in prompts], dtype=np.int64)
-    window = getattr(getattr(model, "args", None), "max_position_embeddings", None) or np.iinfo(np.int64).max
+    window = build.stated_window(vars(getattr(model, "args", None) or object)) or np.iinfo(np.int64).max
     for row in np.flatnonzero((lengths == 0) | (lengths >= window))[:1]:
         if lengths[row] == 0:
             raise UserError("the prompt is empty", where=f"prompt {row}", expected="at least one token")
@@ -303,7 +299,9 @@ def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]], s
     tokens = np.zeros((len(distinct), width), dtype=np.int32)
     for line, prompt, pad in zip(tokens, distinct, padding, strict=True):
         line[pad:] = prompt[:-1]
-    cache = [_batched(layer, padding) for layer in make_prompt_cache(model)]
+    cache = make_prompt_cache(model)
+    if pads(model):
+        cache = [batched(layer, padding) for layer in cache]
     for start in range(0, width, PREFILL_CHUNK):
         # The logits are never evaluated, so the last layer's output and the head cost nothing here.
         model(mx.array(tokens[:, start:start + PREFILL_CHUNK]), cache=cache)
@@ -315,15 +313,3 @@ def _prefill(model: nn.Module, rows: np.ndarray, prompts: list[Sequence[int]], s
         elif len(distinct) < len(prompts):
             layer.filter(mx.array(owner))
     return _Pool(rows, np.array([p[-1] for p in prompts], dtype=np.int32), cache)
-
-
-def _batched(layer: object, padding: list[int]) -> BatchKVCache | BatchRotatingKVCache | ArraysCache:
-    """The left-padded batch form of one layer's cache."""
-    if type(layer) is KVCache:
-        return BatchKVCache(padding)
-    if type(layer) is RotatingKVCache:
-        return BatchRotatingKVCache(layer.max_size, padding)
-    if type(layer) is ArraysCache:  # what a short convolution has seen
-        return ArraysCache(len(layer.cache), padding)
-    raise UserError(f"the model keeps a {type(layer).__name__}, which cannot be batched", where="generation",
-                    expected="a model of attention and short convolutions")

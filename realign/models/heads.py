@@ -12,7 +12,7 @@ from realign.errors import UserError
 from realign.models import build
 from realign.models.batches import Batch, by_part, pad
 from realign.models.chat import Encoded
-from realign.models.hidden import hidden_states, project, require_plain
+from realign.models.hidden import anatomy, hidden_states, project
 from realign.models.tokens import sampled_terms
 
 SCORE_BATCH = 64  # rows
@@ -24,9 +24,8 @@ class ScalarModel(nn.Module):
 
     def __init__(self, trunk: nn.Module, typicality: float = 0.0):
         super().__init__()
-        require_plain(trunk)
         self.trunk, self.typicality = trunk, typicality
-        width = trunk.args.hidden_size
+        width = anatomy(trunk).width
         self.head = nn.Linear(width, 1)
         self.head.weight = mx.zeros((1, width))
         self.head.bias = mx.zeros((1,))

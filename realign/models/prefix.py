@@ -8,6 +8,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import ArraysCache, BatchKVCache, KVCache, make_prompt_cache
 
+from realign.models.caches import pads
 from realign.models.hidden import hidden_states, project
 
 
@@ -26,12 +27,12 @@ class _Beginnings(BatchKVCache):
 
 def goes_on(model: nn.Module) -> bool:
     """Whether every layer of the model keeps what several rows can go on from."""
-    return all(type(kept) in (KVCache, ArraysCache) for kept in make_prompt_cache(model))
+    return all(type(kept) in (KVCache, ArraysCache) for kept in make_prompt_cache(model)) and pads(model)
 
 
 def can_share(model: nn.Module) -> bool:
     """Whether that holds in training too: what layers that are computed twice keep would be that of the first time."""
-    return goes_on(model) and not any(hasattr(type(layer), "recomputed") for layer in model.model.layers)
+    return goes_on(model) and not any(hasattr(type(layer), "recomputed") for layer in model.layers)
 
 
 def hidden(model: nn.Module, batch: dict[str, mx.array]) -> mx.array:

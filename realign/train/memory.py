@@ -151,7 +151,7 @@ def recompute_layers(model: nn.Module) -> None:
     It concerns these layers and no others of their class, and evaluation and sampling not at all.
     """
     for module in model.modules():
-        for layer in module.get("layers") or ():
+        for layer in getattr(module, "layers", None) or ():
             if not hasattr(type(layer), "recomputed"):
                 object.__setattr__(layer, "__class__", _recomputing(type(layer)))
 

@@ -478,13 +478,13 @@ def test_an_empty_prompt_is_named(model):
         generate(model, [[1], [2], []], Sampling(4), seed=0)
 
 
-def test_a_cache_that_cannot_be_batched_is_named():
+def test_a_cache_that_cannot_be_batched_is_read_row_by_row():
     class Recurrent(Table):
         def make_cache(self):
             return [QuantizedKVCache()]
 
-    with pytest.raises(UserError, match="QuantizedKVCache"):
-        generate(Recurrent(CHAIN), [[1]], Sampling(4), seed=0)
+    prompts = [[1], [5, 3], [2]]
+    assert tokens_of(generate(Recurrent(CHAIN), prompts, Sampling(2, 0.0), seed=0)) == [[2, 3], [4, 5], [3, 4]]
 
 
 @pytest.mark.parametrize(
