@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from realign import paths
 from realign.errors import UserError
 from realign.versions.git import git, resolve
-from realign.versions.load import WORKSPACE, at_revision, fetch, listing, read_pointer
+from realign.versions.load import WORKSPACE, at_revision, check_pointer, fetch, listing, read_pointer
 from realign.versions.lock import Step, downstream, overlap, steps, upstream
 from realign.workflow import find
 
@@ -124,7 +124,11 @@ def _pointer(root: Path, commit: str, workflow: str) -> dict | None:
     path = _pointer_path(workflow)
     if not git(root, "ls-tree", "--name-only", commit, "--", path):
         return None
-    return json.loads(git(root, "show", f"{commit}:{path}"))
+    try:
+        found = json.loads(git(root, "show", f"{commit}:{path}"))
+    except ValueError as error:
+        raise UserError(f"broken JSON ({error})", where=f"{path} at {commit[:10]}", fix="name another revision") from error
+    return check_pointer(found, f"{path} at {commit[:10]}", "name another revision")
 
 
 def _pointer_path(workflow: str) -> str:
