@@ -46,7 +46,7 @@ def figures(said: Mapping, measured: Mapping[str, Mapping]) -> dict[str, str | f
     """What DVC is told: the verdict, how many capabilities and slices were lost against anything that the candidate is
     compared with, and those of FIGURES that were measured."""
     lost = {name for found in said["comparisons"].values() for name in found["lost"]}
-    known = {name: measured[key]["value"] for name, metric in FIGURES.items() if (key := f"{EVALUATE}.{metric}") in measured}
+    known = {name: measured.get(f"{EVALUATE}.{metric}", {}).get("value") for name, metric in FIGURES.items()}
     return {"verdict": said["decision"], "lost": len(lost),
             **{name: round(value, 4) for name, value in known.items() if value is not None}}
 

@@ -127,7 +127,7 @@ def test_the_figures_that_dvc_is_told_fit_a_screen_and_are_those_of_the_evaluati
     make(project, "own pairs", 4)  # whose run has no references: what was not measured is no figure
     verdict.run(HERE)
     assert json.loads((project / "metrics/made.json").read_text()) == {"verdict": "passed", "lost": 0}
-    wide = {name: 0.1234 for name in verdict.FIGURES} | {"verdict": "blocked", "lost": 12}
+    wide = dict.fromkeys(verdict.FIGURES, 0.1234) | {"verdict": "blocked", "lost": 12}
     show_metrics({"workspace": {"data": {"metrics/srf.json": {"data": wide}}}})
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
