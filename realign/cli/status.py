@@ -29,7 +29,7 @@ def show(root: Path, workflow: str = "", details: bool = False) -> bool:
     """
     run = load(root, workflow)
     name = run.workflow.name
-    if not any(stage.tier for stage in run.stages):
+    if not any(stage.tier or stage.stale for stage in run.stages):
         raise UserError(f"no gate of {name} has run", where=str(root / paths.accepted(name, "any").parent),
                         fix="dvc repro")
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -46,6 +46,9 @@ def show(root: Path, workflow: str = "", details: bool = False) -> bool:
         console.print(_compared(AGAINST.get(name, name), found))
         console.print(Text(found["visible"]), soft_wrap=True)
     for stage in run.stages:
+        if stage.stale:
+            console.print(Text(f"{stage.name} is out of date ({stage.stale}), to do: `dvc repro`; after a change of "
+                               "branch `dvc checkout`"), soft_wrap=True)
         if stage.verdict.get("remedy"):
             line = Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}")
             console.print(line, soft_wrap=True)
@@ -81,7 +84,8 @@ def _table(run: Run, details: bool) -> Table:
     table = _plain(f"Gates of {run.workflow.name}", columns)
     for stage in run.stages:
         if not stage.tier:
-            table.add_row(stage.name, Text("not run" if stage.reached else "not reached", style="dim"))
+            said = "out of date" if stage.stale else "not run" if stage.reached else "not reached"
+            table.add_row(stage.name, Text(said, style="dim"))
             continue
         tier = Text(stage.tier, style=f"bold {COLOURS[stage.tier]}")
         for i, d in enumerate(deciding(stage)):

@@ -70,7 +70,7 @@ def _lead(run: Run, kind: str, warned: Sequence[Stage], stopped: Sequence[Stage]
     if kind == "empty":
         return "No stage has written its metrics. Run `dvc repro` to begin."
     waiting = next(s for s in run.stages if not (s.metrics and s.tier))
-    what = "its gate has not run" if waiting.metrics else "it has not run"
+    what = "it is out of date" if waiting.stale else "its gate has not run" if waiting.metrics else "it has not run"
     return f"The run has come as far as {waiting.name}: {what}. Run `dvc repro` to go on."
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from realign.errors import UserError
+from realign.lake.hashes import tree_md5
 from realign.metrics import flatten
 from realign.report.page import render
 
@@ -160,6 +161,56 @@ def test_rejected_run_says_why_and_hides_what_an_earlier_run_left(rejected, page
     assert "metrics/made/gates/look.json" in shown.text
     assert "metrics/made/gates/trial.json" not in shown.text
     assert "The evaluation has not run, so only the answers of the base model are there" in shown.text
+
+
+def rerun(root, stage):
+    """As if this stage alone had run again since, and made another model."""
+    path = root / "stages/made/dvc.lock"
+    found = json.loads(path.read_text())
+    found["stages"][stage]["outs"][0]["md5"] = "f" * 32 + ".dir"
+    path.write_text(json.dumps(found))
+
+
+def test_what_is_of_an_older_run_than_the_model_before_it_is_not_shown(full, page):
+    before = page(render(full))
+    rerun(full, "trial")
+    found = page(render(full))
+    assert "Unfinished" in found.text and "as far as polish: it is out of date." in found.text
+    assert "Out of date: made:polish ran on another checkpoints/made/trial than made:trial has made since" in found.text
+    assert "0.0713" in before.text and "0.0713" not in found.text  # its KL
+    assert "Decision:" not in found.text and "Not run: an earlier stage was not accepted." in found.text
+
+
+def test_a_verdict_on_an_earlier_candidate_is_none(full, change, page):
+    def bound(md5):
+        change(full / "verdicts/made.json", lambda verdict: verdict.update(bound={"checkpoints/made/polish": md5}))
+        return page(render(full)).text
+
+    assert "Decision: passed" in bound("2" * 32 + ".dir")
+    rerun(full, "evaluate")
+    assert "Decision: passed" in page(render(full)).text  # it is not bound to that
+    found = bound("9" * 32 + ".dir")
+    assert "All gates passed, no verdict yet" in found and "Decision:" not in found
+
+
+def test_records_of_another_branch_are_not_shown(full, change, page):
+    """`git checkout` without `dvc checkout`: metrics and lock are of one branch, the datasets of another."""
+    def of(md5):
+        change(full / "metrics/made/evaluate.json", lambda found: found.update(of={"data/made/evaluate": md5}))
+        return page(render(full)).text
+
+    assert "Out of date" not in of(tree_md5(full / "data/made/evaluate")[0])
+    found = of("0" * 32 + ".dir")
+    assert "Out of date: data/made/evaluate is not what metrics/made/evaluate.json is of" in found
+    assert "Worsened" not in found and "Decision:" not in found
+
+
+def test_a_gate_that_judged_older_figures_has_not_run(full, page):
+    path = full / "stages/made/dvc.lock"
+    found = json.loads(path.read_text())
+    found["stages"]["gate@evaluate"]["deps"] = [{"path": "metrics/made/evaluate.json", "md5": "f" * 32}]
+    path.write_text(json.dumps(found))
+    assert "The stage has run, its gate has not." in page(render(full)).text
 
 
 def test_a_project_where_nothing_has_run_is_a_report_too(tmp_path, declared, page):
