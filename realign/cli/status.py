@@ -1,6 +1,5 @@
 """`realign status`: one row a gate, with the figure that decided it."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from realign.errors import UserError
 from realign.gates.show import COLOURS
 from realign.release.decide import BLOCKED, PASSED, RELEASED
 from realign.report.sources import Run, Stage, load
-from realign.report.verdicts import Decision, cells, decisions
+from realign.report.verdicts import Decision, cells, decisions, slack
 from realign.versions.load import read_pointer
 from realign.words import AGAINST, change, interval, number
 
@@ -62,20 +61,6 @@ def deciding(stage: Stage) -> list[Decision]:
     made = decisions(stage)
     failed = [d for d in made if d.failed]
     return failed or sorted(made, key=slack)[:1]
-
-
-def slack(decision: Decision) -> float:
-    """Distance from the nearest bound, in widths of the figure's 95% interval; infinite where it was counted."""
-    if decision.observed is None or decision.low is None or decision.high is None:
-        return math.inf
-    width = decision.high - decision.low
-    if width <= 0:
-        return math.inf
-    sides = [decision.observed - limit.floor for limit in (decision.must, decision.should)
-             if limit.floor is not None]
-    sides += [limit.ceiling - decision.observed for limit in (decision.must, decision.should)
-              if limit.ceiling is not None]
-    return min(sides, default=math.inf) / width
 
 
 def _table(run: Run, details: bool) -> Table:
