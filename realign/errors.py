@@ -1,5 +1,6 @@
 """The one exception that a person is meant to read, and how a program says it."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,19 @@ class UserError(Exception):
 
 @contextmanager
 def spoken(speaker: str = "") -> Iterator[None]:
-    """A UserError inside the block becomes its message on standard error, after the speaker's name, and exit 2."""
+    """A UserError inside the block, or a file that may not be written or read, becomes a message on standard error,
+    after the speaker's name, and exit 2."""
     try:
         yield
-    except UserError as error:
-        print(f"{speaker}: {error}" if speaker else error, file=sys.stderr)
+    except (UserError, OSError) as error:
+        told = error if isinstance(error, UserError) else _refused(error)
+        print(f"{speaker}: {told}" if speaker else told, file=sys.stderr)
         sys.exit(2)
+
+
+def _refused(error: OSError) -> UserError:
+    """What to say where the system refused a file; any other fault is not the user's, and is raised again."""
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        raise error
+    return UserError(str(error.strerror).lower(), where=str(error.filename or "a file"),
+                     expected="a place that this user may write to", fix="change its owner or mode, and run again")

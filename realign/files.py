@@ -35,8 +35,15 @@ def read_json(path: Path, kind: type = dict, fix: str = "mend the line, or take 
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 at byte {error.start}", where=str(path), fix=fix) from error
     if not isinstance(value, kind):
-        raise UserError(f"holds a {type(value).__name__}", where=str(path), expected=KINDS[kind], fix=fix)
+        raise UserError(f"holds {named(value)}", where=str(path), expected=KINDS[kind], fix=fix)
     return value
+
+
+def named(value: Any) -> str:
+    """What kind of JSON value this is, in words."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return {str: "a text", list: "a list", dict: "an object"}.get(type(value), "a number")
 
 
 def read_yaml(path: Path) -> dict:

@@ -55,6 +55,11 @@ def verdict(workflow: str) -> Path:
     return Path("verdicts") / f"{workflow}.json"
 
 
+def figures(workflow: str) -> Path:
+    """The few figures of a workflow that DVC is told, for `dvc exp show` and `dvc metrics diff`."""
+    return Path("metrics") / f"{workflow}.json"
+
+
 def released(workflow: str) -> Path:
     """The released model, its records, the pointer to both, and the openings of the sealed rows: what `realign release`
     alone writes."""

@@ -109,7 +109,7 @@ each_workflow_stage = pytest.mark.parametrize("workflow, name", [(w, s) for w in
 
 @each_stage
 def test_every_stage_runs_a_module_of_the_project_from_the_root(stage):
-    assert re.fullmatch(r"(OMP_NUM_THREADS=1 )?python -m (stages|realign\.gates) \w+ \w+", stage.cmd)
+    assert re.fullmatch(r"python -m (stages|realign\.gates) \w+ \w+", stage.cmd)
     assert deps.module_of(stage.cmd, modules())
     assert (ROOT / stage.file).parent.joinpath(stage.wdir).resolve() == ROOT
 
@@ -174,9 +174,9 @@ def test_a_workflow_is_its_seven_stages_and_one_gate_for_each(workflow):
 def test_a_stage_writes_where_the_paths_say(workflow, name):
     stage = of(workflow)[name]
     assert stage.cmd == f"python -m stages {workflow} {name}"
-    assert stage.metrics == {paths.metrics(workflow, name).as_posix(): {"cache": False}}
+    assert stage.outs[paths.metrics(workflow, name).as_posix()] == {"cache": False}
     home, model = paths.dataset(workflow, name, "any").parent.as_posix(), paths.checkpoint(workflow, name).as_posix()
-    assert all(out in (home, model) or out.startswith(f"{model}_") for out in stage.outs)
+    assert all(out in (home, model) or out.startswith((f"{model}_", "metrics/")) for out in stage.outs)
     assert set(stage.plots) <= {paths.plots(workflow, name).as_posix()}
     assert all(not plot["cache"] and {"x", "y", "title"} <= plot.keys() for plot in stage.plots.values())
 
@@ -263,6 +263,27 @@ def test_declared_parameters_exist(stage):
         parameter(section)
 
 
+@each_stage
+def test_a_fresh_clone_knows_what_every_stage_made(stage):
+    """A stage without an entry in the lock beside it is one whose outputs `dvc checkout` cannot bring, and fails on."""
+    locked = read_yaml((ROOT / stage.file).with_name("dvc.lock"))["stages"]
+    assert stage.name in locked
+    wdir = ROOT / stage.file / ".." / stage.wdir
+    in_cache = {ROOT / path for path, options in stage.made.items() if options.get("cache", True)}
+    assert in_cache <= {(wdir / out["path"]).resolve() for out in locked[stage.name].get("outs", [])}
+
+
+def test_what_the_makefile_runs_is_a_stage_and_what_the_readme_says_to_make_is_there():
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "\nbase: " in made and "python -m stages demo base\n" in made
+    assert [stage.module for stage in check.stages(ROOT) if stage.file.name == "Makefile"] == ["stages.demo.base"]
+    out = paths.checkpoint("demo", "base").as_posix()
+    assert f"diff -r {parameter('model.base.name')} {out}" in made
+    assert not subprocess.run(["git", "check-ignore", "-q", f"{out}/config.json"], cwd=ROOT, check=False).returncode
+    told = re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert "base" in told and all(f"\n{target}: " in made for target in told)
+
+
 def test_every_key_of_the_parameters_is_read():
     check.check(ROOT)
 
@@ -274,8 +295,14 @@ def test_the_verdict_depends_on_all_that_the_workflow_made(workflow):
     assert set(stage.data) == {f"checkpoints/{workflow}", f"data/{workflow}", f"metrics/{workflow}",
                                f"expectations/{workflow}", "data/common/baseline", "data/evaluation", "data/reserve"}
     assert stage.outs == {paths.verdict(workflow).as_posix(): {"cache": False}}
+    assert stage.metrics == {paths.figures(workflow).as_posix(): {"cache": False}}
     made = {path for s in of(workflow).values() for path in s.made}
     assert all(path.startswith(tuple(f"{d}/" for d in stage.data)) for path in made)  # so it waits for every gate
+
+
+def test_dvc_is_told_of_the_few_figures_alone():
+    """`dvc exp show` and `dvc metrics show` print every figure of every declared file in one line."""
+    assert {path for s in PIPELINE for path in s.metrics} == {paths.figures(w).as_posix() for w in WORKFLOWS}
 
 
 @each_stage

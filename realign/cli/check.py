@@ -110,9 +110,12 @@ def readings(root: Path) -> list[Reading]:
 
 
 def stages(root: Path) -> list[Entry]:
-    """The stages of dvc.yaml and stages/*/dvc.yaml that `python -m stages` runs, written out where `foreach` or
-    `matrix` makes several; a `foreach` over a variable of DVC's is left out."""
-    found = []
+    """The stages that `python -m stages` runs: those of dvc.yaml and stages/*/dvc.yaml, written out where `foreach` or
+    `matrix` makes several (a `foreach` over a variable of DVC's is left out), and those of no run, which the Makefile
+    starts and which read the section of their name."""
+    made = root / "Makefile"
+    by_hand = _COMMAND.findall(made.read_text(encoding="utf-8")) if made.is_file() else []
+    found = [Entry(made, Stage(*names).modules, (".".join(names),)) for names in by_hand]
     for file in (root / "dvc.yaml", *sorted((root / "stages").glob("*/dvc.yaml"))):
         for body in (read_yaml(file).get("stages") or {}).values():
             for cmd, sections in _written_out(body):

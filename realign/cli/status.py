@@ -1,6 +1,5 @@
 """`realign status`: one row a gate, with the figure that decided it."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from realign.errors import UserError
 from realign.gates.show import COLOURS
 from realign.release.decide import BLOCKED, PASSED, RELEASED
 from realign.report.sources import Run, Stage, load
-from realign.report.verdicts import Decision, cells, decisions
+from realign.report.verdicts import Decision, cells, decisions, slack
 from realign.versions.load import read_pointer
 from realign.words import AGAINST, change, interval, number
 
@@ -29,7 +28,7 @@ def show(root: Path, workflow: str = "", details: bool = False) -> bool:
     """
     run = load(root, workflow)
     name = run.workflow.name
-    if not any(stage.tier for stage in run.stages):
+    if not any(stage.tier or stage.stale for stage in run.stages):
         raise UserError(f"no gate of {name} has run", where=str(root / paths.accepted(name, "any").parent),
                         fix="dvc repro")
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -46,6 +45,9 @@ def show(root: Path, workflow: str = "", details: bool = False) -> bool:
         console.print(_compared(AGAINST.get(name, name), found))
         console.print(Text(found["visible"]), soft_wrap=True)
     for stage in run.stages:
+        if stage.stale:
+            console.print(Text(f"{stage.name} is out of date ({stage.stale}), to do: `dvc repro`; after a change of "
+                               "branch `dvc checkout`"), soft_wrap=True)
         if stage.verdict.get("remedy"):
             line = Text(f"{stage.name} {stage.tier}, to do: {stage.verdict['remedy']}")
             console.print(line, soft_wrap=True)
@@ -61,27 +63,14 @@ def deciding(stage: Stage) -> list[Decision]:
     return failed or sorted(made, key=slack)[:1]
 
 
-def slack(decision: Decision) -> float:
-    """Distance from the nearest bound, in widths of the figure's 95% interval; infinite where it was counted."""
-    if decision.observed is None or decision.low is None or decision.high is None:
-        return math.inf
-    width = decision.high - decision.low
-    if width <= 0:
-        return math.inf
-    sides = [decision.observed - limit.floor for limit in (decision.must, decision.should)
-             if limit.floor is not None]
-    sides += [limit.ceiling - decision.observed for limit in (decision.must, decision.should)
-              if limit.ceiling is not None]
-    return min(sides, default=math.inf) / width
-
-
 def _table(run: Run, details: bool) -> Table:
     columns = [("stage", "left"), ("tier", "left"), ("deciding figure", "left"), ("observed", "right"),
                *([("95% interval", "left")] if details else []), ("threshold", "left")]
     table = _plain(f"Gates of {run.workflow.name}", columns)
     for stage in run.stages:
         if not stage.tier:
-            table.add_row(stage.name, Text("not run" if stage.reached else "not reached", style="dim"))
+            said = "out of date" if stage.stale else "not run" if stage.reached else "not reached"
+            table.add_row(stage.name, Text(said, style="dim"))
             continue
         tier = Text(stage.tier, style=f"bold {COLOURS[stage.tier]}")
         for i, d in enumerate(deciding(stage)):

@@ -15,7 +15,7 @@ def main(arguments: list[str], root: Path = Path()) -> int:
             raise UserError(f"{len(arguments)} arguments", where="python -m realign.gates", expected="WORKFLOW STAGE",
                             fix="python -m realign.gates WORKFLOW STAGE")
         verdict = run_gate(*arguments, root)
-    tell(verdict)
+    tell(verdict, whole=False)
     return 1 if verdict["tier"] == "REJECT" else 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from realign import paths
 from realign.files import read_json, read_yaml
 from realign.lake.hashes import file_md5
+from realign.versions.current import passed_by
 from realign.versions.lock import Step, steps
 from realign.workflow import Workflow
 
@@ -15,7 +16,7 @@ def faults(workflow: Workflow, root: Path) -> list[str]:
     """A sentence for each sign that something else than the pipeline made a file of the workflow, or made it of others
     than stand there now. UserError where a lock or a declaration is missing or broken."""
     ran = of_workflow(steps(root), workflow.name)
-    return [*_frozen(workflow.name, root), *_passed_by(ran), *_recommitted(workflow, ran, root),
+    return [*_frozen(workflow.name, root), *passed_by(ran, root), *_recommitted(workflow, ran, root),
             *_judged_otherwise(workflow, root)]
 
 
@@ -31,16 +32,6 @@ def _frozen(workflow: str, root: Path) -> Iterator[str]:
         for name, entry in (declared or {}).items():
             if entry.get("frozen") or (entry.get("do") or {}).get("frozen"):
                 yield f"{file}: {name} is frozen, so it may be of other data, code or knobs than stand here"
-
-
-def _passed_by(ran: Iterable[Step]) -> Iterator[str]:
-    """Stages that ran on something which has been made anew since, by its maker alone."""
-    made = {path: (step.name, md5) for step in ran for path, md5 in step.outputs.items()}
-    for step in ran:
-        for path, md5 in step.inputs.items():
-            maker, now = made.get(path, ("", md5))
-            if md5 and now and md5 != now:
-                yield f"{step.name} ran on another {path} than {maker} has made since: {maker} was run alone"
 
 
 def _recommitted(workflow: Workflow, ran: Iterable[Step], root: Path) -> Iterator[str]:

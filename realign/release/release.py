@@ -74,7 +74,7 @@ def release(candidate: Candidate, folder: Path, verdict: Path, sealed: Iterable[
         offered = pointer
     else:
         offered |= _judged(candidate, folder, offered, rows, ask)
-        _keep(candidate, offered)
+        offered["model"]["files"] = _keep(candidate, offered)
         write_json(folder / "pointer.json", offered)
     _drop_unnamed(folder, offered)  # of a release that was killed before it, too
     return offered
@@ -95,16 +95,15 @@ def _passed(candidate: Candidate, folder: Path, verdict: Path) -> dict:
 
 def _pointer(candidate: Candidate, folder: Path, verdict: Path, rows: Mapping[str, str], said: Mapping,
              current: Mapping | None) -> dict:
-    """The pointer as it would be if the candidate were released now, but for the sealed records."""
-    tree, files = tree_md5(candidate.model)
-    records = file_md5(candidate.records)
+    """The pointer as it would be if the candidate were released now, but for the sealed records and the hashes of the
+    model's single files."""
+    bound, (model, answers) = said["bound"], (path.as_posix() for path in (candidate.model, candidate.records))
     return {
         "workflow": candidate.workflow, "version": said["version"], "retention": said["retention"],
-        "model": {"path": (folder / "model" / said["version"]).as_posix(), "from": candidate.model.as_posix(),
-                  "md5": tree, "files": files},
-        "records": {"path": (folder / "records" / f"{records[:12]}.parquet").as_posix(),
-                    "from": candidate.records.as_posix(), "md5": records},
-        "bound": bind([*candidate.beside, verdict]) | dict(rows),
+        "model": {"path": (folder / "model" / said["version"]).as_posix(), "from": model, "md5": bound[model]},
+        "records": {"path": (folder / "records" / f"{bound[answers][:12]}.parquet").as_posix(),
+                    "from": answers, "md5": bound[answers]},
+        "bound": {path.as_posix(): bound[path.as_posix()] for path in candidate.beside} | bind([verdict]) | dict(rows),
         "gates": said["gates"], "metrics": candidate.figures(), "before": earlier(current, said["version"]),
     }
 
@@ -112,7 +111,8 @@ def _pointer(candidate: Candidate, folder: Path, verdict: Path, rows: Mapping[st
 def _stands(pointer: Mapping, offered: Mapping) -> bool:
     """Whether the candidate is released already, whole and judged by the same files."""
     model, sealed = Path(pointer["model"]["path"]), Path(pointer["sealed"]["path"])
-    return (offered.items() <= pointer.items() and model.is_dir() and tree_md5(model)[0] == pointer["model"]["md5"]
+    same = offered | {"model": offered["model"] | {"files": pointer["model"]["files"]}}  # they follow from its hash
+    return (same.items() <= pointer.items() and model.is_dir() and tree_md5(model)[0] == pointer["model"]["md5"]
             and recorded(model) in (pointer["model"]["md5"], "") and sealed.is_file())
 
 
@@ -167,8 +167,9 @@ def _store(records: "pl.DataFrame", home: Path) -> Path:
     return made.replace(home / f"{file_md5(made)[:12]}.parquet")
 
 
-def _keep(candidate: Candidate, pointer: Mapping) -> None:
-    """Copy model and records to where `pointer` says, the model into DVC's cache too; what is whole there stays."""
+def _keep(candidate: Candidate, pointer: Mapping) -> dict[str, str]:
+    """Copy model and records to where `pointer` says, the model into DVC's cache too; what is whole there stays. The
+    hash of each file of the model. UserError where the copy is not what was judged."""
     model, records = Path(pointer["model"]["path"]), Path(pointer["records"]["path"])
     if not model.is_dir() or tree_md5(model)[0] != pointer["model"]["md5"]:
         with atomic_directory(model) as part:
@@ -176,8 +177,13 @@ def _keep(candidate: Candidate, pointer: Mapping) -> None:
     if not records.is_file() or file_md5(records) != pointer["records"]["md5"]:
         with atomic_file(records) as part:
             shutil.copyfile(candidate.records, part)
+    tree, files = tree_md5(model)
+    if (tree, file_md5(records)) != (pointer["model"]["md5"], pointer["records"]["md5"]):
+        raise UserError("changed while it was released", where=f"{candidate.model} or {candidate.records}",
+                        expected="the files that were judged", fix="the same command again, with nothing else running")
     if Path(".dvc").is_dir() and recorded(model) != pointer["model"]["md5"]:
         _record(model)
+    return files
 
 
 def recorded(model: Path) -> str:

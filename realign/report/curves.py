@@ -13,6 +13,9 @@ from realign.words import is_number
 
 X_NAMES = ("step", "round", "iteration", "epoch")
 KINDS = ("loss", "reward", "score", "kl", "entropy", "accuracy")
+# Fields that tell of the optimiser, for who tunes it.
+TRAINING = frozenset({"approx_kl", "clip_fraction", "grad_norm", "squared_error", "targets", "validation_objective",
+                      "value_clip_fraction"})
 OF = ("mean", "train", "validation", "heldout", "before", "after")
 
 
@@ -23,6 +26,7 @@ class Chart:
     title: str
     svg: Markup
     names: tuple[str, ...]
+    aside: bool  # of the optimiser alone
 
 
 def charts(stage: Stage) -> list[Chart]:
@@ -44,7 +48,7 @@ def charts(stage: Stage) -> list[Chart]:
         limit = next((limits[n] for n in kinds[kind] if n in limits), Limit())
         chart = line_chart(f"curve-{stage.name}-{kind}", f"{title}, {stage.name}", x_name, lines, limit)
         if chart:
-            drawn.append(Chart(title, chart, tuple(s.name for s in lines)))
+            drawn.append(Chart(title, chart, tuple(s.name for s in lines), kind in TRAINING))
     return drawn
 
 
@@ -54,6 +58,8 @@ def _first(a: float | None, b: float | None) -> float | None:
 
 def _kind(name: str) -> str:
     """The kind of a field: `validation_loss` is a loss, `reward_mean` a reward, `kl_penalty` is no KL."""
+    if name in TRAINING:
+        return name
     words = name.replace(".", "_").split("_")
     kind = words[0] if words[-1] in OF else words[-1]
     return kind if kind in KINDS else name
@@ -68,6 +74,6 @@ def _series(records: Sequence[dict], x_name: str, field: str) -> list[Series]:
         if field in r and is_number(r.get(x_name)):
             parts = [label(field)] + ([str(r["split"])] if "split" in r else [])
             parts += [f"round {r['round']}"] if anew and "round" in r else []
-            y = r[field] if is_number(r[field]) else None
-            groups.setdefault(", ".join(parts), []).append((r[x_name], y))
+            if is_number(r[field]):  # what is measured now and then is null in between
+                groups.setdefault(", ".join(parts), []).append((r[x_name], r[field]))
     return [Series(name, tuple(sorted(points, key=lambda p: p[0]))) for name, points in groups.items()]

@@ -46,6 +46,8 @@ def ticks(low: float, high: float, about: int = 5, whole: bool = False) -> list[
 def span(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
     """The range of `values` with some air; a single value gets a range around it."""
     low, high = min(values), max(values)
+    if low == high == 0:
+        return -0.06, 1.0
     air = (high - low) * margin or abs(high) * 0.1 or 1.0
     return low - air, high + air
 

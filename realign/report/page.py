@@ -12,7 +12,7 @@ from realign.report.lineage import lineage
 from realign.report.samples import Sample, samples
 from realign.report.sources import Run, Stage, load
 from realign.report.summary import as_list, seen, summary, tiles
-from realign.report.verdicts import cells, decisions, mismatches, state
+from realign.report.verdicts import cells, decisions, foremost, mismatches, state
 from realign.verify.reference import written
 from realign.words import AGAINST, change, is_number, number, threshold
 from realign.workflow import EVALUATE
@@ -31,6 +31,7 @@ def render(root: Path, workflow: str = "") -> str:
                        lstrip_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     here.filters |= {"number": number, "tag": numbers.tag, "figure": numbers.figure,
                      "interval": numbers.interval, "plain": numbers.plain, "clipped": numbers.clipped,
+                     "coded": numbers.coded,
                      "written": written,
                      "label": words.label, "meaning": words.meaning, "short": threshold, "change": change}
     here.tests["known"] = is_number
@@ -46,23 +47,38 @@ def context(run: Run) -> dict:
         "capabilities": capabilities(run), "gaps": sorted(_named(run.baseline, "gaps.").items()),
         "behaviours": behaviours(run), "samples": samples(run), "flows": flows(run),
         "lineage": lineage(run), "params": list(parameters(run)), "thresholds": thresholds(run),
-        "comparisons": comparisons(run),
+        "comparisons": comparisons(run), "facts": facts(run),
         "glossary": sorted({(words.label(_family(m)), words.meaning(m)) for s in run.stages for m in s.metrics
                             if words.meaning(m)}),
     }
 
 
 def gate(stage: Stage) -> dict:
-    """A row of the gates table: tier, deciding figures with their pictures, the quiet checks, the remedy."""
-    shown = decisions(stage)
+    """A row of the gates table: tier, deciding figures with their pictures (the foremost, and `more` of them), the
+    quiet checks, the remedy, and what else is to be `told`."""
+    made = decisions(stage)
+    first = foremost(made)
     strips = [figures.strip(f"gate-{stage.name}-{i}", f"{words.label(d.metric)}, {stage.name}",
-                            (d.observed, d.low, d.high), d.must, d.should) for i, d in enumerate(shown)]
-    ranges = {d.metric for d in shown}
+                            (d.observed, d.low, d.high), d.must, d.should) for i, d in enumerate(made)]
+    shown = list(zip(made, map(seen, made), strips, strict=True))
+    ranges = {d.metric for d in made}
     quiet = [c for c in stage.verdict.get("checks", []) if c["passed"] and c["metric"] not in ranges]
     return {"stage": stage, "quiet": len(quiet),
-            "decisions": list(zip(shown, map(seen, shown), strips, strict=True)),
+            "decisions": [row for row in shown if row[0] in first],
+            "more": [row for row in shown if row[0] not in first],
+            "told": rolled_back(stage),
             "remedy": as_list(stage.verdict.get("remedy")) if stage.tier in ("MEDIUM", "REJECT") else [],
             "mismatches": mismatches(stage)}
+
+
+def rolled_back(stage: Stage) -> str:
+    """Where rounds were undone: a sentence, since their figures of 0 do not say so."""
+    rounds, undone = (stage.metrics.get(name, {}).get("value") for name in ("rounds", "rolled_back"))
+    if not undone:
+        return ""
+    kept = "so the model from before the first is the one offered" if undone == rounds else "the best one was kept"
+    came = f"{undone:g} of {rounds:g} {'round' if rounds == 1 else 'rounds'} came out no better"
+    return f"{came} and {'was' if undone == 1 else 'were'} rolled back; {kept}."
 
 
 def thresholds(run: Run) -> dict[str, dict[str, str]]:
@@ -112,6 +128,15 @@ def _flat(value, name: str) -> Iterator[tuple[str, str]]:
             yield from _flat(value[key], f"{name}.{key}")
     else:
         yield name, "not set" if value is None else str(value)
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What the run is of, in a line: the model's version, and the knobs that say what went in."""
+    known = dict(parameters(run))
+    name = run.workflow.name
+    wanted = (("base model", "model.base.name"), ("data", f"{name}.data.source"), ("scorer", f"{name}.scorer.name"))
+    version = str(run.verdict.get("version") or "")
+    return [("version", version)] * bool(version) + [(label, known[knob]) for label, knob in wanted if knob in known]
 
 
 def comparisons(run: Run) -> list[dict]:

@@ -9,8 +9,11 @@ from typing import Any
 from realign import paths
 from realign.errors import UserError
 from realign.files import read_json, read_yaml
+from realign.lake.hashes import tree_md5
 from realign.metrics import flatten
-from realign.workflow import BASELINE, Workflow, find, workflows
+from realign.versions.current import out_of_date
+from realign.versions.lock import Step, steps
+from realign.workflow import BASELINE, GATE, Workflow, find, workflows
 
 ACCEPTED = ("HIGH", "MEDIUM")
 
@@ -21,7 +24,8 @@ class Stage:
 
     `notes` are what its metrics file holds beside figures, such as the remedies it applied itself.
     `reached` is false for a stage behind one that was not accepted; what an earlier run left there
-    (`left_over`) is no part of this run and is not loaded.
+    (`left_over`) is no part of this run and is not loaded. `stale` says why what stands there is of another run
+    than the rest, by dvc.lock and the hashes that metrics are of; it is not loaded either.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Stage:
     verdict: dict
     reached: bool
     left_over: bool
+    stale: str = ""
 
     @property
     def tier(self) -> str:
@@ -67,23 +72,40 @@ def load(root: Path, workflow: str = "") -> Run:
 
     Raises UserError on an unknown workflow or a broken file.
     """
-    found = find(root, workflow)
+    found, ran = find(root, workflow), steps(root)
     stages, reached = [], True
     for name in found.stages:
-        stages.append(_stage(root, found.name, name, reached))
+        stages.append(_stage(root, found.name, name, reached, ran))
         reached = reached and bool(stages[-1].metrics) and stages[-1].tier in ACCEPTED
     verdict = _json(root / paths.verdict(found.name), dict) if reached else {}
-    baseline, _ = _figures(root / paths.metrics(paths.COMMON, BASELINE))
+    if any(made.get(path, md5) != md5 for made in (step.outputs for step in ran)
+           for path, md5 in verdict.get("bound", {}).items()):
+        verdict = {}  # on an earlier candidate
+    measured = root / paths.metrics(paths.COMMON, BASELINE)
+    baseline, _ = ({}, {}) if _of_others(root, measured) else _figures(measured)
     return Run(root, found, tuple(stages), baseline, verdict, _params(root, found.name))
 
 
-def _stage(root: Path, workflow: str, name: str, reached: bool) -> Stage:
+def _stage(root: Path, workflow: str, name: str, reached: bool, ran: list[Step]) -> Stage:
     verdict = paths.accepted(workflow, name).with_suffix(".json")
     files = [root / p for p in (paths.metrics(workflow, name), paths.plots(workflow, name), verdict)]
     if not reached or not files[0].exists():
         return Stage(name, {}, {}, [], {}, reached, any(f.exists() for f in files))
+    by_name = {step.name: step for step in ran}
+    stage, gate = by_name.get(f"{workflow}:{name}"), by_name.get(f"{workflow}:{GATE}@{name}")
+    stale = [*(out_of_date(ran, stage) if stage else []), *_of_others(root, files[0])]
+    if stale:
+        return Stage(name, {}, {}, [], {}, reached, True, stale[0])
+    judged = {} if gate and out_of_date(ran, gate) else _json(files[2], dict)
     metrics, notes = _figures(files[0])
-    return Stage(name, metrics, notes, _json(files[1], list), _json(files[2], dict), reached, False)
+    return Stage(name, metrics, notes, _json(files[1], list), judged, reached, False)
+
+
+def _of_others(root: Path, metrics: Path) -> list[str]:
+    """A sentence for each dataset at hand that is not the one of which the metrics are."""
+    of = _json(metrics, dict).get("of", {})
+    return [f"{path} is not what {metrics.relative_to(root)} is of" for path, md5 in of.items()
+            if path.startswith("data/") and (root / path).is_dir() and tree_md5(root / path)[0] != md5]
 
 
 def _figures(path: Path) -> tuple[dict[str, dict], dict[str, str]]:

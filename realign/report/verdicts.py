@@ -1,10 +1,13 @@
 """Verdicts made readable: what each gate demanded, what it saw, and what became of the whole run."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from realign.report.numbers import is_number
 from realign.report.sources import Run, Stage
+from realign.words import MINUS
 
 SIGNS = "≥>≤<="
 
@@ -38,7 +41,7 @@ def limit(check: dict) -> Limit | None:
     floor, ceiling = check.get("min"), check.get("max")
     if floor is None and ceiling is None:
         return None
-    words = str(check["threshold"])
+    words = re.sub(r"(?<!\S)-(?=\d)", MINUS, str(check["threshold"]))
     for sign in SIGNS:  # a sign and its number stay on one line
         words = words.replace(f"{sign} ", f"{sign}\N{NO-BREAK SPACE}")
     return Limit(floor, ceiling, words)
@@ -66,6 +69,34 @@ def decisions(stage: Stage) -> list[Decision]:
     order = {"critical": 0, "warning": 1, "": 2}
     return sorted((_decision(name, checks) for name, checks in by_metric.items()),
                   key=lambda d: order[d.failed])
+
+
+FEW = 2  # decisions of one group that are shown side by side
+
+
+def foremost(made: Sequence[Decision]) -> list[Decision]:
+    """The decisions that a reader needs: all that failed, and of each larger group of metrics (retention of every
+    capability, of every slice) the one that was met most narrowly."""
+    groups: dict[str, list[Decision]] = {}
+    for decision in made:
+        groups.setdefault(decision.metric.partition(".")[0], []).append(decision)
+    narrow = [d for group in groups.values() for d in (
+        group if len(group) <= FEW else sorted((d for d in group if not d.failed), key=slack)[:1])]
+    return [d for d in made if d.failed or d in narrow]
+
+
+def slack(decision: Decision) -> float:
+    """Distance from the nearest bound, in widths of the figure's 95% interval; infinite where it was counted."""
+    if decision.observed is None or decision.low is None or decision.high is None:
+        return math.inf
+    width = decision.high - decision.low
+    if width <= 0:
+        return math.inf
+    sides = [decision.observed - limit.floor for limit in (decision.must, decision.should)
+             if limit.floor is not None]
+    sides += [limit.ceiling - decision.observed for limit in (decision.must, decision.should)
+              if limit.ceiling is not None]
+    return min(sides, default=math.inf) / width
 
 
 def _decision(metric: str, checks: list[dict]) -> Decision:

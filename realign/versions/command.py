@@ -47,6 +47,7 @@ def trace(
     at: Annotated[str, typer.Option(help="The work tree, or a revision, tag or experiment.")] = "workspace",
     workflow: Annotated[str, typer.Option(help="The workflow whose released model is meant; without it, the only "
                                                "one there is.")] = "",
+    code: Annotated[bool, typer.Option("--code", help="Also every file, hash and knob of every stage.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
 ) -> None:
     """Trace the released model to its stages, gates and rows, or a row to the models it reached."""
@@ -58,4 +59,4 @@ def trace(
         import json as codec
         print(codec.dumps(asdict(found), sort_keys=True, indent=1, ensure_ascii=False))
     else:
-        print("\n".join(traced.row_lines(found) if row else traced.model_lines(found)))
+        print("\n".join(traced.row_lines(found) if row else traced.model_lines(found, code)))

@@ -6,7 +6,7 @@ dvc.lock), so the work tree stays as it is. Opening one takes some 0.1 s after 0
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,9 @@ from realign import paths
 from realign.errors import UserError
 from realign.files import read_json
 from realign.metrics import flatten
+from realign.versions.current import check_current
 from realign.versions.git import resolve
+from realign.versions.lock import steps
 from realign.workflow import BASELINE, EVALUATE, find
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ def load(name: str, root: Path = Path("."), workflow: str = "") -> Version:
     """The version called `name`: `workspace`, `released`, or a revision, tag or experiment.
 
     `<name>:<stage>` takes that stage's records instead of the evaluation's; `<name>:baseline` those of the base model.
-    Without a workflow it is the only one there is. UserError where a name is unknown, or records are absent or in no
-    cache.
+    Without a workflow it is the only one there is. UserError where a name is unknown, records are absent or in no
+    cache, or, in a DVC repository, of another run than what they rest on (see current.py).
     """
     workflow = find(root, workflow).name
     match = _WITH_STAGE.fullmatch(name)
@@ -54,10 +56,15 @@ def load(name: str, root: Path = Path("."), workflow: str = "") -> Version:
     records = paths.dataset(paths.COMMON if stage == BASELINE else workflow, stage, "records")
     home = paths.metrics(workflow, stage).parent
     if base == WORKSPACE:
-        return Version(name, "", read_records(root / records), _metrics_on_disk(root / home))
+        found = read_records(root / records)
+        ran = steps(root) if (root / ".dvc").is_dir() else None
+        rests = None if ran is None else check_current(ran, records.as_posix(), base, root)
+        return Version(name, "", found, _metrics_on_disk(root, home, rests))
     commit = resolve(root, base)
     files = at_revision(root, commit)
-    return Version(name, commit, _records_at(files, records.as_posix(), base), _metrics_at(files, home.as_posix()))
+    found = _records_at(files, records.as_posix(), base)
+    rests = check_current(steps(root, commit), records.as_posix(), base)
+    return Version(name, commit, found, _metrics_at(files, home.as_posix(), rests))
 
 
 def read_records(path: Path, allow_empty: bool = False) -> "pa.Table":
@@ -154,17 +161,31 @@ def _released(root: Path, workflow: str) -> Version:
 
 
 def read_pointer(folder: Path) -> dict | None:
-    """The released pointer in `folder`, or None before the first release."""
+    """The released pointer in `folder`, or None before the first release (no file, or an empty object). UserError where
+    it is broken."""
     path = folder / "pointer.json"
-    return read_json(path, fix=f"`git checkout -- {path}`") if path.exists() else None
+    back = f"`git checkout -- {path}`"
+    return check_pointer(read_json(path, fix=back), str(path), back) if path.exists() else None
 
 
-def _metrics_on_disk(folder: Path) -> dict[str, dict]:
-    return collect({p.stem: p.read_bytes for p in sorted(folder.glob("*.json"))}, str(folder))
+def check_pointer(pointer: dict, where: str, fix: str) -> dict | None:
+    """The pointer; None where it is empty. UserError where it does not name a version and its model."""
+    model = pointer.get("model")
+    if pointer and not (isinstance(model, dict) and "path" in model and "version" in pointer):
+        raise UserError("names no released model", where=where, expected="`version`, and `model` with its `path`",
+                        fix=fix)
+    return pointer or None
 
 
-def _metrics_at(files, folder: str) -> dict[str, dict]:
-    found = [p for p in files.find(folder, maxdepth=1) if p.endswith(".json")] if files.exists(folder) else []
+def _metrics_on_disk(root: Path, folder: Path, rests: Collection[str] | None) -> dict[str, dict]:
+    """The metrics of the stages that the records rest on; of all of them where no lock tells."""
+    found = [p for p in sorted((root / folder).glob("*.json"))
+             if rests is None or p.relative_to(root).as_posix() in rests]
+    return collect({p.stem: p.read_bytes for p in found}, str(folder))
+
+
+def _metrics_at(files, folder: str, rests: Collection[str]) -> dict[str, dict]:
+    found = [p for p in files.find(folder, maxdepth=1) if p.lstrip("/") in rests] if files.exists(folder) else []
     return collect({Path(p).stem: (lambda p=p: files.read_bytes(p)) for p in sorted(found)}, folder)
 
 

@@ -122,6 +122,8 @@ def _feeds(producer: Step, user: Step) -> bool:
 
 
 def _hands_on(producer: Step, user: Step) -> bool:
-    """Feeds with rows or weights: a gate's mark of acceptance, or a metric, carries neither."""
-    return any(overlap(out, need) for out in producer.outputs for need in user.inputs
+    """Feeds with rows or weights, those that the producer has made (it may have run again since): a gate's mark of
+    acceptance, or a metric, carries neither."""
+    return any(overlap(out, need) and (out != need or made == read)
+               for out, made in producer.outputs.items() for need, read in user.inputs.items()
                if not need.startswith("metrics/"))

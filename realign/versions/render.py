@@ -95,17 +95,20 @@ def visible(comparison: Comparison) -> str:
 
 
 def table(comparison: Comparison, examples: int = 5, details: bool = False) -> "Group":
-    """What the terminal shows, in 80 columns: outcomes, the worst changed examples; with `details` intervals,
-    counts and the metrics that moved, as wide as they come."""
+    """What the terminal shows, in 80 columns: outcomes, the worst changed examples; with `details` also what stands
+    behind each outcome, and the metrics that moved."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
-    head, row = (_DETAILED_HEAD, _detailed_row) if details else (_HEAD, _row)
-    parts = [_rich(Table(title=_title(comparison), box=None, pad_edge=False, title_justify="left"), head,
-                   [row(c) for c in comparison.cells])]
+    def plain(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+        return _rich(Table(title=title, box=None, pad_edge=False, title_justify="left"), head, rows)
+
+    parts = [plain(_title(comparison), _HEAD, [_row(c) for c in comparison.cells])]
+    if details:
+        parts.append(plain("\nbehind them", _BEHIND_HEAD, [_behind_row(c) for c in comparison.cells]))
     moved = _moved(comparison) if details else []
     if moved:
-        parts.append(_rich(Table(title="metrics that moved"), _METRIC_HEAD, [_metric_row(m) for m in moved]))
+        parts.append(plain("\nmetrics that moved", _METRIC_HEAD, [_moved_row(m) for m in moved]))
     for e in worst(comparison, examples):
         head = f"{e.capability} / {e.slice}  {e.example_id}  {e.score_a:g} → {e.score_b:g}"
         parts.append(Text("\n" + head, "bold"))
@@ -133,6 +136,7 @@ def markdown(comparison: Comparison, examples: int = 5) -> str:
 
 _HEAD = ("capability", "before", "after", "change", "outcome")
 _DETAILED_HEAD = (*_HEAD, "95% ends", "examples", "questions", "worse", "better", "why", "visible drop", "would decide")
+_BEHIND_HEAD = ("capability", "95% ends", "n", "asked", "−/+", "visible", "decides")
 _METRIC_HEAD = ("metric", "before", "after", "change", "intervals")
 
 
@@ -151,25 +155,37 @@ def _detailed_row(change: Change) -> tuple[str, ...]:
             f"{change.needed:,} examples" if change.needed else "—")
 
 
+def _behind_row(change: Change) -> tuple[str, ...]:
+    """The ends of the change, examples, questions, how many were answered worse (−) and better (+), the smallest drop
+    that would have been seen, and how many examples would decide."""
+    name, *_, ends, examples, units, worse, better, _, seen, needed = _detailed_row(change)
+    return name, ends, examples, units, f"{worse}/{better}", seen, needed.removesuffix(" examples")
+
+
 def _moved(comparison: Comparison) -> list[Shift]:
-    return [m for m in comparison.metrics if m.delta != 0]  # NaN, where one side lacks it, is not 0 either
+    """The metrics that both sides hold and that differ."""
+    return [m for m in comparison.metrics if m.delta != 0 and not math.isnan(m.delta)]
 
 
 def _metric_row(shift: Shift) -> tuple[str, ...]:
-    return (shift.metric, _with_interval(shift.a), _with_interval(shift.b),
-            "—" if math.isnan(shift.delta) else f"{shift.delta:+.4g}", "apart" if shift.real else "overlap")
+    return (shift.metric, _with_interval(shift.a), _with_interval(shift.b), *_moved_row(shift)[3:])
 
 
-def _with_interval(metric: Metric | None) -> str:
-    if metric is None:
-        return "—"
+def _moved_row(shift: Shift) -> tuple[str, ...]:
+    counted = all(m.low == m.high for m in (shift.a, shift.b))
+    moved = f"{shift.delta:+.4g}".replace("-", words.MINUS)
+    return (shift.metric, _number(shift.a.value), _number(shift.b.value), moved,
+            "counted" if counted else "apart" if shift.real else "overlap")
+
+
+def _with_interval(metric: Metric) -> str:
     if metric.low == metric.high:
         return _number(metric.value)
     return f"{_number(metric.value)} ({_number(metric.low)} … {_number(metric.high)})"
 
 
 def _number(value: float) -> str:
-    return "—" if math.isnan(value) else f"{value:.4g}"
+    return "—" if math.isnan(value) else f"{value:.4g}".replace("-", words.MINUS)
 
 
 def _title(comparison: Comparison) -> str:

@@ -27,11 +27,18 @@ def run(here: Stage) -> str:
     sealed = sorted(paths.SEALED.glob("*.parquet"))
     pointer = release(candidate(workflow), paths.released(here.workflow), paths.verdict(here.workflow), sealed,
                       partial(_answered, workflow))
-    folder, found = paths.released(here.workflow), pointer["sealed"]
+    found = pointer["sealed"]
     return "\n  - ".join([f"version {pointer['version']} is released: {pointer['model']['path']}",
                           *(f"on sealed rows (opening {found['opening']}): {said}" for said in found["summary"]),
                           *found["warnings"],
-                          f"to keep it, with what made it: git add {folder} && git commit"])
+                          f"to keep it, with what made it: {keep(here.workflow)}"])
+
+
+def keep(workflow: str) -> str:
+    """The command that commits a release: without the locks, metrics and verdicts that made it, nothing could say later
+    where it came from."""
+    kept = (paths.released(workflow), "dvc.lock", f"stages/{workflow}/dvc.lock", "metrics", "verdicts", paths.PARAMS)
+    return f"git add -A {' '.join(map(str, kept))} && git commit"
 
 
 def _answered(workflow: Workflow, name: str) -> "pl.DataFrame":

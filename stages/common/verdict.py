@@ -4,6 +4,7 @@ A blocked candidate is a verdict, not a failure, so that the report can still te
 report, fails then.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from realign import paths
@@ -35,8 +36,25 @@ def candidate(workflow: Workflow) -> Candidate:
         {stage: paths.suite(name, stage) for stage in workflow.stages})
 
 
+FIGURES = {  # by a short name, so that a line of them fits a screen -> as `evaluate` calls it
+    "retention": "retention_worst", "accuracy": "task_accuracy", "win_rate": "win_rate",
+    "right": "win_rate_correctness", "kl": "kl",
+}
+
+
+def figures(said: Mapping, measured: Mapping[str, Mapping]) -> dict[str, str | float]:
+    """What DVC is told: the verdict, how many capabilities and slices were lost against anything that the candidate is
+    compared with, and those of FIGURES that were measured."""
+    lost = {name for found in said["comparisons"].values() for name in found["lost"]}
+    known = {name: measured.get(f"{EVALUATE}.{metric}", {}).get("value") for name, metric in FIGURES.items()}
+    return {"verdict": said["decision"], "lost": len(lost),
+            **{name: round(value, 4) for name, value in known.items() if value is not None}}
+
+
 def run(here: Stage) -> str:
-    said = decide(candidate(find(Path(), here.workflow)), paths.released(here.workflow))
+    offered = candidate(find(Path(), here.workflow))
+    said = decide(offered, paths.released(here.workflow))
     write_json(paths.verdict(here.workflow), said)
+    write_json(paths.figures(here.workflow), figures(said, offered.figures()))
     return "\n  - ".join([f"{said['decision']}, version {said['version']}", *said["summary"], *said["reasons"],
                           *said["warnings"]])

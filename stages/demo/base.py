@@ -1,7 +1,6 @@
 """Train the demo's tokenizer and base model from nothing, to the same bytes for the same parameters.
 
-Run by name (`dvc repro stages/demo/dvc.yaml`); what it makes is shipped in git as data/base, so no other stage
-depends on it.
+Run by name (`make base`); what it makes is shipped in git as data/base, so it is no stage of the pipeline.
 """
 
 from dataclasses import dataclass

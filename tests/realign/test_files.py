@@ -25,6 +25,14 @@ def test_a_broken_json_file_is_located(content, says, tmp_path):
     assert says in str(caught.value) and str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(("content", "says"), [
+    ("null", "null"), ("true", "true"), ("1", "a number"), ("1.5", "a number"), ('"x"', "a text"), ("[]", "a list")])
+def test_what_a_file_holds_instead_is_said_in_words(content, says, tmp_path):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UserError, match=f"a.json: holds {says}\n  expected: a JSON object"):
+        read_json(tmp_path / "a.json")
+
+
 def test_a_name_that_stands_twice_in_one_object_is_no_value(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"a": {"n": 1}, "b": {"n": 2, "n": 2}}')

@@ -45,6 +45,16 @@ def test_foreach_and_matrix_are_written_out(project):
     assert len(found) == 6  # with world and baseline
 
 
+def test_a_stage_of_no_run_reads_the_section_of_its_name(project):
+    root = project(("params.yaml", "demo:\n", "demo:\n  again: {seed: 0}\n"))
+    with pytest.raises(UserError, match=r"demo\.again: unknown key"):
+        check.check(root)
+    (root / "Makefile").write_text("again:\n\t.venv/bin/python -m stages demo again\n")
+    (root / "stages/demo/again.py").write_text(
+        "from dataclasses import dataclass\n\n\n@dataclass\nclass Again:\n    seed: int\n")
+    assert check.check(root) == sorted([*SECTIONS, "demo.again"])
+
+
 def test_a_project_that_is_well(project):
     assert check.check(project()) == SECTIONS
 

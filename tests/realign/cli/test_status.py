@@ -82,6 +82,21 @@ def test_a_rejection_names_figure_and_remedy_and_hides_what_an_earlier_run_left(
     assert row(result.output, "polish") == ["polish", "not", "reached"]
 
 
+def test_what_is_of_an_older_run_is_out_of_date_and_decides_nothing(tmp_path, monkeypatch):
+    for stage in STAGES:
+        gate(tmp_path, stage, check("kl", 0.2345, "≤ 0.3"))
+    (tmp_path / "stages/made/dvc.lock").write_text(json.dumps({"stages": {
+        "look": {"cmd": "x", "outs": [{"path": "model", "md5": "new"}]},
+        "pairs": {"cmd": "x", "deps": [{"path": "model", "md5": "old"}]}}}))
+    (tmp_path / "verdicts").mkdir()
+    (tmp_path / "verdicts/made.json").write_text(json.dumps({"decision": "passed", "version": "2", "earlier": {},
+                                                             "summary": ["kept 5 of 5 capabilities"]}))
+    found = status(tmp_path, monkeypatch).output
+    assert row(found, "look")[1] == "HIGH" and row(found, "pairs") == ["pairs", "out", "of", "date"]
+    assert row(found, "polish") == ["polish", "not", "reached"] and "kept 5" not in found
+    assert "pairs is out of date (made:pairs ran on another stages/made/model than made:look has made since" in found
+
+
 def test_a_stage_that_has_not_run_is_no_rejection(tmp_path, monkeypatch):
     gate(tmp_path, "look", check("heldout_loss_drop.low", 0.5, "> 0"))
     result = status(tmp_path, monkeypatch)

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from realign.gates.show import show
+from realign.gates.show import brief, show
 
 
 def check(**changes) -> dict:
@@ -12,9 +12,9 @@ def check(**changes) -> dict:
             "threshold": "≤ 0.1", "severity": "critical", "passed": True, "evidence": False} | changes
 
 
-def shown(*checks: dict) -> list[str]:
+def shown(*checks: dict, how=show, tier: str = "REJECT") -> list[str]:
     console = Console(file=io.StringIO(), width=110)
-    show({"workflow": "srf", "stage": "rl", "tier": "REJECT", "checks": list(checks), "remedy": ""}, console)
+    how({"workflow": "srf", "stage": "rl", "tier": tier, "checks": list(checks), "remedy": ""}, console)
     return console.file.getvalue().splitlines()
 
 
@@ -35,3 +35,12 @@ def test_evidence_is_counted_where_it_passed_and_told_where_it_did_not():
                   check(metric="entropy.n", evidence=True, passed=False))
     assert [line.split()[0] for line in lines[2:]] == ["kl", "entropy.n", "and"]
     assert lines[-1].startswith("and 2 checks of the evidence passed")
+
+
+def test_in_a_run_a_gate_that_is_all_well_is_one_line_and_any_other_tells_what_failed():
+    [line] = shown(check(), check(metric="kl.n", evidence=True), how=brief, tier="HIGH")
+    assert line == "srf/rl: HIGH (2 checks passed; all of them: realign gate srf rl)"
+    title, head, *rows = shown(check(), check(metric="entropy", passed=False),
+                               check(metric="kl.n", evidence=True, passed=False), how=brief)
+    assert title == "srf/rl: REJECT (1 check passed; all of them: realign gate srf rl)" and "must be" in head
+    assert [row.split()[0] for row in rows] == ["entropy", "kl.n"]

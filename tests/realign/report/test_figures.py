@@ -110,3 +110,18 @@ def test_the_gate_s_limit_is_drawn():
 
 def test_no_curve_without_steps():
     assert charts(stage([{"loss": 1.0}, {"loss": 0.5}])) == []
+
+
+def test_what_is_measured_now_and_then_is_one_line_and_the_optimiser_stands_aside():
+    """Every record holds every field, null where it was not measured."""
+    records = [{"step": s, "loss": 1.0 - s / 10, "verifier": s / 10 if s % 2 == 0 else None, "grad_norm": 1.0,
+                "approx_kl": 0.1, "kl": 0.2, "value_clip_fraction": 0.0} for s in range(7)]
+    drawn = charts(stage(records))
+    assert [(c.title, c.aside) for c in drawn] == [
+        ("Loss", False), ("KL divergence", False), ("Approx kl", True), ("Grad norm", True),
+        ("Value clip fraction", True), ("Verifier", False)]
+    verifier = next(c for c in drawn if c.title == "Verifier").svg
+    path = verifier[verifier.index(' d="') + 4:].split('"')[0]
+    assert path.count("M") == 1 and path.count("L") == 3
+    flat = next(c for c in drawn if c.title == "Value clip fraction").svg
+    assert ">−" not in flat  # a share that stays 0 has no axis below it

@@ -1,4 +1,4 @@
-from realign.report.numbers import clipped, figure, interval, plain, tag
+from realign.report.numbers import clipped, coded, figure, interval, plain, tag
 
 
 def test_the_exact_figure_stands_beside_the_rounded_one():
@@ -10,6 +10,18 @@ def test_a_count_is_whole_and_exact_and_an_estimate_of_one_is_not():
     assert ">1,432<" in figure(count) and "exact" in interval(count)
     estimate = {"value": 1.0, "n": 40, "low": 0.9, "high": 1.0}
     assert ">1.000<" in figure(estimate) and "exact" not in interval(estimate)
+
+
+def test_a_sampled_figure_that_came_out_whole_is_no_count():
+    gain = {"value": 0.0, "n": 200, "low": 0.0, "high": 0.0}
+    assert ">0.0000<" in figure(gain) and "exact" not in interval(gain)
+    rounds = {"value": 0, "n": 3, "low": 0, "high": 0}
+    assert ">0<" in figure(rounds) and "exact" in interval(rounds)
+
+
+def test_what_stands_between_backticks_is_code_and_all_else_text():
+    assert coded("`dvc repro` <b> `x<`") == "<code>dvc repro</code> &lt;b&gt; <code>x&lt;</code>"
+    assert coded("a ` b") == "a ` b" and coded("plain") == "plain"
 
 
 def test_control_characters_become_visible_and_line_breaks_stay():

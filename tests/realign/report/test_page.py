@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from realign.errors import UserError
+from realign.lake.hashes import tree_md5
 from realign.metrics import flatten
 from realign.report.page import render
 
@@ -33,12 +34,13 @@ def test_full_run_reads_as_passed(full, page):
 
 def test_what_was_kept_and_what_is_not_known_stands_on_the_first_screen(full, change, page):
     banner = between(page(render(full)).text, "Passed, not all known", "1. A look")
-    assert "though not everything is known. `realign release made` asks it the sealed rows, and releases it. " \
+    assert "though not everything is known. realign release made asks it the sealed rows, and releases it. " \
            "Kept 2 of 3 capabilities against the base model; not known yet: " \
            "arithmetic. Warnings not known yet against the base model (too few to tell): arithmetic" in banner
     change(full / "verdicts/made.json", lambda d: d.update(warnings=[]))
     text = page(render(full)).text
-    assert "not all known" not in text and "and the verdict. `realign release made`" in text
+    assert "not all known" not in text and "and the verdict. realign release made asks" in text
+    assert "<code>realign release made</code> asks it" in render(full)
 
 
 def test_slices_stand_under_their_capability_and_intervals_are_folded(full, change, comparison, page):
@@ -46,10 +48,11 @@ def test_slices_stand_under_their_capability_and_intervals_are_folded(full, chan
            lambda d: d["comparisons"].update(released=comparison("facts", 0.9, 0.8, "gone")))
     html = render(full)
     shown = between(page(html).text, "This model against the model released before", "Intervals, counts")
-    assert shown.endswith("Change Outcome facts 0.9000 0.8000 −11.1% lost facts, s 0.9000 0.8000 −11.1% lost ")
+    assert shown.endswith("Change Outcome facts 0.9000 0.8000 −11.1% lost s 0.9000 0.8000 −11.1% lost ")
     folded = html[html.index("This model against the model released before"):]
     folded = folded[folded.index("<details>"):folded.index("</details>")]
-    assert "0.0811" in folded and "0.1411" in folded and "0.0871" in folded
+    for drop, said in ((0.0811, "−8.1%"), (0.1411, "−14.1%"), (0.0871, "−8.7%")):
+        assert f'<data value="{drop}' in folded and said in folded  # the exact drop, as a change in percent
 
 
 def test_base_model_start_and_final_model_stand_side_by_side(full, page):
@@ -63,7 +66,7 @@ def test_base_model_start_and_final_model_stand_side_by_side(full, page):
 def test_without_a_measured_start_there_is_no_such_column(full, change, page):
     change(full / "metrics/made/look.json", lambda m: m.pop("capability"))
     text = page(render(full)).text
-    assert "At the start" not in text and "arithmetic 0.8410 (" in text
+    assert "At the start" not in text and "arithmetic n = 120 0.8410 (" in text
 
 
 def test_the_gaps_of_the_base_model_are_listed(full, change, page):
@@ -153,13 +156,101 @@ def test_rejected_run_says_why_and_hides_what_an_earlier_run_left(rejected, page
     assert "polish and evaluate did not run" in banner
     assert "Validation accuracy is 0.5417 (95% interval 0.4785 to 0.6035)" in banner
     assert "add harder cases, or more capacity" in banner
-    assert "Released" not in shown.text
+    assert "Released" not in shown.text and "No model is released." in banner
+    assert "Adversarial" not in banner[banner.index("Why"):banner.index("Warnings")]  # which stopped nothing
+    assert "Adversarial accuracy is" in banner[banner.index("Warnings"):]
+    pointer = rejected / "released/made/pointer.json"
+    pointer.parent.mkdir(parents=True)
+    pointer.write_text(json.dumps({"version": "9e286b732fbf", "model": {"path": "released/made/model/9e286b732fbf"}}))
+    assert "Version 9e286b732fbf stays released." in between(page(render(rejected)).text, "Rejected", "1. A look")
     assert 0.777777 not in shown.figures
     assert "Files of an earlier run are there; they are no part of this one" in shown.text
     assert "checkpoints/made/trial" in shown.text and "checkpoints/made/polish" not in shown.text
     assert "metrics/made/gates/look.json" in shown.text
     assert "metrics/made/gates/trial.json" not in shown.text
     assert "The evaluation has not run, so only the answers of the base model are there" in shown.text
+
+
+def test_of_a_larger_group_the_narrowest_figure_is_shown_and_the_others_are_folded(full, change, page):
+    def add(verdict):
+        one = next(c for c in verdict["checks"] if c["metric"] == "retention_worst" and c["severity"] == "critical")
+        verdict["checks"] += [one | {"metric": f"retention.{name}", "observed": seen, "low": seen - 0.01,
+                                     "high": seen + 0.01, "passed": passed}
+                              for name, seen, passed in (("far", 1.3, True), ("near", 0.97, True), ("lost", 0.5, False),
+                                                         ("farther", 1.4, True))]
+    change(full / "metrics/made/gates/evaluate.json", add)
+    html = render(full)
+    row = html[html.index("Compares the end with the beginning."):]
+    shown, folded = row[:row.index("<details>")], row[row.index("<details>"):row.index("</details>")]
+    assert "Retention: near" in shown and "Retention: lost" in shown and "Worst retention" in shown
+    assert "2 more of the same kinds" in folded and "Retention: far<" in folded and "Retention: farther" in folded
+
+
+def test_rounds_that_were_rolled_back_are_told_in_words(full, change, page):
+    def rounds(count, undone):
+        change(full / "metrics/made/polish.json", lambda found: found.update({
+            name: {"value": value, "n": value, "low": value, "high": value}
+            for name, value in (("rounds", count), ("rolled_back", undone))}))
+        return page(render(full)).text
+
+    assert ("1 of 1 round came out no better and was rolled back; so the model from before the first is the one "
+            "offered." in rounds(1, 1))
+    assert "2 of 3 rounds came out no better and were rolled back; the best one was kept." in rounds(3, 2)
+    assert "rolled back;" not in rounds(3, 0)
+
+
+def test_the_banner_says_which_model_from_what(full, page):
+    assert "version 6f1c0a9be2d4" in between(page(render(full)).text, "Passed, not all known", "1. A look")
+
+
+def rerun(root, stage):
+    """As if this stage alone had run again since, and made another model."""
+    path = root / "stages/made/dvc.lock"
+    found = json.loads(path.read_text())
+    found["stages"][stage]["outs"][0]["md5"] = "f" * 32 + ".dir"
+    path.write_text(json.dumps(found))
+
+
+def test_what_is_of_an_older_run_than_the_model_before_it_is_not_shown(full, page):
+    before = page(render(full))
+    rerun(full, "trial")
+    found = page(render(full))
+    assert "Unfinished" in found.text and "as far as polish: it is out of date." in found.text
+    assert "Out of date: made:polish ran on another checkpoints/made/trial than made:trial has made since" in found.text
+    assert "0.0713" in before.text and "0.0713" not in found.text  # its KL
+    assert "Decision:" not in found.text and "Not run: an earlier stage was not accepted." in found.text
+
+
+def test_a_verdict_on_an_earlier_candidate_is_none(full, change, page):
+    def bound(md5):
+        change(full / "verdicts/made.json", lambda verdict: verdict.update(bound={"checkpoints/made/polish": md5}))
+        return page(render(full)).text
+
+    assert "Decision: passed" in bound("2" * 32 + ".dir")
+    rerun(full, "evaluate")
+    assert "Decision: passed" in page(render(full)).text  # it is not bound to that
+    found = bound("9" * 32 + ".dir")
+    assert "All gates passed, no verdict yet" in found and "Decision:" not in found
+
+
+def test_records_of_another_branch_are_not_shown(full, change, page):
+    """`git checkout` without `dvc checkout`: metrics and lock are of one branch, the datasets of another."""
+    def of(md5):
+        change(full / "metrics/made/evaluate.json", lambda found: found.update(of={"data/made/evaluate": md5}))
+        return page(render(full)).text
+
+    assert "Out of date" not in of(tree_md5(full / "data/made/evaluate")[0])
+    found = of("0" * 32 + ".dir")
+    assert "Out of date: data/made/evaluate is not what metrics/made/evaluate.json is of" in found
+    assert "Worsened" not in found and "Decision:" not in found
+
+
+def test_a_gate_that_judged_older_figures_has_not_run(full, page):
+    path = full / "stages/made/dvc.lock"
+    found = json.loads(path.read_text())
+    found["stages"]["gate@evaluate"]["deps"] = [{"path": "metrics/made/evaluate.json", "md5": "f" * 32}]
+    path.write_text(json.dumps(found))
+    assert "The stage has run, its gate has not." in page(render(full)).text
 
 
 def test_a_project_where_nothing_has_run_is_a_report_too(tmp_path, declared, page):
@@ -196,12 +287,12 @@ def test_a_blocked_candidate_says_why(full, change, comparison, page):
         comparisons={"released": comparison("facts", 0.9, 0.8, "a fallen answer")}))
     text = page(render(full)).text
     banner = between(text, "Blocked", "1. A look")
-    for words in ("facts was lost", "What is released stays", "lower the learning rate"):
+    for words in ("facts was lost", "No model is released.", "lower the learning rate"):
         assert words in banner
     release = between(text, "Decision: blocked", "Before and after, by capability")
     assert "version released when it was made: 0ld" in release and "a fallen answer" in release
     assert "facts 0.9000 0.8000 −11.1% lost" in release and "Lost blocks the model" in release
-    assert "facts 0.1111 0.0811 to 0.1411 120 110 3 / 5 surely 0.0871" in release
+    assert "facts −11.1% −14.1% to −8.1% 120 110 3 / 5 surely −8.7%" in release
 
 
 def test_gates_passed_without_a_verdict_are_not_called_passed(full, page):

@@ -34,7 +34,7 @@ def of_a_gate(kwargs, kind=BETWEEN):
     ({"min_value": 0.5, "max_value": 2}, 0.5, 2, "≥ 0.5 and ≤ 2"),
     ({"min_value": 0, "strict_min": True}, 0, None, "> 0"),
     ({"max_value": 0.1, "strict_max": True}, None, 0.1, "< 0.1"),
-    ({"min_value": 0, "max_value": 0}, 0, 0, "= 0"), ({"min_value": -0.25}, -0.25, None, "≥ -0.25"),
+    ({"min_value": 0, "max_value": 0}, 0, 0, "= 0"), ({"min_value": -0.25}, -0.25, None, "≥ −0.25"),
     ({"min_value": 1e-05}, 1e-05, None, "≥ 1e-05"),
 ])
 def test_every_range_of_a_gate_is_read(kwargs, floor, ceiling, words):

@@ -86,12 +86,32 @@ def test_slices_stand_under_their_capability_and_intervals_behind_details(built)
         "2 of the two slices 1 1 +0.0% kept"]
     assert shown[3].startswith("  1 of") and "…" not in "".join(shown)
     assert "lost 19 times in 20; up to" in " ".join(" ".join(shown).split())
-    console = Console(width=200, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(render.table(compare(a, b), 0, details=True))
     detailed = console.export_text()
-    ends = compare(a, b).slices[0].drop
-    assert words.change(ends.high) in detailed and words.change(ends.low) in detailed
-    assert "open, above 5%" in " ".join(detailed.split()) and "would decide" in detailed
+    change = compare(a, b).slices[0]
+    behind = detailed[detailed.index("behind them"):].splitlines()[3]  # one line a cell in 80 columns
+    assert behind.split() == [
+        "1", "of", "the", "two", "slices", words.change(change.drop.high), "…", words.change(change.drop.low),
+        "700", "700", "45/0", words.change(change.visible), f"{change.needed:,}"]
+
+
+def test_metrics_that_one_side_lacks_have_not_moved(built):
+    def version(name, **metrics):
+        return Version(name, "", load("good", built).records, {
+            f"stage.{key}": {"value": value, "n": 9, "low": low, "high": high}
+            for key, (value, low, high) in metrics.items()})
+
+    a = version("a", same=(1.0, 0.9, 1.1), gone=(1.0, 0.9, 1.1), fell=(0.5, 0.4, 0.6), rounds=(1, 1, 1))
+    b = version("b", same=(1.0, 0.9, 1.1), come=(1.0, 0.9, 1.1), fell=(-0.5, -0.6, -0.4), rounds=(2, 2, 2))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render.table(compare(a, b), 0, details=True))
+    shown = console.export_text()
+    moved = [line.split() for line in shown[shown.index("metrics that moved"):].splitlines()[2:4]]
+    assert moved == [["stage.fell", "0.5", "−0.5", "−1", "apart"], ["stage.rounds", "1", "2", "+1", "counted"]]
+    text = render.markdown(compare(a, b))
+    assert "2 metrics moved" in text and "stage.come" not in text and "stage.gone" not in text
+    assert "| stage.fell | 0.5 (0.4 … 0.6) | −0.5 (−0.6 … −0.4) | −1 | apart |" in text
 
 
 def test_brackets_in_model_text_are_not_markup(built):

@@ -1,13 +1,15 @@
+import shutil
 import subprocess
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
 from realign.versions.git import resolve
-from realign.versions.load import collect, load, read_records
+from realign.versions.load import collect, load, read_pointer, read_records
 
 
 def wrong(version) -> int:
@@ -34,16 +36,51 @@ def test_each_kind_of_name_gives_the_records_and_metrics_of_that_version(built):
 def test_the_base_model_s_records_are_those_that_all_workflows_share(project):
     rows = [record(), record(example_id="2", score=0.0)]
     write(frame(rows, RECORDS), project / "data/common/baseline/records.parquet", RECORDS)
+    with pytest.raises(UserError, match=r"no dvc.lock records it"):
+        load("workspace:baseline", project)
+    shutil.rmtree(project / ".dvc")
     assert wrong(load("workspace:baseline", project)) == 1
 
 
-def test_the_work_tree_counts_as_it_is_now(project):
+def test_records_of_the_work_tree_that_are_not_those_of_its_lock_are_refused(project):
+    """Edited by hand, or of another branch: `git checkout` without `dvc checkout`."""
     rows = load("bad", project).records.to_pylist()
     path = project / "data/srf/evaluate/records.parquet"
     path.unlink()
     write(frame([row | {"score": 0.0} for row in rows], RECORDS), path, RECORDS)
-    assert wrong(load("workspace", project)) == 200
+    with pytest.raises(UserError, match=r"data/srf/evaluate of workspace: is not what dvc.lock has.*\n.*\n.*checkout"):
+        load("workspace", project)
     assert wrong(load("bad", project)) == 20
+
+
+def rerun(root, stage: str) -> None:
+    """As if this stage alone had run again and made another model."""
+    lock = root / "stages/srf/dvc.lock"
+    found = yaml.safe_load(lock.read_text())
+    out = next(o for o in found["stages"][stage]["outs"] if o["path"] == f"checkpoints/srf/{stage}")
+    out["md5"] = "0" * 32 + ".dir"
+    lock.write_text(yaml.safe_dump(found))
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_records_of_an_older_run_than_the_model_they_rest_on_are_refused(project, committed):
+    """A run that stopped at a gate, so that `evaluate` has not run."""
+    rerun(project, "sft")
+    name = "workspace"
+    if committed:
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=n@x", "commit", "-qam", "x"], cwd=project,
+                       check=True)
+        name = "HEAD"
+    with pytest.raises(UserError, match=f"srf:evaluate of {name} is out of date\n.*srf:pairs ran on another "
+                                        r"checkpoints/srf/sft than srf:sft has made since"):
+        load(name, project)
+    assert wrong(load("good", project)) == 0
+
+
+def test_metrics_are_those_of_the_stages_that_the_records_rest_on(built):
+    assert {name.split(".")[0] for name in load("workspace:sft", built).metrics} == {"sft"}
+    assert {name.split(".")[0] for name in load("good:sft", built).metrics} == {"sft"}
+    assert {name.split(".")[0] for name in load("good", built).metrics} == {"sft", "pairs", "evaluate"}
 
 
 def test_an_unknown_name_is_answered_with_close_ones(built):
@@ -114,3 +151,14 @@ def test_one_example_id_may_recur_in_another_capability(tmp_path):
 def test_a_broken_metrics_file_is_named():
     with pytest.raises(UserError, match=r"metrics/srf/rl.json: broken JSON"):
         collect({"rl": lambda: b"{"}, "metrics/srf")
+
+
+def test_a_pointer_that_names_nothing_is_no_release_and_half_a_one_is_named(tmp_path):
+    path = tmp_path / "pointer.json"
+    assert read_pointer(tmp_path) is None
+    path.write_text("{}")
+    assert read_pointer(tmp_path) is None
+    for half in ('{"version": "1"}', '{"model": {"path": "x"}}', '{"version": "1", "model": "x"}'):
+        path.write_text(half)
+        with pytest.raises(UserError, match=r"pointer.json: names no released model"):
+            read_pointer(tmp_path)

@@ -3,14 +3,17 @@ import subprocess
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from realign.errors import UserError
 from realign.lake.hashes import tree_md5
+from realign.lake.schemas import CHATS
+from realign.lake.table import frame, write
 from realign.versions.command import trace as command
 from realign.versions.git import resolve
 from realign.versions.lock import Step, steps, upstream
-from realign.versions.trace import trace_model, trace_row
+from realign.versions.trace import row_lines, trace_model, trace_row
 
 
 def save(root, message: str) -> str:
@@ -70,6 +73,32 @@ def test_after_a_blocked_run_the_run_that_made_the_model_is_found(released):
     assert trace_model("HEAD", released) == found
 
 
+def rerun(root, stage: str) -> None:
+    """As if this stage alone had run again and made another model."""
+    lock = root / "stages/srf/dvc.lock"
+    found = yaml.safe_load(lock.read_text())
+    out = next(o for o in found["stages"][stage]["outs"] if o["path"] == f"checkpoints/srf/{stage}")
+    out["md5"] = "0" * 32 + ".dir"
+    lock.write_text(yaml.safe_dump(found))
+
+
+def test_stages_that_have_run_again_since_are_not_taken_for_those_that_made_the_model(released):
+    """The lock still holds the released model, but the SFT model it came from is another one there."""
+    maker = resolve(released, "HEAD")
+    rerun(released, "sft")
+    found = trace_model("workspace", released)
+    assert found.commit == maker
+    assert "0" * 32 + ".dir" not in {md5 for step in found.made for md5 in step.outputs.values()}
+
+
+def test_where_every_lock_that_holds_the_model_has_moved_on_nothing_is_invented(released, monkeypatch):
+    rerun(released, "sft")
+    torn = steps(released)
+    monkeypatch.setattr("realign.versions.trace.steps", lambda root, commit="": torn)
+    with pytest.raises(UserError, match=r"holds the run that made the model .*\n  - srf:pairs ran on another"):
+        trace_model("workspace", released)
+
+
 def test_entries_that_need_each_other_are_walked_once():
     a, b, c = (Step(name, "", {}, {need: ""}, {made: ""}, {}) for name, need, made in (
         ("a", "z", "x"), ("b", "x", "y"), ("c", "y", "z")))
@@ -110,16 +139,46 @@ def test_a_row_made_later_does_not_reach_earlier_models(released):
     assert {r.checkpoint for r in found.reached} == {"checkpoints/srf/pairs", "checkpoints/srf/evaluate"}
 
 
-def test_a_held_out_row_says_so(released):
-    assert trace_row("c4", "workspace", released).held[0].splits == ("test",)
+def test_a_held_out_row_was_not_trained_on(released):
+    found = trace_row("c4", "workspace", released)
+    assert found.held[0].splits == ("test",) and not found.reached
+    assert row_lines(found)[-1] == "measured, not trained on"
+
+
+@pytest.mark.parametrize(("suite", "use"), [
+    ("evaluation", "what models are measured by"), ("reserve", "asked where the verdict needs more examples"),
+    ("sealed", "asked by `realign release` alone"), ("development", "to choose checkpoints and methods by")])
+def test_a_row_of_a_suite_was_not_trained_on_though_training_stages_read_the_suite(released, suite, use):
+    path = released / "data" / suite / "demo.parquet"
+    row = {"row_id": "e000", "messages": [{"role": "user", "content": "?"}], "capability": "facts", "slice": "even",
+           "reference": "", "source": "s", "split": "evaluation"}
+    write(frame([row], CHATS), path, CHATS)
+    lock = released / "stages/srf/dvc.lock"
+    found = yaml.safe_load(lock.read_text())
+    for stage in ("sft", "evaluate"):  # to leave out of training what looks like one of its rows
+        found["stages"][stage]["deps"].append({"path": f"data/{suite}", "md5": tree_md5(path.parent)[0]})
+    lock.write_text(yaml.safe_dump(found))
+    traced = trace_row("e000", "workspace", released)
+    assert {h.use for h in traced.held} == {use, "an answer to it"} and not traced.reached
+    assert row_lines(traced)[-1] == "measured, not trained on"
+
+
+def test_a_stage_that_ran_on_other_rows_than_stand_here_has_not_seen_the_row(released):
+    lock = released / "stages/srf/dvc.lock"
+    found = yaml.safe_load(lock.read_text())
+    dep = next(d for d in found["stages"]["evaluate"]["deps"] if d["path"] == "data/srf/pairs")
+    dep["md5"] = "0" * 32 + ".dir"
+    lock.write_text(yaml.safe_dump(found))
+    assert {r.checkpoint for r in trace_row("p0", "workspace", released).reached} == {"checkpoints/srf/pairs"}
 
 
 def test_weights_hand_a_row_on(project):
     lock = project / "stages/srf/dvc.lock"
+    found = yaml.safe_load(lock.read_text())
+    dep = next(d for d in found["stages"]["evaluate"]["deps"] if d["path"] == "data/srf/pairs")
     # as if evaluate read no rows of pairs, only weights
-    text = lock.read_text()
-    head, tail = text.split("  evaluate:")[0], "  evaluate:" + text.split("  evaluate:")[1]
-    lock.write_text(head + tail.replace("path: data/srf/pairs", "path: checkpoints/srf/pairs", 1))
+    dep |= {"path": "checkpoints/srf/pairs", "md5": tree_md5(project / "checkpoints/srf/pairs")[0]}
+    lock.write_text(yaml.safe_dump(found))
     how = {r.checkpoint: r.how for r in trace_row("p0", "workspace", project).reached}
     assert how == {"checkpoints/srf/pairs": "read", "checkpoints/srf/evaluate": "inherited"}
 
@@ -142,7 +201,14 @@ def test_the_command(released, monkeypatch):
     app = typer.Typer()
     app.command()(command)
     shown = CliRunner().invoke(app, []).output
-    for part in ("srf:pairs", "data/srf/sft/chats.parquet: 5 rows", "evaluate: HIGH"):
+    for part in ("srf:pairs", "data/srf/sft/chats.parquet 5", "evaluate HIGH",
+                 "x, which is not here: `dvc checkout` brings it", "knobs: as params.yaml has them now\n"):
+        assert part in shown
+    assert max(map(len, shown.splitlines())) <= 100 and len(shown.splitlines()) < 20
+    (released / "params.yaml").write_text("wrong: 4\n")
+    (released / "x").mkdir()
+    shown = CliRunner().invoke(app, ["--code"]).output
+    for part in ("    wrong = 20\n", "    reads make.py  ", "but for wrong = 20 (now 4)\n", ": x\n"):
         assert part in shown
     assert "checkpoints/srf/evaluate" in CliRunner().invoke(app, ["c1"]).output
     assert json.loads(CliRunner().invoke(app, ["c1", "--json"]).output)["row_id"] == "c1"

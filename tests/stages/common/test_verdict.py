@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dvc.compare import show_metrics
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
@@ -112,6 +113,23 @@ def test_a_blocked_verdict_ends_well_and_its_confirmation_does_not(project):
     assert verdict.run(HERE).startswith("passed, version ")
     assert " passed; `realign release made` asks it" in confirm.run(HERE)
     assert not (project / "released").exists()
+
+
+def test_the_figures_that_dvc_is_told_fit_a_screen_and_are_those_of_the_evaluation(project, capsys):
+    make(project, "bad", 40)
+    one = {"n": 400, "low": 0.0, "high": 2.0}
+    (project / "metrics/made/evaluate.json").write_text(json.dumps({
+        metric: one | {"value": 1.0 - i / 7e6} for i, metric in enumerate(verdict.FIGURES.values())}))
+    verdict.run(HERE)
+    found = json.loads((project / "metrics/made.json").read_text())
+    assert found.pop("verdict") == "blocked" and found.pop("lost") == 1
+    assert set(found) == set(verdict.FIGURES) and set(found.values()) == {1.0}
+    make(project, "own pairs", 4)  # whose run has no references: what was not measured is no figure
+    verdict.run(HERE)
+    assert json.loads((project / "metrics/made.json").read_text()) == {"verdict": "passed", "lost": 0}
+    wide = dict.fromkeys(verdict.FIGURES, 0.1234) | {"verdict": "blocked", "lost": 12}
+    show_metrics({"workspace": {"data": {"metrics/srf.json": {"data": wide}}}})
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
 
 def test_what_is_not_known_is_told_before_anything_else(project):
