@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from realign.cli import gate
 from realign.cli.app import app
 from realign.errors import UserError
 from realign.gates.members import with_members
 from realign.gates.suite import read_suite, with_evidence
+from realign.lake.hashes import file_md5
 
 EXPECTATIONS = Path(__file__).parents[3] / "expectations"
 CHECK = {"metric": "kl", "observed": 0.2, "low": 0.1, "high": 0.3, "n": 400, "expectation": "x", "threshold": "≤ 0.1",
@@ -31,7 +33,9 @@ def run(*arguments: str):
 def store(root: Path, tier: str) -> None:
     path = root / "metrics" / "srf" / "gates" / "rl.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"workflow": "srf", "stage": "rl", "tier": tier, "checks": [CHECK], "remedy": "halve"}))
+    suite = "expectations/srf/rl.json"
+    path.write_text(json.dumps({"workflow": "srf", "stage": "rl", "tier": tier, "checks": [CHECK], "remedy": "halve",
+                                "of": {suite: file_md5(root / suite)}}))
 
 
 @pytest.mark.parametrize(("tier", "status"), [("HIGH", 0), ("MEDIUM", 0), ("REJECT", 1)])
@@ -41,6 +45,15 @@ def test_the_stored_verdict_is_shown(project, tier, status):
     assert done.exit_code == status
     assert f"srf/rl: {tier}" in done.stdout and "≤ 0.1" in done.stdout
     assert done.stderr == f"srf/rl {tier}; to do: halve\n"
+
+
+@pytest.mark.parametrize("change", [lambda suite: suite.write_text("{}"), Path.unlink])
+def test_a_verdict_on_other_files_than_those_at_hand_is_not_shown(project, change):
+    store(project, "HIGH")
+    change(project / "expectations/srf/rl.json")
+    with pytest.raises(UserError, match="is on another expectations") as refused:
+        gate.show("srf", "rl", project)
+    assert "dvc repro: the gate judges anew" in str(refused.value)
 
 
 @pytest.mark.parametrize(("stage", "words"), [("rl", "to do: dvc repro"), ("reward", "did you mean 'reward_model'"),
