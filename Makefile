@@ -12,7 +12,7 @@ export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: demo test test-fast lint lock clean
+.PHONY: demo test test-all lint lock clean
 
 # From the shipped data to a released model: pipeline, gates, verdict, report, release. The gates are shown after a
 # rejection too.
@@ -22,17 +22,19 @@ demo: $(INSTALLED)
 	$(BIN)/realign release srf
 	$(BIN)/realign status
 
-# Two processes; a file's tests stay together, and slow files begin first (tests/conftest.py).
+# Two processes; a file's tests stay together, and what takes longest begins first (tests/conftest.py).
 TESTS := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
+# All but the longest proofs: runs killed again and again, a whole run on somebody's own data, one of a copied
+# workflow, simulated error rates.
 test: $(INSTALLED)
-	$(TESTS)
+	$(TESTS) -m "not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/python -m ruff check .
 
-test-fast: $(INSTALLED)
-	$(TESTS) -m "not slow"
+test-all: $(INSTALLED)
+	$(TESTS)
 
 # setuptools goes first, so that nothing is built with an unlocked one. Bytecode is compiled afterwards
 # on all cores, twice as fast as by pip; a file that this Python cannot compile is not a failure.
