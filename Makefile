@@ -7,6 +7,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-build-isol
 
 # DVC runs the stages as `python -m ...`: that must be this environment's python.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Else every process compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
