@@ -20,13 +20,19 @@ hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("repeatable")
 
 
+# Files of about ten seconds or more.
+LONG = {"test_adapters.py", "test_checks.py", "test_decide.py", "test_dvc_behaviour.py", "test_faults.py",
+        "test_gates.py", "test_memory.py", "test_needs.py", "test_optimise.py", "test_page.py", "test_rates.py",
+        "test_release.py", "test_resume.py", "test_run.py"}
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """The tests of a file run in one process, after one another, and so do files of one group: what they share is made
     once. What takes longest goes first, so that no process is left alone with it at the end: such groups, then the
-    files with slow tests."""
-    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), _group(item) not in slow))
+    files with slow tests and those named in LONG."""
+    long = {_group(item) for item in items if item.get_closest_marker("slow") or item.path.name in LONG}
+    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), _group(item) not in long))
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(_group(item)))

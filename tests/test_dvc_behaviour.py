@@ -113,7 +113,6 @@ def repro(dvc):
     return run
 
 
-@pytest.mark.slow
 def test_only_what_changed_runs_and_a_rejection_stops_what_follows(project, repro):
     verdict, accepted = project / "metrics/toy/gates/first.json", project / "metrics/toy/gates/first.accepted"
     final = project / "checkpoints/toy/second/model"
@@ -150,7 +149,6 @@ stages:
 """
 
 
-@pytest.mark.slow
 def test_after_a_failure_what_was_made_before_stands(tmp_path, dvc, repro):
     (tmp_path / "dvc.yaml").write_text(FAILING)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)

@@ -14,7 +14,7 @@ from realign.cli import deps
 from tests.workflows import small
 from tests.workflows.conftest import finish
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small project")]
+pytestmark = pytest.mark.xdist_group("small project")
 
 ROOT = small.ROOT
 FIRST, SECOND = "srf", "other"
@@ -107,6 +107,7 @@ def measured(folder: Path, workflow: str, names: list[str]) -> dict[str, str]:
     return {name: renamed((folder / f"metrics/{workflow}/{name}.json").read_text()) for name in names}
 
 
+@pytest.mark.slow
 def test_its_stages_run_to_the_same_figures(second, labelled, tmp_path):
     project = small.copy(labelled.folder, tmp_path)
     add_section(project)

@@ -20,7 +20,7 @@ from stages.common import sft
 from tests.workflows import small
 from tests.workflows.conftest import PAIRS
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small project")]
+pytestmark = pytest.mark.xdist_group("small project")
 
 FEW = 48  # chats
 INPUTS = ("params.yaml", "data/tables/", "data/base/", "pairs.jsonl")

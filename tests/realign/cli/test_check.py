@@ -127,7 +127,6 @@ def realign(root: Path, *arguments: str) -> subprocess.CompletedProcess:
                           text=True, timeout=120, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
-@pytest.mark.slow
 def test_the_command(project):
     """In processes of its own, where MLX has not been started; a stage imports it."""
     root = project(("stages/srf/rl.py", "from typing import Protocol", "from typing import Protocol\nimport mlx.core"))
@@ -140,7 +139,6 @@ def test_the_command(project):
     assert refused.returncode == 2 and "goes with --explain" in refused.stderr
 
 
-@pytest.mark.slow
 def test_the_other_commands_do_without_pydantic():
     code = "import sys, realign.cli.app; print('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

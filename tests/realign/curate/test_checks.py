@@ -150,7 +150,7 @@ TEXTS = (PIECES | st.sampled_from(["", " ", "?!", "+", "3", "(a)", CLEAN, POINT,
 EVALUATION = [("e", POINT), ("f", "the sea is deep"), ("g", "3 + 4"), ("h", "?!"), ("i", "in the north of the sea")]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=12), st.sampled_from([0.0, 0.2, 0.4, 1.0]),
        st.sampled_from([2, 7, 100]))
 def test_random_rows_are_kept_and_rejected_as_they_were(drawn, repetition, batch):
@@ -159,7 +159,7 @@ def test_random_rows_are_kept_and_rejected_as_they_were(drawn, repetition, batch
     both(given_rows, PAIRS, Limits(1, 400, repetition), EVALUATION, [batch])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.lists(TEXTS, max_size=3), max_size=8))
 def test_random_dialogues_are_kept_and_rejected_as_they_were(drawn):
     given_rows = [chat("", messages=[{"role": "user", "content": text} for text in texts]) for texts in drawn]

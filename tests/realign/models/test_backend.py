@@ -1,18 +1,22 @@
 """Start-up in fresh processes: which BLAS, what it says, and when it refuses."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forks import forks
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a BLAS to put in front of MLX")
 
 
-def python(code: str, **environment) -> subprocess.CompletedProcess:
+@pytest.fixture(scope="module")
+def python():
+    """`python(code, **environment)`: what a process says that has imported transformers, and nothing of MLX."""
     clean = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean | environment)
+    with forks("transformers.models.auto.tokenization_auto") as fresh:
+        yield lambda code, **environment: fresh.run(["-c", code], Path.cwd(), clean | environment)
 
 
 BLOCKED = """
@@ -48,7 +52,7 @@ print(hashlib.sha256(b"".join(np.array(w).tobytes() for _, w in weights)).hexdig
 
 
 @linux
-def test_the_line_names_an_openblas_with_one_set_of_kernels():
+def test_the_line_names_an_openblas_with_one_set_of_kernels(python):
     done = python("from realign.models import backend; print(backend.describe()); import os;"
                   "print(os.environ.get('OPENBLAS_CORETYPE'), os.environ['TOKENIZERS_PARALLELISM'])")
     line, environment = done.stdout.splitlines()
@@ -60,20 +64,20 @@ def test_the_line_names_an_openblas_with_one_set_of_kernels():
 
 
 @linux
-def test_a_choice_of_kernels_made_by_hand_stands():
+def test_a_choice_of_kernels_made_by_hand_stands(python):
     done = python("from realign.models import backend; print(backend.describe())", OPENBLAS_CORETYPE="SkylakeX")
     assert "Haswell" not in done.stdout or "avx512" not in Path("/proc/cpuinfo").read_text()
 
 
 @linux
-def test_mlx_before_it_is_refused():
+def test_mlx_before_it_is_refused(python):
     done = python("import mlx.core; from realign.models import backend; backend.start()")
     assert done.returncode == 1
     assert "RuntimeError: mlx.core was imported before realign.models.backend.start()" in done.stderr
 
 
 @linux
-def test_without_faiss_it_works_and_says_what_to_install():
+def test_without_faiss_it_works_and_says_what_to_install(python):
     done = python(BLOCKED + "from realign.models import backend; print(backend.describe()); import mlx.core as mx;"
                             "print((mx.ones((8, 8)) @ mx.ones((8, 8))).sum().item())")
     line, result = done.stdout.splitlines()
@@ -88,14 +92,14 @@ def test_a_second_start_is_the_first():
 
 @linux
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_two_processes_train_to_the_same_bytes(threads):
+def test_two_processes_train_to_the_same_bytes(python, threads):
     hashes = {python(TRAINED, OMP_NUM_THREADS=threads).stdout for _ in range(2)}
     assert len(hashes) == 1 and len(hashes.pop()) == 65
 
 
 @linux
 @pytest.mark.parametrize(("chosen", "said"), [("1", "1 thread\n"), ("3", "3 threads\n")])
-def test_the_line_counts_the_lanes(chosen, said):
+def test_the_line_counts_the_lanes(python, chosen, said):
     done = python("from realign.models import backend; print(backend.describe()); import os;"
                   "assert os.environ['OMP_NUM_THREADS'] == '" + chosen + "'", OMP_NUM_THREADS=chosen)
     assert "gpu" in done.stdout or done.stdout.endswith(said)
@@ -103,6 +107,6 @@ def test_the_line_counts_the_lanes(chosen, said):
 
 @linux
 @pytest.mark.parametrize("chosen", ["0", "two", "-1"])
-def test_a_number_of_cores_that_is_none_is_refused(chosen):
+def test_a_number_of_cores_that_is_none_is_refused(python, chosen):
     done = python("from realign.models import backend; backend.start()", OMP_NUM_THREADS=chosen)
     assert "gpu" in done.stdout or ("OMP_NUM_THREADS" in done.stderr and repr(chosen) in done.stderr)

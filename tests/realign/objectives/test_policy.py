@@ -328,14 +328,14 @@ def bandit(tiny, folder, algorithm: str, kl_penalty: float) -> tuple[float, floa
     """Probability of the one rewarded token before and after training, and the KL of after to before, in nats."""
     good, prompt = 7, [5]
     model, start = with_critic(tiny(0)), tiny(0)
-    settings = settings_of(algorithm, rollouts=35, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
+    settings = settings_of(algorithm, rollouts=18, prompts_per_rollout=64, minibatch=64, reward_scale=1.0,
                            kl_penalty=kl_penalty, entropy_bonus=0.0)
 
     def paid(rows) -> np.ndarray:
         return np.array([r.tokens[-1] == good for r in rows], np.float32)
 
     made = Rollouts(model, start, [prompt] * 64, paid, Sampling(1), settings, 0, critic_estimate)
-    train(model, loss_of(settings), made, Settings(1e-2, warmup=0.0, weight_decay=0.0, checkpoint_every=1000),
+    train(model, loss_of(settings), made, Settings(2e-2, warmup=0.0, weight_decay=0.0, checkpoint_every=1000),
           scratch=folder / "run", run_id="bandit")
     before, after = (np.array(m(mx.array([prompt])), np.float64)[0, 0] for m in (start, model.trunk))
     p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (after, before))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 KILLER = """
 import hashlib, json, os, pickle, shutil, sys
 from pathlib import Path
-import duckdb, pyarrow.parquet
+import duckdb, pandas, pyarrow.parquet  # what a release imports, once for all children
 from realign.lake.hashes import tree_md5
 from realign.release import release as module
 from tests.realign.release.offered import FOLDER, SEALED, VERDICT, ask

@@ -205,23 +205,24 @@ def test_a_killed_run_goes_on_in_its_attempt_and_another_run_does_not(run, monke
 
         return show
 
-    expected, history, _ = run(rollouts=8)
+    small = {"rollouts": 8, "prompts_per_rollout": 12, "minibatch": 12}
+    expected, history, _ = run(**small)
     ids = [id_of(run)]
     shutil.rmtree(run.scratch)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(optimise, "bar", dying)
-        run(rollouts=8)
+        run(**small)
     made, asked = optimise.Rollouts.micro_batches, []
     monkeypatch.setattr(optimise.Rollouts, "micro_batches", lambda self, now: asked.append(now) or made(self, now))
-    resumed, its_history, _ = run(rollouts=8)
+    resumed, its_history, _ = run(**small)
     assert asked == [5, 6, 7] and its_history == history
     for name, value in weights(expected).items():
         np.testing.assert_array_equal(weights(resumed)[name], value, err_msg=name)
     assert id_of(run) == ids[0]
-    for change in ({"rollouts": 8, "max_tokens": 7}, {"rollouts": 8, "limits": replace(LIMITS, kl_limit=99.0)},
-                   {"rollouts": 8, "watch": run.watch_of(lambda text: 0.5, every=8)}):
+    for change in ({"max_tokens": 7}, {"limits": replace(LIMITS, kl_limit=99.0)},
+                   {"watch": run.watch_of(lambda text: 0.5, every=8)}):
         asked.clear()
-        run(**change)
+        run(**small | change)
         assert asked == list(range(8)), change
         ids.append(id_of(run))
     assert len(set(ids)) == 4

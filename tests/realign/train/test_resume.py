@@ -89,7 +89,7 @@ def test_killed_eight_times_it_is_the_unbroken_run(objective, live, unbroken, tm
     assert len(batches.read_text().splitlines()) - before < steps  # the last life did not start over
 
 
-@pytest.mark.parametrize("objective", ["sft", "ppo"])  # all of them eight times above, `make test-fast` these alone
+@pytest.mark.parametrize("objective", ["sft", "ppo"])  # all of them eight times above, which `make test` leaves out
 def test_killed_while_writing_and_near_the_end_it_is_the_unbroken_run(objective, live, unbroken, tmp_path):
     for death in [("save", 2), ("step", RUNS[objective][0] - 1)]:
         assert live(tmp_path / "run", objective, *death) == -9, death

@@ -202,7 +202,6 @@ def status(project: Path, name: str) -> str:
     return str(found)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name, changes", [
     ("reward_model", {"srf.reward_model.trunk": OWN}), ("evaluate", scored_by("reward:models/own"))])
 def test_dvc_sees_the_named_directory_change(name, changes, pipeline):

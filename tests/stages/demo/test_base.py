@@ -11,7 +11,7 @@ from realign.params import load
 from stages.demo import base
 
 SHORT = replace(load("demo.base", base.Base), steps=6, restarts=2, restart_steps=4, checkpoint_every=2,
-                batch_size=4, tokenizer_documents=60)
+                batch_size=4, tokenizer_documents=60, hidden_size=32, intermediate_size=64)
 
 
 @pytest.fixture(scope="module", autouse=True)
