@@ -189,8 +189,9 @@ def test_a_gate_reads_suite_metrics_and_rows_and_writes_its_verdict(workflow, na
     assert gate.cmd == f"python -m realign.gates {workflow} {name}"
     # What it reads besides the baseline: nothing, and then the metrics stand there twice; or what holds its tables.
     *base, item = gate.data
-    assert base == [suite, paths.metrics(workflow, name).as_posix(), "metrics/common/baseline.json"]
-    assert item == (paths.dataset(workflow, name, "any").parent.as_posix() if tables else base[1])
+    measured = paths.metrics(workflow, name).as_posix()
+    assert base == [suite, "expectations/remedies.json", measured, "metrics/common/baseline.json"]
+    assert item == (paths.dataset(workflow, name, "any").parent.as_posix() if tables else measured)
     assert all(table.startswith(f"{item}/") for table in tables)
     accepted = paths.accepted(workflow, name)
     assert gate.made == {p.as_posix(): {"cache": False} for p in (accepted, accepted.with_suffix(".json"))}

@@ -11,7 +11,7 @@ from realign.files import read_json
 from realign.gates import cache
 from realign.gates.members import BASELINE, with_members
 from realign.gates.needs import named, unmeasured, without
-from realign.gates.suite import read_suite, with_evidence
+from realign.gates.suite import SHARED, read_suite, with_evidence
 from realign.lake.atomic import atomic_file, write_json
 from realign.lake.hashes import file_md5, tree_md5
 
@@ -74,9 +74,10 @@ def _inputs(workflow: str, stage: str, root: Path) -> tuple[dict, list[Path]]:
     """The suite with its evidence, and the files that its verdict follows from."""
     path = suite_file(workflow, stage, root)
     suite = with_evidence(with_members(read_suite(path), root), str(path))
+    shared = [file for file in [path.parents[1] / SHARED] if file.is_file()]
     baseline = [root / BASELINE] if suite.get("meta", {}).get("members") else []
     tables = [root / file for _, file in sorted(suite.get("meta", {}).get("tables", {}).items())]
-    return suite, [path, root / paths.metrics(workflow, stage), *baseline, *tables]
+    return suite, [path, *shared, root / paths.metrics(workflow, stage), *baseline, *tables]
 
 
 def _cached(workflow: str, stage: str, suite: dict, inputs: list[Path], root: Path) -> tuple[dict, bool]:

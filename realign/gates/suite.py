@@ -6,6 +6,7 @@ for which `n` is no evidence, `recorded` those that must merely be there, `remed
 remedies.py), `needs` what a metric takes that not every run has (see needs.py), `members` what a group of metrics
 must have as members (see members.py), `tables` maps a name to a Parquet file. An expectation with `meta.table` is
 checked on the rows of that file, or on the members of that group of metrics (columns name, value, n, low, high).
+One with `meta.warning` or `meta.info` stands for two or three: the same with those bounds and that severity.
 Imports nothing heavy: a gate whose verdict is cached reads no more than this.
 """
 
@@ -33,9 +34,13 @@ from realign.gates.needs import NEEDS
 from realign.gates.remedies import SUFFIXES, remedy_of
 from realign.words import is_number
 
+SHARED = "remedies.json"
+RANGE = ("min_value", "max_value", "strict_min", "strict_max")
+LESSER = ("warning", "info")  # severities that may stand in an expectation's `meta`, with their bounds
+
 
 def read_suite(path: Path) -> dict:
-    """The suite at `path` as it stands there, its form checked.
+    """The suite at `path`, its form checked, bounds in `meta` written out, with the remedies that all suites share.
 
     Raises UserError naming the file, the expectation and what is wrong with it.
     """
@@ -44,8 +49,34 @@ def read_suite(path: Path) -> dict:
         raise UserError("no suite for this stage", where=str(path), fix=suggest(path.stem, stages))
     suite = read_json(path)
     _check_form(suite, str(path))
+    suite = suite | {"expectations": [each for e in suite["expectations"] for each in _written_out(e)]}
     _check_names(suite, str(path))
-    return suite
+    return shared_remedies(suite, path)
+
+
+def _written_out(expectation: dict) -> list[dict]:
+    """The expectation, and those of lesser severity that stand in its `meta`, each with bounds of its own."""
+    meta = expectation.get("meta", {})
+    lesser = {weight: meta[weight] for weight in LESSER if weight in meta}
+    plain = {key: value for key, value in meta.items() if key not in LESSER}
+    rest = {key: value for key, value in expectation["kwargs"].items() if key not in RANGE}
+    return [expectation | ({"meta": plain} if plain or lesser else {}),
+            *(expectation | {"kwargs": rest | limits, "severity": weight, "meta": plain}
+              for weight, limits in lesser.items())]
+
+
+def shared_remedies(suite: dict, path: Path) -> dict:
+    """The suite with what SHARED, beside the workflows' folders, says of its metrics; of one that the suite itself
+    names, its own words count alone."""
+    file, own = path.parents[1] / SHARED, suite.get("meta", {}).get("remedy", {})
+    if not file.is_file():
+        return suite
+    said = read_json(file)
+    if not META["remedy"][0](said):
+        raise UserError("is no list of remedies", where=str(file), expected=META["remedy"][1])
+    named = {name for name in _known(suite) if name not in own}
+    found = {key: text for key, text in said.items() if any(key == name + end for name in named for end in SUFFIXES)}
+    return suite | {"meta": suite.get("meta", {}) | {"remedy": found | own}} if found else suite
 
 
 def with_evidence(suite: dict, where: str = "") -> dict:
@@ -190,8 +221,8 @@ META = {  # key of a suite's `meta` -> (what fits, in words)
                  'a least number of examples, 1 or more, for each metric, such as {"*": 100}'),
     "counted": (_names, "a list of metrics"), "recorded": (_names, "a list of metrics"),
     "remedy": (_object(_text), "for each metric what to do when it fails"),
-    "members": (lambda value: _object(_text)(value) and all(map(kinds.declared, value)),
-                "a group of the baseline's metrics for each group of metrics (such as retention)"),
+    "members": (lambda value: _object(lambda m: _text(m) or _names(m))(value) and all(map(kinds.declared, value)),
+                "for each group of metrics (such as retention) a group of the baseline's metrics, or a list of names"),
     "needs": (_object(lambda need: need in NEEDS), f"for each metric what it takes: {' or '.join(NEEDS)}"),
 }
 
@@ -208,6 +239,12 @@ def _check_expectation(expectation: object, tables: dict, where: str) -> None:
     if not _text(expectation.get("meta", {}).get("remedy", "none of its own")):
         raise UserError(f"{expectation['type']} does not say what to do when it fails", where=where,
                         expected="a sentence as meta.remedy")
+    for weight in LESSER:
+        limits = expectation.get("meta", {}).get(weight)
+        if limits is not None and not (expectation["type"] == BETWEEN and isinstance(limits, dict) and limits
+                                       and limits.keys() <= {*RANGE} and severity(expectation) == "critical"):
+            raise UserError(f"meta.{weight} is {limits!r}", where=where,
+                            expected="other bounds of a critical expectation of values, such as {\"min_value\": 0.98}")
     name = table(expectation)
     if name is not None and name not in tables and not kinds.declared(str(name)):
         raise UserError(f"unknown table {name!r}", where=where,
@@ -218,15 +255,14 @@ def _check_expectation(expectation: object, tables: dict, where: str) -> None:
     if {"mostly", "row_condition"} & expectation["kwargs"].keys():
         raise UserError(f"{expectation['type']} may skip a metric", where=where,
                         fix="leave `mostly` and `row_condition` to expectations on rows")
-    if wrong := [b for b in bounds(expectation) if b is not None and not is_number(b)]:
+    of_all = [b for each in _written_out(expectation) for b in bounds(each)]
+    if wrong := [b for b in of_all if b is not None and not is_number(b)]:
         raise UserError(f"{wrong[0]!r} is no bound", where=where, expected="a number")
 
 
 def _check_names(suite: dict, where: str) -> None:
     """What `meta` says of a metric, it says of one that the suite judges or records."""
-    meta = suite.get("meta", {})
-    known = {metric_name(c) for e in suite["expectations"] if table(e) is None for c in columns(e)}
-    known |= {*meta.get("recorded", []), *groups_of(suite), *meta.get("members", [])}
+    meta, known = suite.get("meta", {}), _known(suite)
     said = {"counted": known, "evidence": known | {"*"}, "needs": known,
             "remedy": {n + suffix for n in known for suffix in SUFFIXES}}
     for key, allowed in said.items():
@@ -236,10 +272,17 @@ def _check_names(suite: dict, where: str) -> None:
                                 fix=suggest(name, known))
 
 
+def _known(suite: dict) -> set[str]:
+    """The metrics and groups that the suite judges or records."""
+    meta = suite.get("meta", {})
+    judged = {metric_name(c) for e in suite["expectations"] if table(e) is None for c in columns(e)}
+    return judged | {*meta.get("recorded", []), *groups_of(suite), *meta.get("members", [])}
+
+
 def layout(suite: dict) -> str:
     """The suite as text, one line an expectation, so that a changed threshold is a changed line."""
     spread = {"note", "remedy"}
-    meta = [f"  {json.dumps(key)}: {_lines(value) if key in spread else _line(value)}"
+    meta = [f"  {json.dumps(key)}: {_lines(value) if key in spread and not _text(value) else _line(value)}"
             for key, value in suite.get("meta", {}).items()]
     expectations = [f"  {_line(e)}" for e in suite["expectations"]]
     return "\n".join([

@@ -5,6 +5,7 @@ and models that are of another run than the rest.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from realign.errors import UserError
@@ -19,16 +20,13 @@ def passed_by(ran: Iterable[Step], root: Path | None = None) -> list[str]:
     both must be what stands under `root`, if one is given.
     """
     ran = list(ran)
+    here = cache(lambda path: md5_of(root / path) if (root / path).exists() else "")
     made = [(out, maker.name, md5) for maker in ran for out, md5 in maker.outputs.items() if md5]
     return [f"{step.name} ran on another {path} than {maker} has made since (was {maker} run alone?)"
             for step in ran for path, md5 in step.inputs.items() if md5
             for out, maker, now in made if maker != step.name and overlap(path, out)
-            and (md5 != now if path == out else root is not None and not _both_here(root, {path: md5, out: now}))]
-
-
-def _both_here(root: Path, hashes: dict[str, str]) -> bool:
-    """Whether each path that is there has its hash."""
-    return all(md5_of(root / path) == md5 for path, md5 in hashes.items() if (root / path).exists())
+            and (md5 != now if path == out else root is not None and not (
+                here(path) in (md5, "") and here(out) in (now, "")))]
 
 
 def maker_of(ran: Iterable[Step], path: str) -> Step | None:

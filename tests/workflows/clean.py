@@ -1,6 +1,5 @@
 """Metrics and rows that pass a suite at HIGH, derived from what the suite demands."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from realign.gates.expectation import (
     table,
 )
 from realign.gates.frames import Frame, build_frames
+from realign.gates.suite import read_suite
 from realign.gates.verdict import checked
 from realign.kinds import kind_of
 
@@ -59,12 +59,13 @@ class Bound:
 
 def read(path: Path) -> dict:
     """A suite with the members that its groups have beside BASELINE."""
-    return with_baseline(json.loads(path.read_text(encoding="utf-8")))
+    return with_baseline(read_suite(path))
 
 
 def with_baseline(suite: dict) -> dict:
     """The suite with the members that its groups have beside BASELINE."""
-    contain = [{"type": CONTAIN_SET, "kwargs": {"column": "name", "value_set": list(BASELINE[source])},
+    contain = [{"type": CONTAIN_SET, "kwargs": {"column": "name", "value_set": list(
+                    BASELINE[source] if isinstance(source, str) else source)},
                 "severity": "critical", "meta": {"table": group}}
                for group, source in suite["meta"].get("members", {}).items()]
     return suite | {"expectations": contain + suite["expectations"]}

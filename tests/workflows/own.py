@@ -62,6 +62,8 @@ def make(folder: Path) -> Path:
         rows = [row for row, _ in facts if row["slice"] in tools]
         write(frame([row | {"slice": "tools"} for row in rows], CHATS), folder / "data" / suite / "own.parquet", CHATS)
     shutil.copy(small.ROOT / "params.yaml", folder)
+    (folder / "expectations").mkdir()
+    shutil.copy(small.ROOT / "expectations/remedies.json", folder / "expectations")
     for part in ("expectations/srf", "stages/srf"):  # without dvc.lock, which speaks of another run
         shutil.copytree(small.ROOT / part, folder / part,
                         ignore=shutil.ignore_patterns("dvc.lock", "*.py", "__pycache__"))

@@ -76,7 +76,7 @@ class Project:
             if "table" not in e.get("meta", {}) and "." not in e["kwargs"]["column"]
             and e["kwargs"]["column"] not in suite["meta"].get("counted", []))
         suite["expectations"] = [e for e in suite["expectations"] if e["kwargs"].get("column") == metric]
-        suite["meta"] = {part: {name: said for name, said in suite["meta"][part].items()
+        suite["meta"] = {part: {name: said for name, said in suite["meta"].get(part, {}).items()
                                 if name.removesuffix(".low").removesuffix(".high") in (metric, "*")}
                          for part in ("evidence", "remedy")}
         self.write_suite(stage, suite)
@@ -113,6 +113,7 @@ def project(tmp_path) -> Project:
     """Expectations of the repository, clean metrics of the baseline and of every stage, clean pairs."""
     made = Project(tmp_path)
     shutil.copytree(EXPECTATIONS / "srf", made.suites)
+    shutil.copy(EXPECTATIONS / "remedies.json", made.suites.parent)
     for stage in STAGES:
         made.metrics(stage, as_written(stage))
     made.pairs(clean_pairs())

@@ -66,3 +66,22 @@ def test_without_anything_to_compare_with_there_is_no_verdict(figures, project):
     with pytest.raises(UserError, match=r"metrics/common/baseline\.json"):
         run_gate("srf", "rl", project.root)
     assert not project.accepted_file("rl").exists()
+
+
+def test_members_that_are_always_the_same_are_named_in_the_suite_and_asked_before_their_group(project):
+    group = [e for e in with_members(project.suite("evaluate"), project.root)["expectations"]
+             if table(e) == "distinct_ratio"]
+    assert group[0]["type"] == CONTAIN and group[0]["kwargs"]["value_set"] == ["greedy", "sampled"]
+    assert group[0]["severity"] == "critical" and CONTAIN not in {e["type"] for e in group[1:]}
+
+
+def test_a_changed_shared_remedy_changes_a_cached_verdict(project, clean):
+    project.keep("rl")
+    metrics = clean("rl")
+    metrics["kl"] |= {"value": 0.2, "low": 0.19, "high": 0.21}
+    project.metrics("rl", metrics)
+    assert "halve the learning rate" in run_gate("srf", "rl", project.root)["remedy"]
+    path = project.root / "expectations/remedies.json"
+    path.write_text(path.read_text().replace("halve the learning rate", "stop"))
+    verdict = run_gate("srf", "rl", project.root)
+    assert "stop, raise the KL penalty" in verdict["remedy"] and "expectations/remedies.json" in verdict["of"]

@@ -267,3 +267,42 @@ def test_a_kind_is_that_of_the_nearest_group():
     assert kinds.kind_of("rows.in", "here") == kinds.COUNT
     assert kinds.kind_of("rows.unaccounted", "here") == kinds.COUNT_DIFFERENCE
     assert kinds.declared("retentions") is None
+
+
+def test_an_expectation_with_lesser_bounds_in_its_meta_stands_for_all_of_them(tmp_path):
+    """Their place, type and column are those of the critical one, their bounds their own."""
+    pair = expect(BETWEEN, column="kl", min_value=0, strict_min=True, max_value=0.1) | {"meta": {
+        "note": "n", "remedy": "mend it", "warning": {"max_value": 0.05},
+        "info": {"max_value": 0.01, "strict_max": True}}}
+    found = read(tmp_path, suite_of(KL, pair, expect(BETWEEN, column="kl", min_value=0)))["expectations"]
+    assert [(e["kwargs"], e["severity"]) for e in found[1:4]] == [
+        ({"column": "kl", "min_value": 0, "strict_min": True, "max_value": 0.1}, "critical"),
+        ({"column": "kl", "max_value": 0.05}, "warning"),
+        ({"column": "kl", "max_value": 0.01, "strict_max": True}, "info")]
+    assert [e["meta"] for e in found[1:4]] == [{"note": "n", "remedy": "mend it"}] * 3 and len(found) == 5
+
+
+@pytest.mark.parametrize(("changed", "message"), [
+    ({"meta": {"warning": 0.05}}, "meta.warning is 0.05"), ({"meta": {"warning": {}}}, "meta.warning is {}"),
+    ({"meta": {"info": {"max_valu": 1}}}, "meta.info is"),
+    ({"severity": "warning", "meta": {"warning": {"max_value": 1}}}, "other bounds of a critical expectation"),
+    ({"meta": {"warning": {"max_value": "0.05"}}}, "'0.05' is no bound"),
+    ({"type": NOT_NULL, "kwargs": {"column": "kl"}, "meta": {"warning": {"max_value": 1}}}, "meta.warning is"),
+])
+def test_lesser_bounds_that_say_nothing_are_refused(tmp_path, changed, message):
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, suite_of(KL | changed))
+
+
+def test_remedies_that_suites_share_are_for_what_a_suite_judges_and_its_own_words_come_first(tmp_path):
+    (tmp_path / "srf").mkdir()
+    shared = {"kl.low": "a", "kl.high": "b", "entropy": "c", "never": "d", "kl.n": "e"}
+    (tmp_path / "remedies.json").write_text(json.dumps(shared))
+    both = (KL, expect(BETWEEN, column="entropy", min_value=1))
+    assert read(tmp_path / "srf", suite_of(*both, remedy={}))["meta"]["remedy"] == {
+        key: text for key, text in shared.items() if key != "never"}
+    assert read(tmp_path / "srf", suite_of(*both, remedy={"kl": "own"}))["meta"]["remedy"] == {
+        "entropy": "c", "kl": "own"}
+    (tmp_path / "remedies.json").write_text('{"kl": 1}')
+    with pytest.raises(UserError, match=r"remedies.json: is no list of remedies"):
+        read(tmp_path / "srf", suite_of(KL))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from realign.errors import UserError
-from realign.lake.hashes import tree_md5
+from realign.lake.hashes import file_md5, tree_md5
 from realign.metrics import flatten
 from realign.report.page import render
 
@@ -245,12 +245,27 @@ def test_records_of_another_branch_are_not_shown(full, change, page):
     assert "Worsened" not in found and "Decision:" not in found
 
 
-def test_a_gate_that_judged_older_figures_has_not_run(full, page):
-    path = full / "stages/made/dvc.lock"
+def test_a_gate_that_judged_older_figures_has_not_run(full, change, page):
+    def of(md5):
+        change(full / "metrics/made/gates/evaluate.json", lambda found: found.update(
+            of={"metrics/made/evaluate.json": md5, "expectations/made/evaluate.json": "e" * 32}))
+        return page(render(full)).text
+
+    assert "The stage has run, its gate has not." not in of(file_md5(full / "metrics/made/evaluate.json"))
+    assert "The stage has run, its gate has not." in of("0" * 32)
+
+
+def test_a_rejection_is_shown_though_dvc_lock_holds_the_gate_of_an_earlier_run(rejected, page):
+    """A gate that rejects fails, and DVC leaves its entry as it was."""
+    path = rejected / "stages/made/dvc.lock"
     found = json.loads(path.read_text())
-    found["stages"]["gate@evaluate"]["deps"] = [{"path": "metrics/made/evaluate.json", "md5": "f" * 32}]
+    found["stages"]["gate@trial"] = {"cmd": "x", "outs": [{"path": "metrics/made/gates/trial.json", "md5": "a" * 32}],
+                                     "deps": [{"path": "metrics/made/trial.json", "md5": "a" * 32}]}
     path.write_text(json.dumps(found))
-    assert "The stage has run, its gate has not." in page(render(full)).text
+    change = json.loads((rejected / "metrics/made/gates/trial.json").read_text())
+    change["of"] = {"metrics/made/trial.json": file_md5(rejected / "metrics/made/trial.json")}
+    (rejected / "metrics/made/gates/trial.json").write_text(json.dumps(change))
+    assert "The gate of trial rejected the result" in page(render(rejected)).text
 
 
 def test_a_project_where_nothing_has_run_is_a_report_too(tmp_path, declared, page):
