@@ -14,11 +14,7 @@ export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
-<<<<<<< HEAD
-.PHONY: demo base test test-fast lint lock clean
-=======
-.PHONY: demo test test-all lint lock clean
->>>>>>> speed
+.PHONY: demo base test test-all lint lock clean
 
 # From the shipped data to a released model: pipeline, gates, verdict, report, release. The gates are shown after a
 # rejection too.
@@ -28,7 +24,6 @@ demo: $(INSTALLED)
 	$(BIN)/realign release srf
 	$(BIN)/realign status
 
-<<<<<<< HEAD
 # The shipped base model again, from nothing, in checkpoints/demo/base: the bytes of data/base on the same kind of machine, in
 # under an hour on one core (the number of threads changes them). Killed, it goes on. No stage of the pipeline: without an
 # entry in dvc.lock DVC would call every clone incomplete.
@@ -36,10 +31,7 @@ base: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m stages demo base
 	diff -r data/base checkpoints/demo/base && echo "checkpoints/demo/base is data/base"
 
-# Two processes; a file's tests stay together, and slow files begin first (tests/conftest.py).
-=======
 # Two processes; a file's tests stay together, and what takes longest begins first (tests/conftest.py).
->>>>>>> speed
 TESTS := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 # All but the longest proofs: runs killed again and again, a whole run on somebody's own data, one of a copied
