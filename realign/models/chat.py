@@ -61,8 +61,8 @@ def end_of_turn(tokenizer) -> int:
     raise UserError(f"the chat template ends no turn: behind an answer it writes {text[start:]!r}",
                     expected="a token of its own, such as <|im_end|> or the eos token: without one nothing can be "
                     "learned or seen of where an answer ends",
-                    fix="let the chat_template write {{ eos_token }} behind an assistant's content, and have that token "
-                    "among the added tokens of the tokenizer; or choose an instruction-tuned base")
+                    fix="let the chat_template write {{ eos_token }} behind an assistant's content, with that token "
+                    "among the added ones of the tokenizer; or choose an instruction-tuned base")
 
 
 def decode(tokenizer, tokens: Sequence[int]) -> str:

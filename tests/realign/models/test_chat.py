@@ -336,9 +336,9 @@ def test_every_token_behind_the_opened_turn_is_learned():
 def test_a_thought_that_is_opened_in_one_place_alone_is_told(asked, learned, capsys):
     tokenizer = tokenizer_of("chatml")
     tokenizer.chat_template = (
-        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + ('" + learned + "' if m.role == 'assistant' else '')"
-        " + m.content + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n"
-        + asked + "' }}{% endif %}")
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+        "{% if m.role == 'assistant' %}" + learned.replace("\\n", "\n") + "{% endif %}{{ m.content + '<|im_end|>\\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n" + asked + "' }}{% endif %}")
     chat._warn.cache_clear()
     encoded, = chat.encode(tokenizer, [turns("Hi", "Hello.")])
     said = capsys.readouterr().err
@@ -379,5 +379,5 @@ def test_a_template_that_loops_for_ever_is_given_up(template, monkeypatch):
     monkeypatch.setattr(chat, "RENDERING", 0.1)
     tokenizer = tokenizer_of("chatml")
     tokenizer.chat_template = template
-    with pytest.raises(UserError, match="the chat template does not come to an end: it ran for 0.1 seconds"):
+    with pytest.raises(UserError, match=r"the chat template does not come to an end: it ran for 0\.1 seconds"):
         chat.encode(tokenizer, [turns("Hi", "Hello.")])
