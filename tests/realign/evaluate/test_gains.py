@@ -18,7 +18,8 @@ def records(prompts=120, samples=1, right=0.9, base_right=0.9, seed=0):
             marks = {"right": float(rng.random() < right), "base_right": float(rng.random() < base_right)}
             made.append({
                 "example_id": f"e{i}", "capability": "ab"[i % 2], "slice": "s", "prompt": "p", "sample": sample,
-                "reference": '{"number": 1}', "base_output": f"it is b{i}.", "output": f"it is b{i}{'?' * int(rng.random() < 0.5)}",
+                "reference": '{"number": 1}', "base_output": f"it is b{i}.",
+                "output": f"it is b{i}{'?' * int(rng.random() < 0.5)}",
                 "base_score": marks["base_right"], "score": marks["right"] * 0.8, **marks,
                 "base_reward": rng.normal(), "reward": rng.normal(), "kl": rng.random(), "entropy": rng.random() * 9,
                 "tokens": int(rng.integers(1, 20))})
