@@ -49,8 +49,8 @@ FAMILIES = {
     "kl": NATS, "entropy": NATS, "entropy_before": NATS, "reward_before": NUMBER, "reward_after": NUMBER,
     "reward_gain": NUMBER, "score": SHARE, "score_before": SHARE, "score_after": SHARE,
     "score_gain": SHARE_DIFFERENCE, "attempts": COUNT, "remedied": COUNT, "learning_rate": POSITIVE,
-    "kl_penalty": POSITIVE, "entropy_bonus": POSITIVE, "reward_scale": POSITIVE, "rounds": COUNT,
-    "best_round": COUNT, "rolled_back": COUNT,
+    "kl_penalty": POSITIVE, "entropy_bonus": POSITIVE, "improbable_penalty": POSITIVE, "reward_scale": POSITIVE,
+    "rounds": COUNT, "best_round": COUNT, "rolled_back": COUNT,
     # the whole model
     "capability": SHARE, "slice": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
     "retention_mean": RATIO, "regressions": COUNT, "gaps": SHARE, "task_accuracy": SHARE, "coverage": SHARE,

@@ -215,8 +215,8 @@ def no_hub(monkeypatch):
 
 
 @pytest.mark.parametrize("base", [
-    "data/nothere", "checkpoints/srf", "released/x", "./org/name", "../name", "~/model", "org/name/", "a/b/c", "here/name",
-    "bad id/na me", "-x-/--", ".hidden/x", "org/na:me"])
+    "data/nothere", "checkpoints/srf", "released/x", "./org/name", "../name", "~/model", "org/name/", "a/b/c",
+    "here/name", "bad id/na me", "-x-/--", ".hidden/x", "org/na:me"])
 def test_a_mistyped_path_never_goes_to_the_hub(base, no_hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
