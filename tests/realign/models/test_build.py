@@ -268,5 +268,5 @@ def test_a_saved_model_says_where_its_answers_end(copy, tmp_path):
     build.save(model, config, copy, tmp_path / "saved")
     found = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
     ids = tokenizer._tokenizer.convert_tokens_to_ids([end, other])
-    assert found == {"eos_token_id": sorted([7, ids[0]]), "pad_token_id": ids[1], "temperature": 0.6}
+    assert found == {"eos_token_id": sorted([7, *ids]), "pad_token_id": ids[1], "temperature": 0.6}
     assert ids[0] in mlx_lm.load(str(tmp_path / "saved"))[1].eos_token_ids

@@ -30,8 +30,9 @@ EXPECTED = {
     "lfm2": (LFM2, {"model.layers.0.conv.conv.weight": (16, 1, 3), "model.layers.0.conv.conv.bias": (16,),
                     "model.layers.0.conv.in_proj.weight": (48, 16), "model.layers.0.feed_forward.w1.weight": (32, 16),
                     "model.layers.1.self_attn.q_layernorm.weight": (8,), "model.embedding_norm.weight": (16,)}),
-    "gpt2": (GPT2, {"h.0.attn.c_attn.weight": (16, 48), "h.1.mlp.c_fc.weight": (16, 64),
-                    "h.0.mlp.c_proj.weight": (64, 16), "wte.weight": (48, 16), "wpe.weight": (64, 16), "ln_f.bias": (16,), "model.wte.weight": None}),
+    "gpt2": (GPT2, {"h.0.attn.c_attn.weight": (16, 48), "h.1.mlp.c_fc.weight": (16, 64), "wte.weight": (48, 16),
+                    "h.0.mlp.c_proj.weight": (64, 16), "wpe.weight": (64, 16), "ln_f.bias": (16,),
+                    "model.wte.weight": None}),
     "qwen3_moe": ({"model_type": "qwen3_moe", **MOE}, {
         "model.layers.1.mlp.experts.3.gate_proj.weight": (24, 16), "model.layers.0.mlp.experts.0.down_proj.weight":
         (16, 24), "model.layers.0.mlp.gate.weight": (4, 16), "model.layers.0.mlp.switch_mlp.up_proj.weight": None}),
