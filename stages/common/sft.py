@@ -21,7 +21,7 @@ from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import CHATS, PAIRS, REJECTED
 from realign.lake.table import frame, small_rows, write
 from realign.metrics import Metric, exact
-from realign.models import adapters, build, chat
+from realign.models import adapters, build, card, chat
 from realign.models.adapters import Method
 from realign.models.chat import Encoded
 from realign.models.export import average, export
@@ -81,6 +81,7 @@ def run(here: Stage) -> str:
             model, progress = _taken(folder)
         else:
             model, progress = train(p, model, config, chats.rows, base, folder, here.scratch)
+        card.write(folder, base, here.workflow, here.name)
     write(frame(chats.rejected, REJECTED), here.dataset("rejected"), REJECTED)
     measured = kept.measured(here, model, tokenizer)
     after, _ = losses.row_losses(model, held_out)
