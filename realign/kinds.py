@@ -54,7 +54,7 @@ FAMILIES = {
     # the whole model
     "capability": SHARE, "slice": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
     "retention_mean": RATIO, "regressions": COUNT, "gaps": SHARE, "task_accuracy": SHARE, "coverage": SHARE,
-    "undecided": SHARE,
+    "undecided": SHARE, "undecided_sampled": SHARE,
     # gains over the base model
     "win_rate": SHARE, "win_rate_correctness": SHARE, "base_correctness": SHARE, "distinct_share": SHARE,
     "distinct_ratio": RATIO, "ending_share": SHARE, "ending_excess": SHARE_DIFFERENCE, "phrase_share": SHARE,

@@ -25,10 +25,15 @@ def records(chats: Sequence[dict], outputs: Sequence[str]) -> list[dict]:
 def undecided(*answered: Sequence[dict]) -> dict[str, Metric]:
     """Share of the examples, by capability, that the verifier cannot judge: the answer of one of these models, each
     given by its records, is neither right nor wrong to it. Such an answer is missing, although its score is 0."""
-    unjudged = {row["example_id"] for rows in answered for row in rows if row["score"] == 0
-                and verify(Reference.parse(row["reference"]), row["output"])[0] is None}
+    unjudged = {row["example_id"] for rows in answered for row in rows
+                if row["score"] == 0 and unjudged_by(row["reference"], row["output"])}
     last = answered[-1]
     return proportions([row["capability"] for row in last], [row["example_id"] in unjudged for row in last])
+
+
+def unjudged_by(reference: str, output: str) -> bool:
+    """Whether the answer is neither right nor wrong by the reference, given as JSON."""
+    return verify(Reference.parse(reference), output)[0] is None
 
 
 def accuracy(rows: Sequence[dict]) -> dict[str, Metric]:

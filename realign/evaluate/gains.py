@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from realign.evaluate import behaviours
+from realign.evaluate.capabilities import unjudged_by
 from realign.evaluate.degeneration import against, shares
 from realign.evaluate.losses import per_token
 from realign.evaluate.preferences import win_rate
@@ -27,7 +28,7 @@ def figures(rows: Sequence[dict]) -> dict:
     texts = [[row[column] for row in rows] for column in ("base_output", "output")]
     alike = shares(texts[1], samples) | against(*texts, samples)
     return {
-        **_correctness(by_prompt("right"), by_prompt("base_right")),
+        **_correctness(by_prompt("right"), by_prompt("base_right"), rows),
         **_preference(by_prompt("score"), by_prompt("base_score")),
         "kl": per_token(by_prompt("kl").sum(axis=1), tokens),
         "entropy": per_token(by_prompt("entropy").sum(axis=1), tokens),
@@ -36,12 +37,15 @@ def figures(rows: Sequence[dict]) -> dict:
     }
 
 
-def _correctness(right: np.ndarray, base_right: np.ndarray) -> dict[str, Metric]:
-    """Win rate as the verifier sees it, and how often the base is right: prompts that it always answers show no
-    gain."""
+def _correctness(right: np.ndarray, base_right: np.ndarray, rows: Sequence[dict]) -> dict[str, Metric]:
+    """Win rate as the verifier sees it; how often the base is right, as prompts that it always answers show no gain;
+    and the share of answers, of either model, that are neither right nor wrong to the verifier and count as wrong."""
     if np.isnan(right).any():
         return {}
-    return {"win_rate_correctness": win_rate(right, base_right), "base_correctness": mean(base_right.mean(axis=1))}
+    unjudged = [[row[f"{side}right"] == 0 and unjudged_by(row["reference"], row[f"{side}output"])
+                 for side in ("base_", "")] for row in rows]
+    return {"win_rate_correctness": win_rate(right, base_right), "base_correctness": mean(base_right.mean(axis=1)),
+            "undecided_sampled": mean(np.mean(np.reshape(unjudged, (len(right), -1)), axis=1))}
 
 
 def _preference(new: np.ndarray, old: np.ndarray) -> dict[str, Metric]:

@@ -189,6 +189,8 @@ def load(base: str, adapter: Path):
     """
     from mlx_lm.tuner.utils import load_adapters
 
+    from realign.models import sound
+
     if missing := [name for name in (WEIGHTS, SETTINGS) if not (adapter / name).exists()]:
         raise UserError(f"no {' or '.join(missing)}", where=str(adapter),
                         expected="an adapter as mlx-lm writes them")
@@ -201,6 +203,7 @@ def load(base: str, adapter: Path):
         raise UserError(f"this adapter could not be loaded: {str(error)[:300]}", where=str(adapter),
                         expected=f"an adapter of {base}",
                         fix="give the base that it was trained on") from error
+    sound.require_numbers(model, str(adapter))
     if not _adapted(model):  # full
         model.unfreeze()
     model.eval()

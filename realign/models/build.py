@@ -1,13 +1,17 @@
 """New models from a configuration, and models on disk: load, save."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from realign import paths
 from realign.errors import UserError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
                    "added_tokens.json")
+HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+OWN_FOLDERS = ("checkpoints", "data", "models", "released", "runs", str(paths.DEMO))  # usual here, there yet or not
 # Names under which configurations give the longest text, in tokens.
 WINDOWS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
 RESIDUAL = ("o_proj.weight", "down_proj.weight", "out_proj.weight", "w2.weight")  # what writes to the residual stream
@@ -47,42 +51,80 @@ def create(config: dict, seed: int):
 def load(base: str):
     """`(model, tokenizer, config)` of a model directory or hub id, through mlx-lm.
 
-    Raises UserError where the directory is not a model or the hub has no such model.
+    Raises UserError where the directory is not a model or the hub has no such model, and where it cannot be trained:
+    weights that are not finite, a tokenizer of more tokens than it has embeddings.
     """
+    import mlx.core as mx
     from mlx_lm.utils import load as mlx_load
 
-    path = Path(base)
-    if path.is_dir():
-        missing = [f for f in ("config.json", "tokenizer.json") if not (path / f).exists()]
-        if missing:
-            raise UserError(f"no {' or '.join(missing)}", where=base, expected="a model directory with config.json, "
-                            "*.safetensors and tokenizer files", fix="check model.base in params.yaml")
-        if not list(path.glob("model*.safetensors")):
-            raise UserError("no weights (model*.safetensors)", where=base,
-                            fix="only safetensors are loaded; convert first")
-    elif path.is_absolute() or base.count("/") != 1:
-        raise UserError("no such model directory", where=base, expected="a directory, or a hub id like org/name",
-                        fix="check model.base in params.yaml")
-    import mlx.core as mx
+    from realign.models import sound
+    from realign.models.hidden import anatomy
 
+    local = _local(base)
     try:
-        model, tokenizer, config = mlx_load(base, return_config=True)
-    # What mlx-lm and the hub's client raise for: no such file or connection, an unknown model type or hub id, a
-    # missing setting, weights that do not fit, broken weights.
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        kind = "model directory" if path.is_dir() else "model (nor is there such a directory)"
-        raise UserError(f"this {kind} could not be loaded: {_first_line(error)}", where=base,
-                        fix="check model.base in params.yaml and the connection, or download the model and give "
-                            "its directory") from error
+        # No code of a model's is run, and nobody is asked whether it may.
+        model, tokenizer, config = mlx_load(base, tokenizer_config={"trust_remote_code": False}, return_config=True)
+        checked = anatomy(model)
+    # The hub's client, mlx-lm and a family's own code raise whatever they like on what is not there, not known, does
+    # not fit or is broken; some families exit where a package is missing.
+    except (Exception, SystemExit) as error:
+        kind = "model directory" if local else "model (nor is there such a directory)"
+        fix = (f"download it again or put it right{_remedy(error)}" if local else "check model.base in params.yaml and "
+               "the connection, or download the model and give its directory; where a directory is meant, its path")
+        raise UserError(f"this {kind} could not be loaded: {said(error)}", where=base, fix=fix) from error
+    sound.require_numbers(model, base)
+    sound.require_rows(tokenizer, checked.vocabulary, base)
     if mx.default_device() == mx.cpu:
         # Sixteen-bit weights would lose small updates, and are slower here than float32.
         model.set_dtype(mx.float32)
     return model, tokenizer, config
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+def _local(base: str) -> bool:
+    """Whether the base is a directory with the files of a model; else it is for the hub. UserError where it is neither:
+    a mistyped path is not asked for there."""
+    path, fix = Path(base), "check model.base in params.yaml"
+    if path.is_dir():
+        missing = [f for f in ("config.json", "tokenizer.json") if not (path / f).exists()]
+        if missing:
+            raise UserError(f"no {' or '.join(missing)}", where=base, expected="a model directory with config.json, "
+                            "*.safetensors and tokenizer files", fix=fix)
+        if not list(path.glob("model*.safetensors")):
+            raise UserError("no weights (model*.safetensors)", where=base,
+                            fix="only safetensors are loaded; convert first")
+        return True
+    if path.exists():
+        raise UserError("this is a file", where=base, expected="the directory of a model, or a hub id like org/name",
+                        fix=fix)
+    parts = base.split("/")
+    if len(parts) != 2 or not all(HUB_NAME.fullmatch(part) for part in parts):
+        raise UserError("no such model directory", where=base, expected="a directory, or a hub id like org/name",
+                        fix=fix)
+    if Path(parts[0]).exists() or parts[0] in OWN_FOLDERS:
+        raise UserError("no such model directory", where=base, expected=f"a directory in {parts[0]}; the hub is not "
+                        f"asked for {base}, as {parts[0]} is a name of this project's",
+                        fix=f"{fix}: correct the path, make the model first (`dvc repro`), or, for a model of the hub, "
+                            "download it and give its directory")
+    return False
+
+
+def said(error: BaseException) -> str:
+    """An error's text on one line, up to 300 characters: what its names are is often told behind the first."""
+    text, kind = " ".join(str(error).split()), type(error).__name__
+    bare = isinstance(error, KeyError | SystemExit) or " " not in text  # a name or number that says nothing by itself
+    return (f"{kind} {text}" if bare else text)[:300]
+
+
+def _remedy(error: BaseException) -> str:
+    """What else there is to do for some errors of loading."""
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text or "model_file" in text:
+        return "; models that bring code of their own are not run here: choose one of a family that mlx-lm has"
+    if "not supported" in text:
+        return ", or choose a model of a family that the installed mlx-lm has"
+    if isinstance(error, SystemExit):
+        return "; this family needs a package that is not installed"
+    return ""
 
 
 def write_arrays(path: Path, arrays: dict) -> None:

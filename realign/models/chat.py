@@ -1,21 +1,25 @@
 """Chat messages to tokens and a mask of the tokens that the model is to learn.
 
-Learned are, for every assistant turn, its content and the end-of-turn token. The spans come from the rendered
-text itself, so they hold for any chat template.
+Learned is, of every assistant turn, what follows the opened turn that a model is asked with, up to the token that ends
+the turn. Both come from the text that the template renders, so they hold for any chat template.
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from realign.errors import UserError
+from realign.models.patience import within
 
 Message = dict[str, str]
 # Stands in for the function by which templates ask for today's date, so that no prompt depends on the clock; the day
 # is the one that Llama 3 falls back to.
+TEMPLATE = "one Jinja template that writes a list of messages, each with a role and a content"
 DATE = ("{%- macro strftime_now(format) -%}{{ {'%d %b %Y': '26 Jul 2024', '%Y-%m-%d': '2024-07-26'}"
         ".get(format, '26 July 2024') }}{%- endmacro -%}")
+RENDERING = 10.0  # seconds of processor time, after which a template is taken to loop for ever
 NO_THOUGHT = "<think>\n\n</think>\n\n"  # how Qwen 3 and its kin write an answer without reasoning
 
 
@@ -35,8 +39,30 @@ def _hf(tokenizer):
 
 
 def stop_tokens(tokenizer) -> tuple[int, ...]:
-    """The tokens that end an assistant's turn."""
-    return tuple(sorted(tokenizer.eos_token_ids))
+    """The tokens that end an assistant's turn: that which the chat template writes, and those that the tokenizer and
+    the model's configuration name. UserError where the template ends no turn."""
+    written = {end_of_turn(tokenizer)} if _hf(tokenizer).chat_template else set()
+    return tuple(sorted(written | set(tokenizer.eos_token_ids)))
+
+
+@lru_cache(maxsize=16)
+def end_of_turn(tokenizer) -> int:
+    """The token by which the chat template ends an answer, special or not: the first added token behind it, past white
+    space at most."""
+    hf, messages = _hf(tokenizer), [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+    text = render(tokenizer, messages)
+    row = hf(text, add_special_tokens=False, return_offsets_mapping=True)
+    start = _spans(tokenizer, messages, text)[-1][1]
+    for token, (begin, stop) in zip(row["input_ids"], row["offset_mapping"], strict=True):
+        if begin >= start and token in hf.added_tokens_decoder:
+            return token
+        if stop > start and text[max(begin, start):stop].strip():
+            break
+    raise UserError(f"the chat template ends no turn: behind an answer it writes {text[start:]!r}",
+                    expected="a token of its own, such as <|im_end|> or the eos token: without one nothing can be "
+                    "learned or seen of where an answer ends",
+                    fix="let the chat_template write {{ eos_token }} behind an assistant's content, with that token "
+                    "among the added ones of the tokenizer; or choose an instruction-tuned base")
 
 
 def decode(tokenizer, tokens: Sequence[int]) -> str:
@@ -59,7 +85,7 @@ def same_tokens(tokenizer, other) -> bool:
 def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = False) -> str:
     """The conversation as the model's chat template writes it; a template that knows reasoning opens no thought.
 
-    Raises UserError where the tokenizer has no chat template or the template refuses the roles.
+    Raises UserError where the tokenizer has no chat template, or the template is broken or refuses the roles.
     """
     hf = _hf(tokenizer)
     if not hf.chat_template:
@@ -68,12 +94,32 @@ def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = Fal
     from jinja2.exceptions import TemplateError
 
     try:
-        return hf.apply_chat_template(list(messages), chat_template=DATE + hf.get_chat_template(), tokenize=False,
-                                      add_generation_prompt=generation_prompt, enable_thinking=False)
-    except TemplateError as error:
-        roles = ", ".join(m["role"] for m in messages)
-        raise UserError(f"the chat template refuses the turns {roles}: {error}",
-                        expected="turns that the base model knows, e.g. user, assistant, user, …") from error
+        with within(RENDERING, "the chat template does not come to an end"):
+            return hf.apply_chat_template(list(messages), chat_template=DATE + _template(hf), tokenize=False,
+                                          add_generation_prompt=generation_prompt, enable_thinking=False)
+    except UserError:
+        raise
+    except Exception as error:  # a template is a program, which may raise anything
+        if type(error) is TemplateError:  # by its own raise_exception
+            roles = ", ".join(m["role"] for m in messages)
+            raise UserError(f"the chat template refuses the turns {roles}: {error}",
+                            expected="turns that the base model knows, e.g. user, assistant, user, …") from error
+        raise UserError(f"the chat template is broken: {type(error).__name__}: {str(error)[:300]}", expected=TEMPLATE,
+                        fix="put the chat_template of the tokenizer right (tokenizer_config.json or "
+                        "chat_template.jinja), or choose another base") from error
+
+
+def _template(hf) -> str:
+    """The template by which chats are written: the only one, or that called default."""
+    found = hf.chat_template
+    if isinstance(found, dict) and "default" not in found:
+        raise UserError(f"the tokenizer has the chat templates {', '.join(sorted(found))}, and none called default",
+                        expected=TEMPLATE, fix="call the one to train with `default` in tokenizer_config.json")
+    template = found["default"] if isinstance(found, dict) else found
+    if not isinstance(template, str):
+        raise UserError(f"the chat template is no text but {type(template).__name__}", expected=TEMPLATE,
+                        fix="put chat_template in tokenizer_config.json right")
+    return template
 
 
 def prompt_tokens(tokenizer, messages: Sequence[Message]) -> list[int]:
@@ -126,8 +172,8 @@ def _roles(messages: Sequence[Message]) -> tuple[str, ...]:
     return tuple(message["role"] for message in messages)
 
 
-def _spans(tokenizer, messages: Sequence[Message], text: str, opened: bool = False) -> list[tuple[int, int, str]]:
-    """Character spans of the contents in the rendered text, in its order, each with its role."""
+def _spans(tokenizer, messages: Sequence[Message], text: str, opened: bool = False) -> list[tuple[int, int, int]]:
+    """Character spans of the contents in the rendered text, in its order, each with its turn."""
     around, shown = _skeleton(tokenizer, _roles(messages), opened)
     spans, position = [], 0
     for before, turn, behind in zip(around, shown, around[1:], strict=False):
@@ -136,7 +182,7 @@ def _spans(tokenizer, messages: Sequence[Message], text: str, opened: bool = Fal
             raise UserError("the chat template rewrites the content in a way that is not known",
                             where=f"turn {turn + 1}", expected="the content as it is, or trimmed",
                             fix="leave the conversation out, or choose another base")
-        spans.append((*span, messages[turn]["role"]))
+        spans.append((*span, turn))
         position = span[1]
     return spans
 
@@ -181,23 +227,70 @@ def encode(tokenizer, conversations: Sequence[Sequence[Message]]) -> list[Encode
     """Each conversation as tokens and target mask."""
     hf = _hf(tokenizer)
     texts = [render(tokenizer, messages) for messages in conversations]
+    if not texts:
+        return []
     batch = hf(texts, add_special_tokens=False, return_offsets_mapping=True)
-    stops = {hf.eos_token, *(t.content for t in hf.added_tokens_decoder.values() if t.special)}
-    return [_encoded(tokenizer, messages, text, {"input_ids": ids, "offset_mapping": offsets}, stops)
+    ends = {end_of_turn(tokenizer), hf.eos_token_id}
+    return [_encoded(tokenizer, messages, text, {"input_ids": ids, "offset_mapping": offsets}, ends)
             for messages, text, ids, offsets in
             zip(conversations, texts, batch["input_ids"], batch["offset_mapping"], strict=True)]
 
 
-def _encoded(tokenizer, messages, text: str, row: dict, stops: set) -> Encoded:
-    spans = _spans(tokenizer, messages, text)
-    mask = _mask(text, row["offset_mapping"], [span[:2] for span in spans if span[2] == "assistant"], stops)
+def _encoded(tokenizer, messages, text: str, row: dict, ends: set[int]) -> Encoded:
+    spans, roles = _spans(tokenizer, messages, text), _roles(messages)
+    answers = [(start - _led(tokenizer, roles, turn, text[:start]), stop) for start, stop, turn in spans
+               if roles[turn] == "assistant"]
+    mask = _mask(text, row, answers, ends)
     pieces = _typed(_controls(tokenizer, _roles(messages)), tokenizer, text, row, spans)
     return Encoded([token for piece in pieces for token in piece],
                    [target for target, piece in zip(mask, pieces, strict=True) for _ in piece])
 
 
-def _mask(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]], stops: set) -> list[int]:
+def _led(tokenizer, roles: tuple[str, ...], turn: int, before: str) -> int:
+    """How many characters the template writes between the opened turn and a finished turn's content, which ends the
+    text `before`: they are the model's to say."""
+    opened = _opening(tokenizer, roles[:turn])
+    written = _around(tokenizer, roles)[turn]
+    if opened is None or opened == written:
+        return 0
+    if written.startswith(opened):
+        extra = written[len(opened):]
+        if not before.endswith(extra):  # reasoning took the place of an empty thought
+            return 0
+        if extra.strip():
+            _warn(opened, written)
+        return len(extra)
+    if turn == len(roles) - 1 and before.endswith(written):
+        _warn(opened, written)
+    return 0
+
+
+@lru_cache(maxsize=256)
+def _around(tokenizer, roles: tuple[str, ...]) -> dict[int, str]:
+    """What the template writes before the content of every turn, since that of the turn shown before."""
+    pieces, shown = _skeleton(tokenizer, roles)
+    return dict(zip(shown, pieces, strict=False))
+
+
+@lru_cache(maxsize=256)
+def _opening(tokenizer, roles: tuple[str, ...]) -> str | None:
+    """What the template writes behind these turns to open an answer; None where it answers no such turns."""
+    try:
+        return _skeleton(tokenizer, roles, True)[0][-1] if roles else None
+    except UserError:
+        return None
+
+
+@lru_cache(maxsize=16)
+def _warn(opened: str, written: str) -> None:
+    print(f"warning: the chat template opens an answer by {opened!r} where a model is asked, and writes {written!r} "
+          "before one that is learned\n  to do: let chat_template write the same in both, such as the thought that one "
+          "of them opens; or choose another base", file=sys.stderr)
+
+
+def _mask(text: str, row: dict, spans: Sequence[tuple[int, int]], ends: set[int]) -> list[int]:
     """For every token whether it is a target: of the spans, or the end of the turn behind one."""
+    offsets = row["offset_mapping"]
     mask = [0] * len(offsets)
     position = 0
     for start, end in spans:
@@ -206,13 +299,12 @@ def _mask(text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[i
         while position < len(offsets) and offsets[position][0] < end:
             mask[position] = 1
             position += 1
-        # The end of the turn: the first special token behind the content, past white space at most.
-        for following in range(position, min(position + 3, len(offsets))):
-            piece = text[offsets[following][0]:offsets[following][1]]
-            if piece in stops:
+        # The end of the turn: the first of the ends behind the content, past white space at most.
+        for following in range(position, len(offsets)):
+            if row["input_ids"][following] in ends:
                 mask[position:following + 1] = [1] * (following + 1 - position)
                 position = following + 1
                 break
-            if piece.strip():
+            if text[offsets[following][0]:offsets[following][1]].strip():
                 break
     return mask

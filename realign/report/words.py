@@ -19,6 +19,8 @@ METRICS: dict[str, tuple[str, str]] = {
                     "than two answers of different quality (AUROC)."),
     "undecided": ("Undecided answers", "Share of examples of which the base model's answer or this model's is neither "
                   "right nor wrong to the verifier; it scores 0, and more than 5% block."),
+    "undecided_sampled": ("Undecided samples", "Share of sampled answers, the base model's and this model's, that are "
+                          "neither right nor wrong to the verifier; they count as wrong, and more than 5% block."),
     "coverage": ("Evaluation coverage", "Share of capabilities' slices with enough examples, and a base model good "
                  "enough, to show a loss."),
     "data_quality": ("Data quality", "Share of rows that pass every row check, times label agreement."),

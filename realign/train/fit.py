@@ -8,6 +8,7 @@ from typing import Any
 
 import mlx.nn as nn
 
+from realign.errors import UserError
 from realign.models.batches import Batch
 from realign.models.progress import bar
 from realign.train import checkpoint, loop, memory
@@ -35,7 +36,7 @@ def fit(model: nn.Module, objective: Objective, rows: Sequence[Row], p: Training
 
     The micro-batch is what fits into memory. `validate` as in `loop.train`. `origin` is the fingerprint of the model;
     with knobs, rows and code it makes the run's id, under which a killed run goes on from its checkpoint in `scratch`.
-    Raises UserError where not one row fits into memory, and `loop.Stopped` where the loss is not finite.
+    Raises UserError where not one row fits into memory, and where the training diverges.
     """
     batches = RowBatches.of(rows, objective.collate, objective.weigh, p.batch_size, p.epochs, p.seed)
     fitted = memory.fit(model, objective.loss, batches.heaviest, p.batch_size)
@@ -44,8 +45,20 @@ def fit(model: nn.Module, objective: Objective, rows: Sequence[Row], p: Training
     settings = loop.Settings(p.learning_rate, p.warmup, weight_decay=p.weight_decay, patience=p.patience,
                              evaluate_every=p.evaluate_every, checkpoint_every=p.checkpoint_every)
     run_id = checkpoint.run_id(objective.name, asdict(p), origin, [plain(row) for row in rows])
-    return loop.train(model, objective.loss, batches, settings, scratch=scratch, run_id=run_id, validate=validate,
-                      progress_bar=bar(objective.name))
+    try:
+        progress = loop.train(model, objective.loss, batches, settings, scratch=scratch, run_id=run_id,
+                              validate=validate, progress_bar=bar(objective.name))
+    except loop.Stopped as stopped:
+        raise _diverged(objective.name, str(stopped), p) from stopped
+    if validate is not None and progress.best is None:
+        raise _diverged(objective.name, "no evaluation on held-out rows gave a finite number", p)
+    return progress
+
+
+def _diverged(name: str, reason: str, p: Training) -> UserError:
+    return UserError(f"training stopped: {reason}", where=name, expected="a loss and gradients that are finite numbers",
+                     fix=f"halve learning_rate (it is {p.learning_rate:g}) until it goes through, with a warmup of "
+                         "0.05 or more; where it stops at the first step with a small rate, look at the base model")
 
 
 def plain(row: Row) -> Any:

@@ -12,9 +12,11 @@ StopCondition = Callable[[History], str | None]
 
 
 def not_finite(history: History) -> str | None:
-    """The condition of every run: a loss that is not a number."""
-    loss = history[-1]["loss"]
-    return None if math.isfinite(loss) else f"loss {loss}, limit: a finite number"
+    """The condition of every run: a loss, or a norm of its gradient, that is not a number."""
+    for name in ("loss", "grad_norm"):
+        if not math.isfinite(value := history[-1].get(name, 0.0)):
+            return f"{name} {value}, limit: a finite number"
+    return None
 
 
 def kl(limit: float) -> StopCondition:

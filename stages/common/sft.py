@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from realign import params, paths
 from realign.curate.contamination import decontamination
 from realign.errors import UserError
@@ -70,6 +72,10 @@ def run(here: Stage) -> str:
     chats = given_chats(here, p, tokenizer) if not data.settings(here).demo else demo_chats(p, tokenizer)
     held_out = chats.rows["validation"]
     before, counts = losses.row_losses(model, held_out)
+    if not np.isfinite(before).all():
+        raise UserError(f"its loss on held-out chats is {before.sum() / counts.sum()}", where=base,
+                        expected="a finite number before anything is trained",
+                        fix="choose another base: its weights, or what it computes in between, are beyond float32")
     with atomic_directory(here.checkpoint) as folder:
         if data.settings(here).demo and p == params.load(COMMON, Sft):
             model, progress = _taken(folder)

@@ -300,7 +300,7 @@ def edited(**changes: Any) -> Plant:
 
 MOVED = {fault.name: fault for fault in (
     _moved("a stage is frozen", "is frozen", other_hands.frozen),
-    _moved("a stage was run alone", "was run alone", other_hands.alone),
+    _moved("a stage was run alone", "ran on another checkpoints/srf/sft", other_hands.alone),
     _moved("an output was edited and committed", "committed by hand", other_hands.recommitted),
     _moved("a gate judged another suite", "is about another", other_hands.judged_otherwise),
     _moved("no verdict", "verdicts/srf.json", lambda: DECIDED.unlink()),

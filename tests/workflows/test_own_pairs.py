@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 # What labels cannot tell, by the gate that says so.
 UNMEASURED = {"preference_data": {"preference_gap"}, "rl": {"score_gain"}, "iterate": {"score_gain"},
-              "evaluate": {"win_rate", "score_gain", "win_rate_correctness", "base_correctness"}}
+              "evaluate": {"win_rate", "score_gain", "win_rate_correctness", "base_correctness", "undecided_sampled"}}
 
 
 @dataclass(frozen=True)

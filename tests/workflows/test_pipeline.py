@@ -15,7 +15,7 @@ from realign.metrics import flatten
 from realign.models import build
 from realign.params import load
 from realign.stage import Stage
-from realign.verify.reference import Reference, score
+from realign.verify.reference import Reference, score, verify
 from stages.common import sft
 from tests.workflows import small
 from tests.workflows.conftest import PAIRS
@@ -99,6 +99,8 @@ def test_figures_of_the_evaluation_follow_from_its_records(finished):
     expected = {
         "win_rate": mean((1 + _sign(r["score"] - r["base_score"])) / 2 for r in rows),
         "win_rate_correctness": mean((1 + _sign(r["right"] - r["base_right"])) / 2 for r in rows),
+        "undecided_sampled": mean(verify(Reference.parse(r["reference"]), r[f"{side}output"])[0] is None
+                                  for r in rows for side in ("base_", "")),
         "base_correctness": mean(r["base_right"] for r in rows),
         "score_gain": mean(r["score"] - r["base_score"] for r in rows),
         "kl": sum(r["kl"] for r in rows) / tokens, "entropy": sum(r["entropy"] for r in rows) / tokens,

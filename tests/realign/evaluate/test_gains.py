@@ -1,5 +1,6 @@
 """Every figure of sampled answers against a computation of its own from the same records, and planted faults."""
 
+import json
 import math
 
 import numpy as np
@@ -16,8 +17,9 @@ def records(prompts=120, samples=1, right=0.9, base_right=0.9, seed=0):
         for sample in range(samples):
             marks = {"right": float(rng.random() < right), "base_right": float(rng.random() < base_right)}
             made.append({
-                "example_id": f"e{i}", "capability": "ab"[i % 2], "slice": "s", "prompt": "p", "reference": "{}",
-                "sample": sample, "base_output": f"it is b{i}.", "output": f"it is b{i}{'?' * int(rng.random() < 0.5)}",
+                "example_id": f"e{i}", "capability": "ab"[i % 2], "slice": "s", "prompt": "p", "sample": sample,
+                "reference": '{"number": 1}', "base_output": f"it is b{i}.",
+                "output": f"it is b{i}{'?' * int(rng.random() < 0.5)}",
                 "base_score": marks["base_right"], "score": marks["right"] * 0.8, **marks,
                 "base_reward": rng.normal(), "reward": rng.normal(), "kl": rng.random(), "entropy": rng.random() * 9,
                 "tokens": int(rng.integers(1, 20))})
@@ -51,9 +53,21 @@ def test_wrong_answers_that_please_lose_on_correctness_and_win_on_preference():
     assert found["win_rate"].low > 0.5 > found["win_rate_correctness"].high
 
 
+@pytest.mark.parametrize("side", ["", "base_"])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_samples_that_the_verifier_cannot_judge_are_counted(side, samples):
+    told = {"reference": json.dumps({"answer": "Lima", "rivals": ["Quito"]}), "output": "It is Quito.",
+            "base_output": "It is Quito.", "right": 0.0, "base_right": 0.0}
+    rows = [r | told for r in records(samples=samples)]
+    assert figures(rows)["undecided_sampled"].value == 0
+    hedged = [r | {f"{side}output": "It is Lima or Quito."} if i % 4 == 0 else r for i, r in enumerate(rows)]
+    found = figures(hedged)["undecided_sampled"]
+    assert found.value == pytest.approx(1 / 8) and found.n == 120
+
+
 def test_without_a_verifier_or_a_reward_their_figures_are_left_out():
     unjudged = [r | dict.fromkeys(("right", "base_right"), math.nan) for r in records()]
-    assert not {"win_rate_correctness", "base_correctness"} & figures(unjudged).keys()
+    assert not {"win_rate_correctness", "base_correctness", "undecided_sampled"} & figures(unjudged).keys()
     assert "right" not in figures(unjudged)["paid"] and "right" in figures(records())["paid"]
     unpaid = [r | dict.fromkeys(("reward", "base_reward"), math.nan) for r in records()]
     assert "paid" not in figures(unpaid) and "behaviour_gain" in figures(unpaid)

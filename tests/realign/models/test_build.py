@@ -8,6 +8,7 @@ import mlx_lm
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
+from tokenizers import Tokenizer
 
 from realign.errors import UserError
 from realign.models import build
@@ -103,6 +104,12 @@ def test_mlx_lm_generates_with_a_saved_model(tiny_folder):
     assert text == tokenizer.decode([t for t in expected if t not in tokenizer.eos_token_ids])
 
 
+def read(folder) -> dict:
+    arrays = mx.load(str(folder / "model.safetensors"))
+    mx.eval(arrays)  # before the file is written anew
+    return arrays
+
+
 def broken(kind, folder):
     """Break a model directory in the named way."""
     config = json.loads((folder / "config.json").read_text())
@@ -124,6 +131,42 @@ def broken(kind, folder):
             (folder / "model.safetensors").rename(folder / "head.safetensors")
         case "no type":
             del config["model_type"]
+        case "null":
+            config["max_position_embeddings"] = None
+        case "no heads":
+            config["num_attention_heads"] = 0
+        case "a list":
+            config = [config]
+        case "a text":
+            config["num_hidden_layers"] = "two"
+        case "own file":
+            config["model_file"] = "model.py"
+            (folder / "model.py").write_text("raise SystemExit('this was run')")
+        case "own code":
+            config["auto_map"] = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+            config["model_type"] = "strange"
+            (folder / "code.py").write_text("raise SystemExit('this was run')")
+        case "own tokenizer":
+            settings = json.loads((folder / "tokenizer_config.json").read_text())
+            settings |= {"auto_map": {"AutoTokenizer": ["code.Own", "code.Own"]}, "tokenizer_class": "Own"}
+            (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+            (folder / "code.py").write_text("raise SystemExit('this was run')")
+        case "a package":
+            config |= {"model_type": "olmo", "d_model": 16, "n_layers": 2, "mlp_hidden_size": 32, "n_heads": 2,
+                       "embedding_size": 340}
+        case "no tokens":
+            (folder / "tokenizer.json").write_text("{}")
+        case "tied and not":
+            build.write_arrays(folder / "model.safetensors", read(folder) | {"strange.weight": mx.zeros((2, 2))})
+        case "nan" | "infinite" | "integers":
+            arrays, name = read(folder), "model.layers.1.mlp.up_proj.weight"
+            bad = arrays[name] + {"nan": float("nan"), "infinite": float("inf"), "integers": 0.0}[kind]
+            bad = bad.astype(mx.int32) if kind == "integers" else mx.where(mx.arange(16) == 3, bad, arrays[name])
+            build.write_arrays(folder / "model.safetensors", arrays | {name: bad})
+        case "fewer rows":
+            config["vocab_size"] = 100
+            fewer = dict(tree_flatten(build.create(config, 0).parameters()))
+            build.write_arrays(folder / "model.safetensors", fewer)
     if (folder / "config.json").exists():
         (folder / "config.json").write_text("{" if kind == "broken config" else json.dumps(config))
 
@@ -133,12 +176,61 @@ def broken(kind, folder):
     ("model.safetensors", r"no weights \(model\*\.safetensors\)"),
     ("only a head", r"no weights"), ("unknown type", "Model type abacus not supported"),
     ("no hidden_size", "hidden_size"), ("other shape", "shape"), ("more layers", "[Mm]issing"),
-    ("cut weights", "could not be loaded: "), ("broken config", "could not be loaded: "), ("no type", "model_type")])
+    ("cut weights", "could not be loaded: "), ("broken config", "could not be loaded: "), ("no type", "model_type"),
+    ("null", "max_position_embeddings"), ("no heads", "could not be loaded: "), ("a list", "could not be loaded: "),
+    ("a text", "could not be loaded: "), ("own file", "code of their own are not run"),
+    ("own code", "not run here|strange"),
+    ("own tokenizer", "code of their own are not run"), ("a package", "needs a package that is not installed"),
+    ("no tokens", "could not be loaded: "), ("tied and not", r"parameters not in model: .*strange\.weight"),
+    ("nan", r"weights that are NaN or infinite: model\.layers\.1\.mlp\.up_proj\.weight\n"),
+    ("infinite", "NaN or infinite"), ("integers", r"no floating-point numbers: model\.layers\.1\.mlp\.up_proj"),
+    ("fewer rows", r"the tokenizer has \d+ tokens, the model 100 embeddings")])
 def test_a_broken_model_directory_is_named(kind, says, copy):
     broken(kind, copy)
     with pytest.raises(UserError, match=says) as caught:
         build.load(str(copy))
-    assert str(copy) in str(caught.value) and "to do:" in str(caught.value)
+    told = str(caught.value)
+    assert str(copy) in told and "to do:" in told and "this was run" not in told and "connection" not in told
+
+
+def test_special_tokens_that_nothing_writes_may_have_no_row(copy):
+    """As that of images in Gemma 3 of one billion parameters."""
+    tokenizer = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    rows = json.loads((copy / "config.json").read_text())["vocab_size"]
+    while tokenizer.get_vocab_size() < rows:
+        tokenizer.add_special_tokens([f"<unused{tokenizer.get_vocab_size()}>"])
+    tokenizer.add_special_tokens(["<image>"])
+    tokenizer.save(str(copy / "tokenizer.json"))
+    assert build.load(str(copy))[0] is not None
+    tokenizer.add_tokens(["<typed>"])
+    tokenizer.save(str(copy / "tokenizer.json"))
+    with pytest.raises(UserError, match=f"the tokenizer has {rows + 2} tokens, the model {rows} embeddings"):
+        build.load(str(copy))
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    """Any question to the hub fails the test."""
+    monkeypatch.setattr("mlx_lm.utils.snapshot_download", lambda *_, **__: pytest.fail("the hub was asked"))
+
+
+@pytest.mark.parametrize("base", [
+    "data/nothere", "checkpoints/srf", "released/x", "./org/name", "../name", "~/model", "org/name/", "a/b/c", "here/name",
+    "bad id/na me", "-x-/--", ".hidden/x", "org/na:me"])
+def test_a_mistyped_path_never_goes_to_the_hub(base, no_hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    with pytest.raises(UserError, match="no such model directory") as caught:
+        build.load(base)
+    assert "to do: check model.base" in str(caught.value)
+    if base.startswith(("data", "here")):
+        assert "the hub is not asked for" in str(caught.value) and "download it" in str(caught.value)
+
+
+def test_a_file_is_no_model(no_hub, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="this is a file"):
+        build.load(str(tmp_path / "model.safetensors"))
 
 
 @pytest.mark.parametrize("base", ["/nowhere/model", "nowhere", "./no/where"])
@@ -147,7 +239,7 @@ def test_a_directory_that_is_not_there(base):
         build.load(base)
 
 
-@pytest.mark.parametrize("base", ["org/name", "data/no-such", "bad id/na me", "-x-/--"])
+@pytest.mark.parametrize("base", ["org/name", "Org-1/name_2.5"])
 def test_a_hub_that_cannot_be_asked_or_a_bad_id(base):
     with pytest.raises(UserError, match=r"this model \(nor is there such a directory\) could not be loaded") as caught:
         build.load(base)

@@ -30,6 +30,7 @@ FAMILIES = {
     "chatml": ("<|im_end|>", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]),
 }
 TRIMMING = {"llama3", "llama2", "gemma", "mistral03"}
+SPACED = {"ours", "llama2", "mistral", "mistral03"}  # by a space that the opened turn lacks
 NO_SYSTEM = {"gemma", "mistral03"}
 
 
@@ -80,7 +81,7 @@ def expected(family: str, contents: list[str]) -> list[str]:
     shown = [c.strip() if family in TRIMMING else c for c in contents]
     if family == "qwen3":
         shown[-1] = shown[-1].lstrip("\n")
-    return [c + end for c in shown]
+    return [(" " if family in SPACED else "") + c + end for c in shown]
 
 
 def check(family: str, messages: list[dict]) -> None:
@@ -97,8 +98,7 @@ def check(family: str, messages: list[dict]) -> None:
         chat.render(tokenizer, [{**m, "content": "x"} for m in messages]), add_special_tokens=False))
     # What is learned last follows exactly what a model is later asked with.
     opened = chat.prompt_tokens(tokenizer, messages[:-1])
-    if family not in ("mistral", "mistral03", "llama2", "ours"):  # these write a space that the prompt lacks
-        assert encoded.tokens[:len(opened)] == opened and encoded.mask[len(opened)] == 1
+    assert encoded.tokens[:len(opened)] == opened and encoded.mask[len(opened) - 1:][:2] == [0, 1]
 
 
 @families
@@ -252,7 +252,7 @@ def test_no_template():
 def test_decoded_an_answer_has_no_end_of_the_turn(family):
     tokenizer, ours = TOKENIZERS[family], TokenizerWrapper(TOKENIZERS[family])
     ends = chat.stop_tokens(ours)
-    assert ends == (tokenizer.eos_token_id,)
+    assert ends == tuple(sorted({tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(FAMILIES[family][0].strip())}))
     assert chat.decode(ours, [*tokenizer.encode(" So be it. ", add_special_tokens=False), *ends]) == "So be it."
     assert chat.decode(ours, ends) == ""
 
@@ -276,3 +276,108 @@ def test_tokenizers_are_the_same_where_they_write_every_chat_alike():
     other.chat_template = CHAT_TEMPLATE + " "  # the same vocabulary, another rendering
     assert not chat.same_tokens(ours, other)
     assert not chat.same_tokens(TOKENIZERS["qwen25"], TOKENIZERS["qwen3"])
+
+
+# --- the end of a turn
+
+def changed(family: str, *changes: tuple[str, str]) -> PreTrainedTokenizerFast:
+    """A family's tokenizer with changes to its template."""
+    tokenizer = tokenizer_of(family)
+    for old, new in changes:
+        assert old in tokenizer.chat_template
+        tokenizer.chat_template = tokenizer.chat_template.replace(old, new)
+    return tokenizer
+
+
+def test_an_end_that_is_no_special_token_is_learned_and_stopped_at():
+    tokenizer = changed("chatml", ("<|im_end|>", "<|done|>"))
+    tokenizer.add_tokens([AddedToken("<|done|>", special=False, normalized=False)])
+    encoded, = chat.encode(tokenizer, [turns("Hi", "Hello.", "Bye", "So long.")])
+    assert targets(tokenizer, encoded) == ["Hello.<|done|>", "So long.<|done|>"]
+    done, other = tokenizer.convert_tokens_to_ids(["<|done|>", "<|im_end|>"])
+    assert chat.stop_tokens(TokenizerWrapper(tokenizer)) == tuple(sorted((done, other)))
+
+
+def test_a_tokenizer_that_names_no_end_stops_at_that_of_its_template():
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.eos_token = tokenizer.pad_token = None
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert chat.stop_tokens(TokenizerWrapper(tokenizer, eos_token_ids=[])) == (end,)
+    assert targets(tokenizer, chat.encode(tokenizer, [turns("Hi", "Hello.")])[0]) == ["Hello.<|im_end|>"]
+
+
+@pytest.mark.parametrize("behind", ["\\n", "", " END\\n", "</turn>", " . <|im_end|>"])
+def test_a_template_that_ends_no_turn_is_refused(behind):
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = ("{% for m in messages %}{{ m.role + ': ' + m.content + '" + behind + "' }}{% endfor %}"
+                               "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}")
+    for work in (lambda: chat.encode(tokenizer, [turns("Hi", "Hello.")]),
+                 lambda: chat.stop_tokens(TokenizerWrapper(tokenizer))):
+        with pytest.raises(UserError, match="ends no turn: behind an answer it writes") as caught:
+            work()
+        assert "to do: let the chat_template write {{ eos_token }}" in str(caught.value)
+
+
+def test_every_token_behind_the_opened_turn_is_learned():
+    """SentencePiece, by whose templates a space stands before the answer: a token of its own before digits."""
+    inner = Tokenizer(models.BPE({"<s>": 0, "</s>": 1, **{c: i for i, c in enumerate("▁24[INST]/x", 2)}}, []))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+    inner.add_special_tokens(["<s>", "</s>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>", chat_template=(
+        Path(__file__).parent / "templates" / "llama2.jinja").read_text(encoding="utf-8"))
+    encoded, = chat.encode(tokenizer, [turns("x", "42")])
+    learned = [t for t, m in zip(encoded.tokens, encoded.mask, strict=True) if m]
+    assert tokenizer.convert_ids_to_tokens(learned) == ["▁", "4", "2", "▁", "</s>"]
+    assert encoded.tokens[:-len(learned)] == chat.prompt_tokens(tokenizer, turns("x"))
+
+
+@pytest.mark.parametrize("asked, learned", [
+    ("<think>\\n\\n</think>\\n\\n", ""), ("<think>\\n", ""), ("", "<think>\\n\\n</think>\\n\\n"), ("", "Answer: ")])
+def test_a_thought_that_is_opened_in_one_place_alone_is_told(asked, learned, capsys):
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}"
+        "{% if m.role == 'assistant' %}" + learned.replace("\\n", "\n") + "{% endif %}{{ m.content + '<|im_end|>\\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n" + asked + "' }}{% endif %}")
+    chat._warn.cache_clear()
+    encoded, = chat.encode(tokenizer, [turns("Hi", "Hello.")])
+    said = capsys.readouterr().err
+    assert said.startswith("warning: the chat template opens an answer by '<|im_end|>\\n<|im_start|>assistant\\n")
+    assert "to do: let chat_template write the same in both" in said
+    assert targets(tokenizer, encoded) == [learned.replace("\\n", "\n") + "Hello.<|im_end|>"]
+
+
+@families
+def test_the_templates_of_the_families_open_alike(family, capsys):
+    chat._warn.cache_clear()
+    check(family, turns("What is gold?", "A metal.", "Its symbol?", "Au."))
+    assert capsys.readouterr().err == ""
+
+
+# --- templates that are wrong
+
+@pytest.mark.parametrize("template, says", [
+    ("{% for m in messages %}{{ m.content }", "is broken: TemplateSyntaxError"),
+    ("{{ strange.thing }}", "is broken: UndefinedError: 'strange'"),
+    ("{{ 'n: ' + messages|length }}", "is broken: TypeError"), ("{{ 1 / (messages|length * 0) }}", "ZeroDivisionError"),
+    ("{{ messages['x'].y.z }}", "is broken"), ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+    ("{{ messages.__class__.__mro__ }}", "is broken: SecurityError"), ("{% include 'x' %}", "is broken"),
+    ({"rag": "x", "tool_use": "y"}, "has the chat templates rag, tool_use, and none called default")])
+def test_a_broken_template_is_named(template, says):
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = template
+    with pytest.raises(UserError, match=says) as caught:
+        chat.encode(tokenizer, [turns("Hi", "Hello.")])
+    assert "to do: " in str(caught.value) and "refuses" not in str(caught.value)
+
+
+@pytest.mark.parametrize("template", [
+    "{% for i in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% for i in range(9999) %}{% for k in range(9999) %}{% set ns.n = i %}{% endfor %}"
+    "{% endfor %}{{ messages[0].content }}"])
+def test_a_template_that_loops_for_ever_is_given_up(template, monkeypatch):
+    monkeypatch.setattr(chat, "RENDERING", 0.1)
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = template
+    with pytest.raises(UserError, match=r"the chat template does not come to an end: it ran for 0\.1 seconds"):
+        chat.encode(tokenizer, [turns("Hi", "Hello.")])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+from realign.errors import UserError
 from realign.models.chat import Encoded
 from realign.models.heads import ScalarModel
 from realign.objectives import preference
@@ -236,5 +237,31 @@ def test_a_loss_that_is_not_finite_stops_it(tiny, tmp_path):
         total, weight, stats = SFT.loss(model, batch)
         return total * mx.array(float("inf")), weight, stats
 
-    with pytest.raises(loop.Stopped, match="limit: a finite number at step 1 of 6"):
+    with pytest.raises(UserError, match=r"sft: training stopped: loss inf, .* at step 1 of 6") as told:
         fit(tiny(0), replace(SFT, loss=broken), encoded(12, 0), KNOBS, scratch=tmp_path / "run", origin="tiny")
+    assert "to do: halve learning_rate (it is 0.01)" in str(told.value)
+
+
+def test_gradients_that_are_not_finite_stop_it(tiny, tmp_path):
+    def steep(model, batch):
+        total, weight, stats = SFT.loss(model, batch)
+        return total + 0 * mx.sqrt(0 * total), weight, stats  # whose slope at 0 is infinite
+
+    model = tiny(0)
+    with pytest.raises(UserError, match="training stopped: grad_norm nan, limit: a finite number at step 1 of 6"):
+        fit(model, replace(SFT, loss=steep), encoded(12, 0), KNOBS, scratch=tmp_path / "run", origin="tiny")
+    assert all(np.isfinite(np.array(value)).all() for _, value in tree_flatten(model.parameters()))
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e9, 1e30])
+def test_a_rate_that_is_far_too_high_is_told(rate, tiny, tmp_path):
+    with pytest.raises(UserError, match="sft: training stopped: ") as told:
+        fit(tiny(0), SFT, encoded(12, 0), replace(KNOBS, learning_rate=rate), scratch=tmp_path / "run", origin="tiny",
+            validate=lambda model: {"objective": SFT.loss(model, SFT.collate(encoded(4, 3)))[0].item()})
+    assert "to do: halve learning_rate" in str(told.value)
+
+
+def test_evaluations_that_are_never_finite_are_told(tiny, tmp_path):
+    with pytest.raises(UserError, match="no evaluation on held-out rows gave a finite number"):
+        fit(tiny(0), SFT, encoded(12, 0), KNOBS, scratch=tmp_path / "run", origin="tiny",
+            validate=lambda model: {"objective": float("nan")})
