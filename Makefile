@@ -34,8 +34,8 @@ base: $(INSTALLED)
 # Two processes; a file's tests stay together, and what takes longest begins first (tests/conftest.py).
 TESTS := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-# All but the longest proofs: runs killed again and again, a whole run on somebody's own data, one of a copied
-# workflow, simulated error rates.
+# All but the longest proofs: runs and releases killed again and again, a whole run on somebody's own data, one of a
+# copied workflow, DVC's behaviour, processes that end under mlx.launch, simulated error rates.
 test: $(INSTALLED)
 	$(TESTS) -m "not slow"
 

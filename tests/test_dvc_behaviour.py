@@ -113,6 +113,7 @@ def repro(dvc):
     return run
 
 
+@pytest.mark.slow
 def test_only_what_changed_runs_and_a_rejection_stops_what_follows(project, repro):
     verdict, accepted = project / "metrics/toy/gates/first.json", project / "metrics/toy/gates/first.accepted"
     final = project / "checkpoints/toy/second/model"

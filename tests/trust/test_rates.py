@@ -84,6 +84,7 @@ def test_a_drop_is_as_deep_as_it_says(pool):
     assert (fell["format"] <= base["format"]).all() and fell["facts"] is base["facts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["five retrainings, greedy", pytest.param(
     "one retraining, sampled twice", marks=pytest.mark.xfail(
         strict=True, reason="at temperature 1 a slice is a matter of luck, and a point estimate above 5% blocks"))])
@@ -101,6 +102,7 @@ def test_a_retraining_that_is_sampled_twice_is_the_same_one(pool):
                         for name in pool.sizes} for model in pool.retrained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["arithmetic", "facts", "format", "grounded", "refusal"])
 def test_a_true_ten_percent_drop_is_caught_and_six_percent_is_seldom_called_kept(capability, pool):
     assert rates.truly_fell(pool, capability, 0.10, DROPS, rates.blocks).value >= CAUGHT

@@ -111,7 +111,8 @@ def consecutive_ports() -> int:
     pytest.skip("no two free ports")
 
 
-@pytest.mark.parametrize("how, code", [((), 0), (("fails", "1"), 7), (("killed", "1"), 137)])
+@pytest.mark.parametrize("how, code", [((), 0), *(
+    pytest.param(*ends, marks=pytest.mark.slow) for ends in ((("fails", "1"), 7), (("killed", "1"), 137)))])
 def test_a_hostfile_goes_through_mlx_launch(how, code, tmp_path):
     """This machine twice: mlx.launch takes 127.0.0.1 without ssh."""
     hosts = tmp_path / "hosts.json"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.realign.release.offered import judge, offer, settle
 
 ROOT = Path(__file__).parents[3]
@@ -15,9 +17,11 @@ ROOT = Path(__file__).parents[3]
 KILLER = """
 import hashlib, json, os, pickle, shutil, sys
 from pathlib import Path
-import duckdb, pandas, pyarrow.parquet  # what a release imports, once for all children
+import duckdb, pandas, pyarrow.pandas_compat, pyarrow.parquet, ruamel.yaml  # once for all children
 from realign.lake.hashes import tree_md5
 from realign.release import release as module
+import pytest
+
 from tests.realign.release.offered import FOLDER, SEALED, VERDICT, ask
 
 # What is compared changes no disk, and takes most of the time.
@@ -84,6 +88,7 @@ print(json.dumps([deaths, sorted(str(v) for v in versions)]))
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_it_leaves_a_whole_release_and_ends_the_same(tmp_path, monkeypatch, declared):
     declared(tmp_path / "start")
     monkeypatch.chdir(tmp_path / "start")  # in this process: a thread of polars would not outlive a fork
