@@ -66,9 +66,9 @@ def fitting(found: Ingested, tokenizer, window: int) -> Ingested:
     if not tokens:
         _encoded_sides(found.pairs[:1], tokenizer)  # raises what the template says
     if min(tokens) > window:
-        raise UserError(f"no pair fits a window of {window} tokens; the shortest has {min(tokens)}",
-                        where=f"{paths.PARAMS}: window of sft", expected="pairs that fit",
-                        fix=f"raise it, for example: dvc exp run -S common.sft.window={max(tokens)}")
+        raise UserError(f"no pair fits a window of {window} tokens; the shortest has {min(tokens)}, the longest "
+                        f"{max(tokens)}", where=f"{paths.PARAMS}: window of sft", expected="pairs that fit",
+                        fix=f"give shorter pairs, or raise it: dvc exp run -S common.sft.window={max(tokens)}")
     stay = [isinstance(size, int) and size <= window for size in sizes]
     out = [too_long(pair, place, size, window) if isinstance(size, int)
            else left_out(pair, place, "template_refused", size)
