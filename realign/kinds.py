@@ -34,9 +34,9 @@ COUNT_DIFFERENCE = Kind("difference of counts")
 
 FAMILIES = {
     # data
-    "rows": COUNT, "rows.unaccounted": COUNT_DIFFERENCE, "ledger": COUNT, "pairs": COUNT, "pairs_by_type": COUNT,
-    "preference_gap": SHARE_DIFFERENCE, "decontamination": SHARE, "data_quality": SHARE, "agreement_rate": SHARE,
-    "kappa": CORRELATION,
+    "rows": COUNT, "rows.unaccounted": COUNT_DIFFERENCE, "rows.kept_share": SHARE, "ledger": COUNT, "pairs": COUNT,
+    "pairs_by_type": COUNT, "preference_gap": SHARE_DIFFERENCE, "decontamination": SHARE, "data_quality": SHARE,
+    "agreement_rate": SHARE, "kappa": CORRELATION,
     # supervised training
     "heldout_loss": NATS, "base_heldout_loss": NATS, "heldout_loss_drop": NATS_DIFFERENCE, "validation_loss": NATS,
     "best_step": COUNT,
