@@ -105,7 +105,7 @@ def main() -> None:
         try:
             import torch
         except ImportError as error:
-            raise UserError(f"PyTorch cannot be imported: {error}", expected="PyTorch, which this comparison alone needs",
+            raise UserError(f"PyTorch cannot be imported: {error}", expected="it: this comparison alone needs it",
                             fix="pip install torch, in an environment of its own") from error
         torch.set_num_threads(1)
         print("| model | largest difference of logits | largest logit | weights found |\n|---|---|---|---|")
