@@ -34,9 +34,9 @@ COUNT_DIFFERENCE = Kind("difference of counts")
 
 FAMILIES = {
     # data
-    "rows": COUNT, "rows.unaccounted": COUNT_DIFFERENCE, "ledger": COUNT, "pairs": COUNT, "pairs_by_type": COUNT,
-    "preference_gap": SHARE_DIFFERENCE, "decontamination": SHARE, "data_quality": SHARE, "agreement_rate": SHARE,
-    "kappa": CORRELATION,
+    "rows": COUNT, "rows.unaccounted": COUNT_DIFFERENCE, "rows.kept_share": SHARE, "ledger": COUNT, "pairs": COUNT,
+    "pairs_by_type": COUNT, "preference_gap": SHARE_DIFFERENCE, "decontamination": SHARE, "data_quality": SHARE,
+    "agreement_rate": SHARE, "kappa": CORRELATION,
     # supervised training
     "heldout_loss": NATS, "base_heldout_loss": NATS, "heldout_loss_drop": NATS_DIFFERENCE, "validation_loss": NATS,
     "best_step": COUNT,
@@ -49,8 +49,8 @@ FAMILIES = {
     "kl": NATS, "entropy": NATS, "entropy_before": NATS, "reward_before": NUMBER, "reward_after": NUMBER,
     "reward_gain": NUMBER, "score": SHARE, "score_before": SHARE, "score_after": SHARE,
     "score_gain": SHARE_DIFFERENCE, "attempts": COUNT, "remedied": COUNT, "learning_rate": POSITIVE,
-    "kl_penalty": POSITIVE, "entropy_bonus": POSITIVE, "reward_scale": POSITIVE, "rounds": COUNT,
-    "best_round": COUNT, "rolled_back": COUNT,
+    "kl_penalty": POSITIVE, "entropy_bonus": POSITIVE, "improbable_penalty": POSITIVE, "reward_scale": POSITIVE,
+    "rounds": COUNT, "best_round": COUNT, "rolled_back": COUNT,
     # the whole model
     "capability": SHARE, "slice": SHARE, "retention": RATIO, "slice_retention": RATIO, "retention_worst": RATIO,
     "retention_mean": RATIO, "regressions": COUNT, "gaps": SHARE, "task_accuracy": SHARE, "coverage": SHARE,

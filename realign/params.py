@@ -47,6 +47,8 @@ Temperature = Annotated[float, Field(ge=0)]
 
 Temperatures = Annotated[tuple[Temperature, ...], Field(min_length=1)]
 """One or more of them."""
+Name = Annotated[str, Field(min_length=1)]
+"""A text that is not empty."""
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 """One or more of them."""
 Factor = Annotated[float, Field(gt=1)]

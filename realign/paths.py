@@ -50,6 +50,17 @@ def run_log(workflow: str, stage: str) -> Path:
     return Path("runs") / workflow / stage
 
 
+def report(workflow: str) -> Path:
+    """The report that the pipeline writes at its end."""
+    return Path("report") / f"{workflow}.html"
+
+
+def report_by_hand(workflow: str) -> Path:
+    """The report that `realign report` writes: no output, since DVC checks nothing out over an output that was changed
+    by hand."""
+    return Path("runs") / workflow / "report.html"
+
+
 def verdict(workflow: str) -> Path:
     """The verdict on a workflow's candidate."""
     return Path("verdicts") / f"{workflow}.json"

@@ -101,11 +101,14 @@ def _plain(title: str, columns: Sequence[tuple[str, str]]) -> Table:
 
 
 def _places(root: Path, run: Run) -> list[str]:
-    """Where the report and the released model lie, as far as they exist, and how the candidate stands to that one."""
+    """Where the report of this run and the released model lie, as far as they exist, and how the candidate stands to
+    that one."""
     name, lines = run.workflow.name, []
-    report = root / "report" / f"{name}.html"
-    if report.is_file():
+    report = root / paths.report(name)
+    if run.verdict and report.is_file():
         lines.append(f"report: {report}")
+    else:  # what lies there is of another run, if anything
+        lines.append(f"report of this run: `realign report {name}` writes it")
     pointer = read_pointer(root / paths.released(name))
     if pointer is not None:
         model = root / pointer["model"]["path"]

@@ -4,7 +4,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -56,13 +56,14 @@ class _Looked:
 
 def check(
     frame: pl.DataFrame, texts: pl.Expr, limits: Limits = Limits(), index: Index | None = None,
-    seen: Seen | None = None,
+    seen: Seen | None = None, positions: Sequence[int] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """`(kept, rejected)` after every row check; a row is rejected for the first one that it fails.
 
     In order: `empty_text`, `encoding`, `too_short`, `too_long`, `repetition`, `personal_data`, `duplicate` of a row
     kept before, `contaminated` by the evaluation rows of `index`. `texts` gives the texts of a row (`text.CHAT_TEXTS`,
     `text.PAIR_TEXTS`); `rejected` has the REJECTED schema. Where rows come in batches, the same `seen` goes with each.
+    `positions` are those of the rows in their file, from 1; without, they are counted.
     """
     seen = Seen() if seen is None else seen
     rows = max(1, _PIECE_BYTES * frame.height // max(1, frame.estimated_size()))  # in a piece
@@ -70,7 +71,7 @@ def check(
     faults = [fault for piece in looked for fault in piece.faults]
     dirty = [fault for piece in looked for fault in piece.contaminated]
     keys = np.concatenate([piece.keys for piece in looked]) if looked else keys_of(pl.Series([], dtype=pl.String))
-    positions = np.arange(seen.rows + 1, seen.rows + frame.height + 1)
+    positions = np.array(positions or range(seen.rows + 1, seen.rows + frame.height + 1), np.int64)
     faults = _with_copies(faults, dirty, keys, positions, seen)
     keep = np.array([fault is None for fault in faults], bool)
     seen.rows += frame.height

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import polars as pl
 
@@ -41,6 +42,12 @@ def rejected(rows: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
         "detail": _redacted(details),
         "content": _redacted(map(_shown, found)).str.head(CONTENT_CHARS),
     })
+
+
+def told(reasons: Mapping[str, int], rows: int, path: Path) -> str:
+    """In words how many of so many rows were left out, why, and where they lie; "" where none was."""
+    counted = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0])))
+    return f"; {sum(reasons.values())} of {rows} rows rejected ({counted}): {path}" if counted else ""
 
 
 def _redacted(texts: Iterable[str]) -> pl.Series:

@@ -39,11 +39,14 @@ def by_reward_model(folder: Path) -> Scorer:
     return scorer
 
 
+def known(name: str) -> bool:
+    """Whether a scorer can have that name."""
+    return name == REFERENCE or (name.startswith(REWARD) and bool(name.removeprefix(REWARD).strip()))
+
+
 def scorer(name: str, where: str) -> Scorer:
     """The scorer of that name. Raises UserError, for the knob `where`, for a name that is none."""
-    if name == REFERENCE:
-        return by_reference
-    if name.startswith(REWARD):
-        return by_reward_model(Path(name.removeprefix(REWARD)))
-    raise UserError(f"unknown scorer {name!r}", where=where,
-                    expected="reference, or reward:<directory of a reward model>")
+    if not known(name):
+        raise UserError(f"unknown scorer {name!r}", where=where,
+                        expected="reference, or reward:<directory of a reward model>")
+    return by_reference if name == REFERENCE else by_reward_model(Path(name.removeprefix(REWARD)))

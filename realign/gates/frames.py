@@ -28,7 +28,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, float]]:
 
     Null, missing and infinite numbers become NaN, a missing `n` 0. Entries that are no metric are left out.
     Where a group has `rows.in`, `rows.kept` and `rows.rejected`, the rows that these leave
-    unaccounted for are counted as `rows.unaccounted`.
+    unaccounted for are counted as `rows.unaccounted`, and the share that was kept is `rows.kept_share`.
     """
     found = {}
     for name, entry in flatten(read_json(path)).items():
@@ -37,7 +37,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, float]]:
             numbers = {part: _number(entry.get(part), path, f"{name}.{part}") for part in PARTS}
             found[name] = {"value": _number(entry["value"], path, name)} | numbers
             found[name]["n"] = 0.0 if math.isnan(numbers["n"]) else numbers["n"]
-    return found | _unaccounted(found)
+    return found | _counted(found)
 
 
 def _number(value: object, path: Path, name: str) -> float:
@@ -48,7 +48,7 @@ def _number(value: object, path: Path, name: str) -> float:
     return float(value) if math.isfinite(value) else math.nan
 
 
-def _unaccounted(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+def _counted(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     extra = {}
     for name in metrics:
         group = name.removesuffix("rows.in")
@@ -57,6 +57,8 @@ def _unaccounted(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, fl
         if name.endswith("rows.in") and len(counts) == 3:
             lost = counts[0] - counts[1] - counts[2]
             extra[f"{group}rows.unaccounted"] = {"value": lost, "n": counts[0], "low": lost, "high": lost}
+            share = counts[1] / counts[0] if counts[0] else math.nan
+            extra[f"{group}rows.kept_share"] = {"value": share, "n": counts[0], "low": share, "high": share}
     return extra
 
 

@@ -35,7 +35,7 @@ def _knob(name: str, root: Path) -> str:
 
 
 def _demo(workflow: str, root: Path) -> bool:
-    return Path(_knob(f"{workflow}.data.source", root)) == paths.DEMO
+    return _knob(f"{workflow}.data.source", root) == str(paths.DEMO)
 
 
 def _scorer(suite: dict, workflow: str, root: Path) -> bool:

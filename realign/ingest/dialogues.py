@@ -2,11 +2,17 @@
 
 import re
 
-from realign.ingest.records import bad_text
+from realign.ingest.records import bad_text, parse_json
 
 Messages = list[dict[str, str]]
+NOTHING = (None, "", [], {})  # a field that holds none of its kind
 ROLES = ("system", "user", "assistant", "tool")
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+_SENDERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system",
+            "tool": "tool"}  # ShareGPT's
+# How messages begin that were written as text: JSON, JSON in JSON, Python's or numpy's own form of a list.
+_WRITTEN = re.compile(r"""\s*\ufeff?\s*(?:["'(]\s*)?(?:\w+\s*\(\s*)?[\[{(]""")
+_KEYS = [re.compile(rf"""\b(?:{names})\b\\*["']?\s*[:=]""") for names in ("role|from", "content|value|tool_calls")]
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")  # the transcripts of Anthropic's hh-rlhf
 
 
@@ -37,13 +43,15 @@ def side_of(value, name: str, prompt: Messages | None) -> Messages:
 
 
 def parse_side(value, name: str, role: str) -> Messages:
-    """A text, a transcript, one message or a list of messages, as messages.
+    """A text, a transcript, one message or a list of messages, as messages; these also where JSON holds them as text.
 
     A plain text becomes one message of `role`. Raises Fault on a wrong type, text that was not
     UTF-8, or an empty message.
     """
     if isinstance(value, str):
         _refuse_bad(value, name)
+        if (written := _written(value, name)) is not None:
+            return parse_side(written, name, role)
         messages = transcript(value) or [{"role": role, "content": value}]
         if name == "prompt" and len(messages) > 1 and not messages[-1]["content"]:
             messages = messages[:-1]  # "…\n\nAssistant:" only opens the answer
@@ -83,9 +91,36 @@ def text_of(row: dict, *names: str) -> str:
     return ""
 
 
+def _written(text: str, name: str):
+    """The messages that a text holds as JSON, None where it is a text; Fault where it only looks like messages."""
+    if not _WRITTEN.match(text):
+        return None
+    try:
+        value = parse_json(text.strip().removeprefix("\ufeff"))
+    except ValueError:
+        value = None
+    if isinstance(value, str):
+        return _written(value, name)
+    if isinstance(value, dict) and (value.keys() >= {"role", "content"} or value.keys() >= {"from", "value"}):
+        return value
+    if isinstance(value, list) and value and all(isinstance(m, dict) and ("role" in m or m.keys() >= {"from", "value"})
+                                                 for m in value):
+        return value
+    if all(key.search(text) for key in _KEYS):
+        raise Fault("messages_as_text", f"`{name}` looks like messages, but is no JSON list of them: {text[:60]}")
+    return None
+
+
 def _message(value, name: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Fault("wrong_type", f"`{name}` holds a {type(value).__name__} where a message should be")
+    if value.get("role") is None and "from" in value:  # ShareGPT
+        value = {**value, "role": _SENDERS.get(value["from"], value["from"]) if isinstance(value["from"], str)
+                 else value["from"], "content": value.get("value"), "from": None, "value": None}
+    for key, found in value.items():
+        if key not in ("role", "content") and found not in NOTHING:
+            raise Fault("unknown_field", f"a message of `{name}` has `{key}`, which would be lost; known are role and "
+                                         "content")
     for key in ("role", "content"):
         if value.get(key) is None:
             raise Fault("missing_field", f"a message of `{name}` has no `{key}`")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from realign import paths
 from realign.errors import UserError
+from realign.files import read_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
                    "added_tokens.json")
@@ -136,18 +137,38 @@ def write_arrays(path: Path, arrays: dict) -> None:
 
 
 def save(model, config: dict, tokenizer_from: Path, folder: Path) -> None:
-    """Write config.json, model.safetensors and the tokenizer files into an existing folder (which may be the one that
-    the tokenizer comes from)."""
+    """Write config.json, generation_config.json, model.safetensors and the tokenizer files into an existing folder
+    (which may be the one that the tokenizer comes from), for mlx-lm and transformers alike."""
     import shutil
 
-    from mlx.utils import tree_flatten
+    from realign.models.layout import hugging_face
 
-    write_arrays(folder / "model.safetensors", dict(tree_flatten(model.parameters())))
+    write_arrays(folder / "model.safetensors", hugging_face(model, config))
     clean = {k: v for k, v in config.items() if not k.startswith("_")}
-    (folder / "config.json").write_text(json.dumps(clean, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _write_json(folder / "config.json", clean)
     for name in TOKENIZER_FILES:
         if tokenizer_from != folder and (tokenizer_from / name).exists():
             shutil.copyfile(tokenizer_from / name, folder / name)
+    _write_json(folder / "generation_config.json", _generation(config, tokenizer_from, folder))
+
+
+def _generation(config: Mapping, before: Path, folder: Path) -> dict:
+    """How to generate: as the model before, and until a token that ends an assistant's turn by the chat template."""
+    from mlx_lm.utils import load_tokenizer
+
+    from realign.models.chat import stop_tokens
+
+    path = before / "generation_config.json"
+    found = read_json(path) if path.exists() else {}
+    tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
+    found["eos_token_id"] = list(stop_tokens(tokenizer))
+    named = {"bos_token_id": tokenizer.bos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    return {key: value for key, value in named.items() if value is not None} | found
+
+
+def _write_json(path: Path, value: Mapping) -> None:
+    """Write settings as Hugging Face's libraries read them, keys in order."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def folder(base: str) -> Path:

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
+from realign import paths
 from realign.workflow import find
 
 
-def write(root: Path, workflow: str) -> Path:
-    """Writes `report/<workflow>.html` under `root`, in one step, and returns its path."""
+def write(root: Path, workflow: str, path: Path) -> Path:
+    """Writes the report to `path` under `root`, in one step, and returns it."""
     from realign.lake.atomic import atomic_file
     from realign.report.page import render
 
-    path = root / "report" / f"{workflow}.html"
     text = render(root, workflow)
-    with atomic_file(path) as part:
+    with atomic_file(root / path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
     return path
 
@@ -23,9 +23,10 @@ def write(root: Path, workflow: str) -> Path:
 def report(
     workflow: Annotated[str, typer.Argument(help="The workflow to report on; without it, the only one there is.")] = "",
 ) -> None:
-    """Write report/<workflow>.html from the files that exist.
+    """Write runs/<workflow>/report.html from the files that exist.
 
-    The pipeline writes it itself at its end. By hand it serves after a gate has rejected,
+    The pipeline writes report/<workflow>.html itself at its end. By hand it serves after a gate has rejected,
     where DVC stops before the report.
     """
-    print(write(Path(), find(Path(), workflow).name))
+    name = find(Path(), workflow).name
+    print(write(Path(), name, paths.report_by_hand(name)))

@@ -8,7 +8,8 @@ from realign.metrics import Metric, exact
 from realign.train.settings import Limits, Policy
 
 P = TypeVar("P", bound=Policy)
-TURNED = ("learning_rate", "kl_penalty", "reward_scale", "entropy_bonus")  # the knobs that remedies turn
+# The knobs that remedies turn.
+TURNED = ("learning_rate", "kl_penalty", "reward_scale", "entropy_bonus", "improbable_penalty")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def remedy(p: P, fault: str) -> P:
     if fault in ("kl", "length_drift", "reward_gaming"):
         return replace(p, learning_rate=p.learning_rate / 2, kl_penalty=p.kl_penalty * 2)
     if fault == "entropy_low":
-        return replace(p, reward_scale=p.reward_scale / 2, entropy_bonus=p.entropy_bonus * 2)
+        return replace(p, reward_scale=p.reward_scale / 2, entropy_bonus=p.entropy_bonus * 2,
+                       improbable_penalty=p.improbable_penalty / 2)
     if fault == "entropy_high":
         return replace(p, reward_scale=p.reward_scale * 2, entropy_bonus=p.entropy_bonus / 2)
     return replace(p, learning_rate=p.learning_rate / 2)  # a loss that is not finite

@@ -200,12 +200,14 @@ def _pointer_path(workflow: str) -> str:
 def _datasets(root: Path, commit: str, found: set[str]) -> dict[str, Callable[[], bytes]]:
     """Every Parquet file at or under those of the paths that may hold rows, and how to read it there.
 
-    UserError where one is not on this machine.
+    Of a revision, what neither git nor DVC keeps (a user's file beside the project) is passed over. UserError where one
+    is not on this machine.
     """
     wanted = sorted(p for p in found if not p.startswith(ROWLESS))
     if commit:
         files = at_revision(root, commit)
-        listed = {path for p in wanted for path in listing(files, p, commit[:10])}
+        kept = [p for p in wanted if not p.startswith(("..", "/")) and files.exists(p)]
+        listed = {path for p in kept for path in listing(files, p, commit[:10])}
         return {p: (lambda p=p: fetch(files, p, commit[:10]))
                 for p in sorted(listed) if p.endswith(".parquet")}
     for path in wanted:

@@ -15,6 +15,7 @@ from realign.evaluate.scorers import Scorer as Score
 from realign.lake.schemas import CHATS, PAIRS
 from realign.lake.table import frame, small_rows
 from realign.metrics import Metric
+from realign.params import Name
 from realign.stage import Stage
 
 TRAINED = "prompts"  # the split of the prompts that policies train on
@@ -49,22 +50,32 @@ class Scorer(Model):
     """What tells better responses from worse: `reference`, the verifier of each prompt's reference answer, or
     `reward:<directory>`, a reward model."""
 
+    def __post_init__(self):
+        if not scorers.known(self.name):
+            raise ValueError(f"unknown scorer {self.name!r}; known are reference, and reward:<directory of a reward "
+                             "model>")
+
 
 @dataclass(frozen=True)
 class Data:
     """Where a workflow's rows come from."""
 
-    source: str
-    """`demo`: the demo world, from which responses are sampled; or a JSONL, CSV or Parquet file of preference pairs."""
+    source: Name
+    """`demo`: the demo world, from which responses are sampled; or a JSONL, CSV or Parquet file of preference pairs, or
+    a folder of such files (`./demo`, should it be called so)."""
     score_low: float
     """Lowest score that such a file may hold."""
     score_high: float
     """Highest score that such a file may hold."""
 
+    def __post_init__(self):
+        if not self.score_low < self.score_high:
+            raise ValueError(f"score_low, {self.score_low:g}, is not below score_high, {self.score_high:g}")
+
     @property
     def demo(self) -> bool:
         """Whether prompts of the demo world are sampled from, rather than labelled pairs given."""
-        return Path(self.source) == paths.DEMO
+        return self.source == str(paths.DEMO)
 
 
 def base_model() -> str:

@@ -6,22 +6,25 @@ them; one with data or knobs of its own trains its own.
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from realign import params, paths
 from realign.curate.contamination import decontamination
+from realign.curate.rejected import told
 from realign.errors import UserError
 from realign.evaluate import losses
 from realign.files import read_json
+from realign.ingest.preferences import Place
 from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import CHATS, PAIRS, REJECTED
 from realign.lake.table import frame, small_rows, write
 from realign.metrics import Metric, exact
-from realign.models import adapters, build, chat
+from realign.models import adapters, build, card, chat
 from realign.models.adapters import Method
 from realign.models.chat import Encoded
 from realign.models.export import average, export
@@ -81,6 +84,7 @@ def run(here: Stage) -> str:
             model, progress = _taken(folder)
         else:
             model, progress = train(p, model, config, chats.rows, base, folder, here.scratch)
+        card.write(folder, base, here.workflow, here.name)
     write(frame(chats.rejected, REJECTED), here.dataset("rejected"), REJECTED)
     measured = kept.measured(here, model, tokenizer)
     after, _ = losses.row_losses(model, held_out)
@@ -94,7 +98,8 @@ def run(here: Stage) -> str:
     }
     here.report(metrics, progress.history)
     return (f"loss {metrics['heldout_loss'].value:.3f} (base {metrics['base_heldout_loss'].value:.3f}), "
-            f"{trained_on} chats")
+            f"{trained_on} chats"
+            + told(Counter(row["reason"] for row in chats.rejected), chats.read, here.dataset("rejected")))
 
 
 def require_window(p: Sft, config: Mapping, base: str) -> None:
@@ -107,16 +112,19 @@ def require_window(p: Sft, config: Mapping, base: str) -> None:
 def demo_chats(p: Sft, tokenizer) -> Chats:
     """The chats of the demo world."""
     chats = small_rows(paths.WORLD / "sft.parquet", CHATS)
-    return _encoded(chats, len(chats), [], p, tokenizer)
+    return _encoded(chats, [(row["source"], at) for at, row in enumerate(chats, 1)], p, tokenizer)
 
 
 def given_chats(here: Stage, p: Sft, tokenizer) -> Chats:
-    """The chosen sides of the pairs of a file, which go into the lake; left out are rows that are no good, and pairs
+    """The chosen sides of the pairs of a file, which go into the lake; left out are rows that fail a check, and pairs
     of which a side is too long."""
-    pairs, rejected = given.pairs(here, p.seed)
-    fitting, too_long = given.fitting(pairs, tokenizer, p.window)
-    write(frame(fitting, PAIRS), here.dataset("pairs"), PAIRS)
-    return _encoded(given.chosen_chats(fitting), len(pairs) + len(rejected), rejected + too_long, p, tokenizer)
+    found = given.pairs(here, tokenizer, p.window, p.seed)
+    chats = _encoded(given.chosen_chats(found.pairs), found.places, p, tokenizer)
+    dropped = {(row["source"], row["position"]) for row in chats.rejected}
+    pairs = [pair for pair, place in zip(found.pairs, found.places, strict=True) if place not in dropped]
+    write(frame(pairs, PAIRS), here.dataset("pairs"), PAIRS)
+    return replace(chats, read=len(found.pairs) + len(found.rejected), rejected=found.rejected + chats.rejected,
+                   decontamination=found.decontamination)
 
 
 def train(p: Sft, model, config: dict, rows: Mapping[str, list[Encoded]], base: str, folder: Path,
@@ -147,21 +155,20 @@ def _taken(folder: Path) -> tuple[object, Progress]:
     return build.load(str(folder))[0], Progress(**read_json(SHARED / "training.json"))
 
 
-def _encoded(chats: list[dict], read: int, rejected: list[dict], p: Sft, tokenizer) -> Chats:
+def _encoded(chats: list[dict], places: list[Place], p: Sft, tokenizer) -> Chats:
     encoded, contaminated = chat.encode(tokenizer, [c["messages"] for c in chats]), data.contaminated(chats)
-    unfit = [given.left_out(chats[place], place + 1, "contaminated", what) for place, what in contaminated.items()]
+    unfit = [given.left_out(chats[at], places[at], "contaminated", what) for at, what in contaminated.items()]
     rows, ledgers = {}, {}
     for split in ("train", "validation"):
-        places = [i for i, c in enumerate(chats) if c["split"] == split and i not in contaminated]
+        those = [i for i, c in enumerate(chats) if c["split"] == split and i not in contaminated]
         try:
-            rows[split], ledgers[split] = settle([encoded[i] for i in places], p.window, "drop")
+            rows[split], ledgers[split] = settle([encoded[i] for i in those], p.window, "drop")
         except UserError as error:
             raise UserError(f"no chat of the split {split} can be trained on: {str(error).splitlines()[0]}",
                             where=f"{paths.PARAMS}: {COMMON}.window", expected=f"chats of at most {p.window} tokens",
                             fix="raise it, or give shorter chats") from error
         for at, reason in ledgers[split].dropped():
-            row, position = chats[places[at]], places[at] + 1
-            unfit.append(
-                given.too_long(row, position, len(encoded[places[at]].tokens), p.window) if reason == TOO_LONG
-                else given.left_out(row, position, reason, "the answer has no token to learn"))
-    return Chats(rows, read, rejected + unfit, decontamination(len(contaminated), len(chats)), ledgers["train"])
+            row, place, tokens = chats[those[at]], places[those[at]], len(encoded[those[at]].tokens)
+            unfit.append(given.too_long(row, place, tokens, p.window) if reason == TOO_LONG
+                         else given.left_out(row, place, reason, "the answer has no token to learn"))
+    return Chats(rows, len(chats), unfit, decontamination(len(contaminated), len(chats)), ledgers["train"])

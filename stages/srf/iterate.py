@@ -13,7 +13,7 @@ from realign.lake.atomic import atomic_directory
 from realign.lake.schemas import PAIRS
 from realign.lake.table import small_rows
 from realign.metrics import exact, mean
-from realign.models import build, heads
+from realign.models import build, card, heads
 from realign.params import Positive
 from realign.stage import Stage
 from realign.train.remedies import fault_of
@@ -62,6 +62,8 @@ def run(here: Stage) -> str:
     for stage, made in ((here, final.policy), (here.of("iterate_reward_model"), final.reward_model)):
         with atomic_directory(stage.checkpoint) as folder:
             shutil.copytree(made, folder, dirs_exist_ok=True)
+            if stage == here:
+                card.write(folder, str(here.of("rl").checkpoint), here.workflow, here.name)
     first_rewards = policy.rewarder(final.reward_model, build.load(str(final.policy))[1], held_out)(first.measured.rows)
     scored = {"score_gain": gain(rounds.final, rounds.played[0]), "score": mean(rounds.final.worth)}
     here.report({

@@ -1,7 +1,7 @@
 """Stage 2: several responses a prompt, scored into pairs; or the pairs of a file, checked row by row."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from realign import paths
 from realign.curate.checks import check_all, data_quality
 from realign.curate.contamination import decontamination, evaluation_index
 from realign.curate.pairs import forged, pair
+from realign.curate.rejected import told
 from realign.curate.splits import with_splits
 from realign.curate.text import PAIR_TEXTS
 from realign.errors import UserError
@@ -54,10 +55,11 @@ class PreferenceData:
 
 def run(here: Stage) -> str:
     p, demo = here.params(PreferenceData), data.settings(here).demo
-    found = [_sampled(here, p)] if demo else batches(here.of("sft").dataset("pairs"), PAIRS)
+    checked = (check_all([_sampled(here, p)], PAIR_TEXTS, index=evaluation_index(*paths.SUITES)) if demo
+               else _of_file(here))
     gaps, types, reasons = [], Counter(), Counter()
     with writer(here.dataset("pairs"), PAIRS) as kept, writer(here.dataset("rejected"), REJECTED) as rejected:
-        for good, bad in check_all(found, PAIR_TEXTS, index=evaluation_index(*paths.SUITES)):
+        for good, bad in checked:
             kept.write(with_splits(good, "prompt_id", p.shares, p.seed) if demo else good)
             rejected.write(bad)
             gaps.append((good["chosen_score"] - good["rejected_score"]).to_numpy())
@@ -72,17 +74,26 @@ def run(here: Stage) -> str:
         "pairs_by_type": {name: exact(count) for name, count in types.items()},
         "rows": {"in": exact(total), "kept": exact(kept.rows), "rejected": exact(rejected.rows)},
     })
-    told = f"gap {gap['preference_gap'].value:.2f}" if gap else "labels without a gap"
-    return f"{kept.rows} pairs, {told}, {rejected.rows} rejected"
+    of_gap = f"gap {gap['preference_gap'].value:.2f}" if gap else "labels without a gap"
+    return f"{kept.rows} pairs, {of_gap}" + told(reasons, total, here.dataset("rejected"))
+
+
+def _of_file(here: Stage) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The rows of a file as the stage `sft` has checked them, `(kept, rejected)`: of the whole file, so that the gate
+    sees what share of it was left out."""
+    for bad in batches(here.of("sft").dataset("rejected"), REJECTED, allow_empty=True):
+        yield frame([], PAIRS), bad
+    for good in batches(here.of("sft").dataset("pairs"), PAIRS):
+        yield good, frame([], REJECTED)
 
 
 def fresh(here: Stage, model: Path, chats: Sequence[dict], p: PreferenceData, seed: int) -> list[dict]:
     """Pairs of the responses that the model of a directory gives to the chats and, where wanted, of the best of these
     with one value forged; in no split yet."""
+    scorer = data.scorer(here)  # a wrong name is told before hours of sampling
     policy, tokenizer, _ = build.load(str(model))
     sampled = responses.several(policy, tokenizer, chats, p.temperatures, p.max_tokens, seed)
     flat = [(chat, text) for chat, texts in zip(chats, sampled, strict=True) for text in texts if text]
-    scorer = data.scorer(here)
     scores = iter(scorer([chat for chat, _ in flat], [text for _, text in flat]))
     scored = [[(next(scores), text) for text in texts if text] for texts in sampled]
     minimal = forged(chats, scored, scorer, seed) if p.minimal_pairs else []

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from realign.lake.atomic import atomic_directory
 from realign.metrics import mean
-from realign.models import build
+from realign.models import build, card
 from realign.stage import Stage
 from realign.train import remedies
 from stages.common import data, kept, policy
@@ -25,6 +25,7 @@ def run(here: Stage) -> str:
     _, tokenizer, config = build.load(str(sft))
     with atomic_directory(here.checkpoint) as folder:
         build.save(learnt.outcome.policy, config, sft, folder)
+        card.write(folder, str(sft), here.workflow, here.name)
     after, attempts = learnt.outcome.measured, learnt.outcome.attempts
     metrics = {"kl": after.kl, "entropy": after.entropy, "entropy_before": before.entropy,
                "reward_before": mean(rewards_before), "reward_after": mean(learnt.rewards),

@@ -66,7 +66,12 @@ def test_all_gates_passed(tmp_path, monkeypatch):
     assert row(result.output, "polish")[:7] == ["polish", "HIGH", "kl", "0.2345", "0.2145", "to", "0.2545"]
     assert row(result.output, "polish")[-1] == "0.3"
     assert [s for s in STAGES if row(result.output, s)] == list(STAGES)
-    assert "report: report/made.html\n" in result.output
+    # the pipeline's report follows its verdict: what lies there without one is of an earlier run
+    assert "report of this run: `realign report made` writes it\n" in result.output
+    (tmp_path / "verdicts").mkdir()
+    (tmp_path / "verdicts/made.json").write_text(
+        json.dumps({"decision": "passed", "version": "2", "earlier": {}, "summary": []}))
+    assert "report: report/made.html\n" in status(tmp_path, monkeypatch).output
     assert "released model" not in result.output
 
 

@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realign.errors import UserError
+from realign.ingest import records
 from realign.ingest.records import read_records
 
 same_folder = settings(
@@ -57,12 +59,63 @@ def test_zipped_lines(tmp_path):
 
 
 def test_csv_rows_and_their_lines(tmp_path):
-    path = write(tmp_path / "x.csv", b'a,b\n1,"two\nlines"\n\n3\n4,\xff\n5,6\n7,"open\n')
+    path = write(tmp_path / "x.csv", b'a,b\n1,"two\nlines"\n\n3\n4,\xff\n5,6\n7,"open\n8,"9"\n')
     raws = list(read_records(path))
     assert [(r.position, r.reason or "ok") for r in raws] == [
-        (2, "ok"), (5, "broken_csv"), (6, "invalid_utf8"), (7, "ok"), (8, "broken_csv")]
+        (2, "ok"), (5, "broken_csv"), (6, "invalid_utf8"), (7, "ok"), (8, "broken_csv"), (9, "broken_csv")]
+    assert [raw.content for raw in raws[4:]] == ['7,"open', '8,"9"']  # each line that the quote took in
     assert raws[0].row == {"a": "1", "b": "two\nlines"}
     assert raws[2].rejected("x.csv")["content"] == "4,\ufffd"
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"8,9\n" * 50])
+def test_a_quote_that_is_never_closed_stops_the_file(tmp_path, end):
+    path = write(tmp_path / "x.csv", b'a,b\n1,2\n3,"open\n4,5' + end)
+    with pytest.raises(UserError, match=r"x\.csv:3: a quote that this row opens is never closed"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize("header, said", [
+    (b"a;b\n1;2\n", "separated by `;`"), (b"\xef\xbb\xbfa\tb\r\n1\t2\r\n", "separated by a tab"),
+    (b"sep=;\na;b\n", "separated by `;`"), (b'"a"|"b"\n', "separated by `|`")])
+def test_a_csv_with_another_separator_is_named(tmp_path, header, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        list(read_records(write(tmp_path / "x.csv", header)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.jsonl.gz"])
+def test_utf16_is_named(tmp_path, name, encoding):
+    text = ("a,b\n1,2\n" if name == "x.csv" else '{"a": 1}\n').encode(encoding)
+    with pytest.raises(UserError, match="is in UTF-16"):
+        list(read_records(write(tmp_path / name, gzip.compress(text) if name.endswith("gz") else text)))
+
+
+def test_a_key_twice(tmp_path):
+    path = write(tmp_path / "x.jsonl", '{"a": 1, "b": {"c": 1, "c": 1}}\n{"a": 1}\n{"a": 1, "a": null}\n')
+    assert seen(path) == [(1, "duplicate_key"), (2, "ok"), (3, "duplicate_key")]
+    assert next(read_records(path)).detail == "the key `c` stands twice"
+
+
+def test_a_line_that_is_too_long_is_left_out_and_the_next_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_LONGEST_LINE", 100)
+    lines = [b'{"a": 1}', b"x" * 99, b"x" * 100, b"x" * 350, b'{"a": 2}', b"y" * 201]
+    path = write(tmp_path / "x.jsonl", b"\n".join(lines))
+    assert seen(path) == [(1, "ok"), (2, "broken_json"), (3, "line_too_long"), (4, "line_too_long"), (5, "ok"),
+                          (6, "line_too_long")]
+    assert list(read_records(path))[3].content == "x" * 100
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_INFLATED", 1000)
+    path = write(tmp_path / "x.jsonl.gz", gzip.compress(b'{"a": 1}\n' + b"0" * 2_000_000))
+    with pytest.raises(UserError, match="200 times its size"):
+        list(read_records(path))
+
+
+def test_a_path_that_is_too_long_for_a_file():
+    with pytest.raises(UserError, match="no such file"):
+        list(read_records("x" * 300 + ".jsonl"))
 
 
 def test_csv_with_a_column_twice(tmp_path):
@@ -81,6 +134,19 @@ def test_parquet_rows(tmp_path):
     pq.write_table(pa.table({"a": broken, "m": [[{"role": "user"}]] * 3}), tmp_path / "x.parquet")
     assert seen(tmp_path / "x.parquet") == [(1, "ok"), (2, "invalid_utf8"), (3, "ok")]
     assert next(read_records(tmp_path / "x.parquet")).row == {"a": "ab", "m": [{"role": "user"}]}
+
+
+def test_parquet_with_a_column_twice(tmp_path):
+    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["chosen", "chosen"]), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="two columns are called `chosen`"):
+        list(read_records(tmp_path / "x.parquet"))
+
+
+def test_a_value_that_python_cannot_hold_costs_no_other(tmp_path):
+    far = pa.array([0, 2**60], pa.timestamp("ms"))
+    pq.write_table(pa.table({"a": ["x", "y"], "made": far}), tmp_path / "x.parquet")
+    rows = [raw.row for raw in read_records(tmp_path / "x.parquet")]
+    assert [row["a"] for row in rows] == ["x", "y"] and rows[1]["made"] is None
 
 
 def test_truncated_parquet(tmp_path):

@@ -215,8 +215,8 @@ def no_hub(monkeypatch):
 
 
 @pytest.mark.parametrize("base", [
-    "data/nothere", "checkpoints/srf", "released/x", "./org/name", "../name", "~/model", "org/name/", "a/b/c", "here/name",
-    "bad id/na me", "-x-/--", ".hidden/x", "org/na:me"])
+    "data/nothere", "checkpoints/srf", "released/x", "./org/name", "../name", "~/model", "org/name/", "a/b/c",
+    "here/name", "bad id/na me", "-x-/--", ".hidden/x", "org/na:me"])
 def test_a_mistyped_path_never_goes_to_the_hub(base, no_hub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
@@ -255,3 +255,18 @@ def test_the_fingerprint_sees_weights_and_configuration(copy):
     mx.save_safetensors(str(copy / "model.safetensors"), {k: v * 1.001 for k, v in arrays.items()})
     marks.add(build.fingerprint(str(copy)))
     assert len(marks) == 3
+
+
+def test_a_saved_model_says_where_its_answers_end(copy, tmp_path):
+    """By the template, whatever the tokenizer or the configuration names; what else is said of sampling goes along."""
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    end, other = settings["eos_token"], settings["pad_token"]
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": other}))
+    (copy / "generation_config.json").write_text(json.dumps({"temperature": 0.6, "eos_token_id": 7}))
+    model, tokenizer, config = build.load(str(copy))
+    (tmp_path / "saved").mkdir()
+    build.save(model, config, copy, tmp_path / "saved")
+    found = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
+    ids = tokenizer._tokenizer.convert_tokens_to_ids([end, other])
+    assert found == {"eos_token_id": sorted([7, *ids]), "pad_token_id": ids[1], "temperature": 0.6}
+    assert ids[0] in mlx_lm.load(str(tmp_path / "saved"))[1].eos_token_ids

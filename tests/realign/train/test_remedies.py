@@ -11,7 +11,7 @@ from realign.train.settings import Limits, Policy
 LIMITS = Limits(kl_limit=0.2, entropy_low=0.5, entropy_high=2.0, length_factor=2.0, gaming_fall=0.05, attempts=3)
 KNOBS = Policy(seed=0, algorithm="ppo", rollouts=2, prompts_per_rollout=8, minibatch=8, epochs=1, learning_rate=1e-4,
                warmup=0.05, kl_penalty=0.1, entropy_bonus=0.01, reward_scale=1.0, value_weight=0.5, clip=0.2,
-               improbable_penalty=0.0, discount=1.0, gae_lambda=0.95, max_tokens=8)
+               improbable_penalty=8.0, discount=1.0, gae_lambda=0.95, max_tokens=8)
 
 
 @pytest.mark.parametrize("kl, entropy, fault", [
@@ -25,7 +25,7 @@ def test_which_limit_is_broken(kl, entropy, fault):
 @pytest.mark.parametrize("fault, turned", [
     # What runs away goes slower and stays near.
     *((fault, {"learning_rate": 5e-5, "kl_penalty": 0.2}) for fault in ("kl", "length_drift", "reward_gaming")),
-    ("entropy_low", {"reward_scale": 0.5, "entropy_bonus": 0.02}),
+    ("entropy_low", {"reward_scale": 0.5, "entropy_bonus": 0.02, "improbable_penalty": 4.0}),
     ("entropy_high", {"reward_scale": 2.0, "entropy_bonus": 0.005}),
     ("loss", {"learning_rate": 5e-5})])
 def test_the_knobs_of_the_next_attempt_and_no_others(fault, turned):
@@ -49,6 +49,7 @@ def test_what_was_tried_and_what_stood():
     slower = remedy(KNOBS, "kl")
     attempts = [Attempt("kl", KNOBS), Attempt("entropy_low", slower), Attempt("kl", remedy(slower, "entropy_low"))]
     assert tried(attempts) == {"attempts": exact(3), "remedied": {"entropy_low": exact(1), "kl": exact(2)}}
-    assert settled(attempts) == {"learning_rate": 5e-5, "kl_penalty": 0.2, "reward_scale": 0.5, "entropy_bonus": 0.02}
+    assert settled(attempts) == {"learning_rate": 5e-5, "kl_penalty": 0.2, "reward_scale": 0.5, "entropy_bonus": 0.02,
+                                 "improbable_penalty": 4.0}
     assert tried([Attempt(None, KNOBS)]) == {"attempts": exact(1), "remedied": {}}
     assert settled([Attempt(None, KNOBS)])["learning_rate"] == 1e-4

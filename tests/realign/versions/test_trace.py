@@ -183,6 +183,16 @@ def test_weights_hand_a_row_on(project):
     assert how == {"checkpoints/srf/pairs": "read", "checkpoints/srf/evaluate": "inherited"}
 
 
+def test_what_neither_git_nor_dvc_keeps_is_passed_over_at_a_revision(released):
+    lock = released / "stages/srf/dvc.lock"
+    found = yaml.safe_load(lock.read_text())
+    found["stages"]["sft"]["deps"] += [{"path": path, "md5": "0" * 32}
+                                       for path in ("../../../mine.parquet", "own.parquet")]
+    lock.write_text(yaml.safe_dump(found))
+    save(released, "run on a file beside the project, and on one that nobody added")
+    assert trace_row("c1", "HEAD", released).reached
+
+
 def test_a_row_in_no_dataset(built):
     with pytest.raises(UserError, match="no dataset holds this row"):
         trace_row("nowhere", "workspace", built)

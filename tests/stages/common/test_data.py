@@ -69,7 +69,10 @@ def test_a_scorer_that_is_not_watched_stops_the_stage(project):
     with pytest.raises(UserError, match=r"no head\.safetensors"):  # watched, so it goes on to load it
         data.scorer(HERE)
     set_params(project, scored_by("nobody"))
-    with pytest.raises(UserError, match=r"params\.yaml: srf\.scorer\.name: unknown scorer 'nobody'"):
+    with pytest.raises(UserError, match=r"params\.yaml: srf\.scorer: unknown scorer 'nobody'"):
+        data.scorer(HERE)
+    set_params(project, scored_by("reward:"))
+    with pytest.raises(UserError, match=r"srf\.scorer: unknown scorer 'reward:'; known are reference"):
         data.scorer(HERE)
 
 
