@@ -117,12 +117,11 @@ def test_with_a_system_prompt(family):
 
 
 @families
-@pytest.mark.parametrize("content", [
-    "", " ", "  Paris", "Paris  ", "\n\nParis\n", "assistant", "user\nassistant\n", "Über 東京 🙂 é", "model", "Hi",
-    "What is gold?", "a</s", "\tx\ty\t", "<|im_en", "\u00a0x\u2003"])
-def test_contents_that_mislead(family, content):
-    check(family, turns("What is gold?", content, content or "Again?", "Au."))
-    check(family, turns("What is gold?", "Au.", "assistant", content))
+def test_contents_that_mislead(family):
+    for content in ("", " ", "  Paris", "Paris  ", "\n\nParis\n", "assistant", "user\nassistant\n", "Über 東京 🙂 é",
+                    "model", "Hi", "What is gold?", "a</s", "\tx\ty\t", "<|im_en", "\u00a0x\u2003"):
+        check(family, turns("What is gold?", content, content or "Again?", "Au."))
+        check(family, turns("What is gold?", "Au.", "assistant", content))
 
 
 @families
