@@ -98,14 +98,14 @@ def row(name: str, folder: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", type=Path, help="directories; default: a small model of every family")
+    parser.add_argument("models", nargs="*", type=Path, help="default: a small model of every family")
     arguments = parser.parse_args()
     with spoken():
         print(backend.start(), file=sys.stderr)
         try:
             import torch
         except ImportError as error:
-            raise UserError(f"PyTorch cannot be imported: {error}", expected="PyTorch, which this comparison alone needs",
+            raise UserError(f"PyTorch cannot be imported: {error}", expected="PyTorch, for this comparison alone",
                             fix="pip install torch, in an environment of its own") from error
         torch.set_num_threads(1)
         print("| model | largest difference of logits | largest logit | weights found |\n|---|---|---|---|")
@@ -117,7 +117,7 @@ def main() -> None:
                     made(family, Path(temporary))
                     print(row(family, Path(temporary)), flush=True)
                 except Exception as error:  # mlx-lm and transformers name some settings differently
-                    print(f"| {family} | - | - | not made: {type(error).__name__} {str(error)[:80]} |", flush=True)
+                    print(f"| {family} | - | - | not made: {str(error)[:80]} |", flush=True)
 
 
 if __name__ == "__main__":
