@@ -17,7 +17,9 @@ from realign.models import backend
 
 SIZE = {"hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 128, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256, "pad_token_id": 0, "bos_token_id": 0,
-        "eos_token_id": 4}
+        "eos_token_id": 4, "vocab_size": 304}
+LINEAR = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
+          "linear_value_head_dim": 16, "full_attention_interval": 4}
 MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "decoder_sparse_step": 1,
        "mlp_only_layers": []}
 # By family, what its configuration has besides: in transformers' names, whose own defaults stand for the rest.
@@ -33,8 +35,12 @@ FAMILIES = {
     "gpt2": {"n_embd": 64, "n_head": 4, "n_layer": 4, "n_positions": 256, "n_ctx": 256},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2}, "qwen3_moe": MOE,
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
-    "qwen3_next": MOE | {"shared_expert_intermediate_size": 48, "linear_num_value_heads": 4, "linear_num_key_heads": 2,
-                         "linear_key_head_dim": 16, "linear_value_head_dim": 16},
+    "qwen3_next": MOE | LINEAR | {"shared_expert_intermediate_size": 48},
+    "qwen3_5": {"tie_word_embeddings": False, "text_config": SIZE | LINEAR | {
+        "model_type": "qwen3_5_text", "linear_conv_kernel_dim": 4, "tie_word_embeddings": False, "rope_parameters": {
+            "rope_type": "default", "type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
+            "mrope_section": [2, 1, 1]}}, "vision_config": {"depth": 1, "hidden_size": 16, "num_heads": 2,
+                                                            "intermediate_size": 16, "out_hidden_size": 64}},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16, "mamba_n_heads": 4, "mamba_d_state": 16},
     "mamba2": {"num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 1, "expand": 2},
 }
@@ -50,8 +56,8 @@ def made(family: str, folder: Path) -> None:
 
     from realign.models import build, tokenizer
 
-    trained = tokenizer.train(WORDS, 300, 8)
-    given = SIZE | FAMILIES[family] | {"vocab_size": trained.get_vocab_size()}
+    trained = tokenizer.train(WORDS, SIZE["vocab_size"], 8)
+    given = SIZE | FAMILIES[family]
     config = AutoConfig.for_model(family, **given)
     tokenizer.save(trained, folder, 256)
     told = {key: value for key, value in json.loads(config.to_json_string(use_diff=False)).items() if value is not None}
