@@ -41,7 +41,11 @@ FAMILIES = {
             "rope_type": "default", "type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
             "mrope_section": [2, 1, 1]}}, "vision_config": {"depth": 1, "hidden_size": 16, "num_heads": 2,
                                                             "intermediate_size": 16, "out_hidden_size": 64}},
-    "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16, "mamba_n_heads": 4, "mamba_d_state": 16},
+    "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16, "mamba_n_heads": 4, "mamba_d_state": 16,
+                  "mamba_n_groups": 1, "mamba_expand": 1, "attention_out_multiplier": 0.9,
+                  "embedding_multiplier": 2.0, "lm_head_multiplier": 0.7, "mlp_multipliers": [0.8, 0.6],
+                  "ssm_in_multiplier": 1.25, "ssm_multipliers": [0.5, 0.3, 0.4, 0.6, 0.7], "ssm_out_multiplier": 0.4,
+                  "tie_word_embeddings": False},
     "mamba2": {"num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 1, "expand": 2},
 }
 WORDS = ["How many kites has Ada?", "Ada has three kites.", "What is the capital of Peru?", "It is Lima."]
