@@ -362,6 +362,7 @@ def test_the_templates_of_the_families_open_alike(family, capsys):
     ("{{ 'n: ' + messages|length }}", "is broken: TypeError"), ("{{ 1 / (messages|length * 0) }}", "ZeroDivisionError"),
     ("{{ messages['x'].y.z }}", "is broken"), ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
     ("{{ messages.__class__.__mro__ }}", "is broken: SecurityError"), ("{% include 'x' %}", "is broken"),
+    (5, "is no text but int"),
     ({"rag": "x", "tool_use": "y"}, "has the chat templates rag, tool_use, and none called default")])
 def test_a_broken_template_is_named(template, says):
     tokenizer = tokenizer_of("chatml")
