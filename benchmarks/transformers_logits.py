@@ -17,7 +17,9 @@ from realign.models import backend
 
 SIZE = {"hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 128, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256, "pad_token_id": 0, "bos_token_id": 0,
-        "eos_token_id": 4}
+        "eos_token_id": 4, "vocab_size": 304}
+LINEAR = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16,
+          "linear_value_head_dim": 16, "full_attention_interval": 4}
 MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "decoder_sparse_step": 1,
        "mlp_only_layers": []}
 # By family, what its configuration has besides: in transformers' names, whose own defaults stand for the rest.
@@ -33,9 +35,17 @@ FAMILIES = {
     "gpt2": {"n_embd": 64, "n_head": 4, "n_layer": 4, "n_positions": 256, "n_ctx": 256},
     "olmoe": {"num_experts": 4, "num_experts_per_tok": 2}, "qwen3_moe": MOE,
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
-    "qwen3_next": MOE | {"shared_expert_intermediate_size": 48, "linear_num_value_heads": 4, "linear_num_key_heads": 2,
-                         "linear_key_head_dim": 16, "linear_value_head_dim": 16},
-    "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16, "mamba_n_heads": 4, "mamba_d_state": 16},
+    "qwen3_next": MOE | LINEAR | {"shared_expert_intermediate_size": 48},
+    "qwen3_5": {"tie_word_embeddings": False, "text_config": SIZE | LINEAR | {
+        "model_type": "qwen3_5_text", "linear_conv_kernel_dim": 4, "tie_word_embeddings": False, "rope_parameters": {
+            "rope_type": "default", "type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5,
+            "mrope_section": [2, 1, 1]}}, "vision_config": {"depth": 1, "hidden_size": 16, "num_heads": 2,
+                                                            "intermediate_size": 16, "out_hidden_size": 64}},
+    "falcon_h1": {"mamba_d_ssm": 64, "mamba_d_head": 16, "mamba_n_heads": 4, "mamba_d_state": 16,
+                  "mamba_n_groups": 1, "mamba_expand": 1, "attention_out_multiplier": 0.9,
+                  "embedding_multiplier": 2.0, "lm_head_multiplier": 0.7, "mlp_multipliers": [0.8, 0.6],
+                  "ssm_in_multiplier": 1.25, "ssm_multipliers": [0.5, 0.3, 0.4, 0.6, 0.7], "ssm_out_multiplier": 0.4,
+                  "tie_word_embeddings": False},
     "mamba2": {"num_heads": 8, "head_dim": 16, "state_size": 16, "n_groups": 1, "expand": 2},
 }
 WORDS = ["How many kites has Ada?", "Ada has three kites.", "What is the capital of Peru?", "It is Lima."]
@@ -50,8 +60,8 @@ def made(family: str, folder: Path) -> None:
 
     from realign.models import build, tokenizer
 
-    trained = tokenizer.train(WORDS, 300, 8)
-    given = SIZE | FAMILIES[family] | {"vocab_size": trained.get_vocab_size()}
+    trained = tokenizer.train(WORDS, SIZE["vocab_size"], 8)
+    given = SIZE | FAMILIES[family]
     config = AutoConfig.for_model(family, **given)
     tokenizer.save(trained, folder, 256)
     told = {key: value for key, value in json.loads(config.to_json_string(use_diff=False)).items() if value is not None}
@@ -98,14 +108,14 @@ def row(name: str, folder: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", type=Path, help="directories; default: a small model of every family")
+    parser.add_argument("models", nargs="*", type=Path, help="default: a small model of every family")
     arguments = parser.parse_args()
     with spoken():
         print(backend.start(), file=sys.stderr)
         try:
             import torch
         except ImportError as error:
-            raise UserError(f"PyTorch cannot be imported: {error}", expected="it: this comparison alone needs it",
+            raise UserError(f"PyTorch cannot be imported: {error}", expected="PyTorch, for this comparison alone",
                             fix="pip install torch, in an environment of its own") from error
         torch.set_num_threads(1)
         print("| model | largest difference of logits | largest logit | weights found |\n|---|---|---|---|")
@@ -117,7 +127,7 @@ def main() -> None:
                     made(family, Path(temporary))
                     print(row(family, Path(temporary)), flush=True)
                 except Exception as error:  # mlx-lm and transformers name some settings differently
-                    print(f"| {family} | - | - | not made: {type(error).__name__} {str(error)[:80]} |", flush=True)
+                    print(f"| {family} | - | - | not made: {str(error)[:80]} |", flush=True)
 
 
 if __name__ == "__main__":

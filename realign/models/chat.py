@@ -20,6 +20,7 @@ TEMPLATE = "one Jinja template that writes a list of messages, each with a role 
 DATE = ("{%- macro strftime_now(format) -%}{{ {'%d %b %Y': '26 Jul 2024', '%Y-%m-%d': '2024-07-26'}"
         ".get(format, '26 July 2024') }}{%- endmacro -%}")
 RENDERING = 10.0  # seconds of processor time, after which a template is taken to loop for ever
+LONGEST = 1_000_000  # characters that a template may write around contents
 NO_THOUGHT = "<think>\n\n</think>\n\n"  # how Qwen 3 and its kin write an answer without reasoning
 
 
@@ -95,7 +96,7 @@ def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = Fal
 
     try:
         with within(RENDERING, "the chat template does not come to an end"):
-            return hf.apply_chat_template(list(messages), chat_template=DATE + _template(hf), tokenize=False,
+            text = hf.apply_chat_template(list(messages), chat_template=DATE + _template(hf), tokenize=False,
                                           add_generation_prompt=generation_prompt, enable_thinking=False)
     except UserError:
         raise
@@ -107,6 +108,10 @@ def render(tokenizer, messages: Sequence[Message], generation_prompt: bool = Fal
         raise UserError(f"the chat template is broken: {type(error).__name__}: {str(error)[:300]}", expected=TEMPLATE,
                         fix="put the chat_template of the tokenizer right (tokenizer_config.json or "
                         "chat_template.jinja), or choose another base") from error
+    if len(text) > LONGEST + 10 * sum(len(message["content"]) for message in messages):
+        raise UserError(f"the chat template writes {len(text)} characters around a conversation", expected=TEMPLATE,
+                        fix="look for a loop in it, or choose another base")
+    return text
 
 
 def _template(hf) -> str:

@@ -1,8 +1,8 @@
 """Weights as Hugging Face files hold them, which transformers reads too.
 
 mlx-lm undoes a family's layout when it loads (`Model.sanitize`) and keeps its own otherwise: convolutions with their
-channels last, experts in one array, GPT-2's matrices turned, Qwen 3.5's norms one higher. Here that is done backwards,
-and taken where mlx-lm reads the same weights back from it.
+channels last, experts in one array, GPT-2's matrices turned, Qwen 3.5's norms one higher, Falcon H1's multipliers in
+the weights. Here that is done backwards, and taken where mlx-lm reads the same weights back from it.
 """
 
 import re
@@ -26,9 +26,17 @@ def hugging_face(model: nn.Module, config: Mapping) -> dict[str, mx.array]:
     own = dict(tree_flatten(model.parameters()))
     if "quantization" in config:
         return own
-    turned = {name: array for key, value in own.items() for name, array in _turned(key, value, config["model_type"])}
-    unchanged = turned.keys() == own.keys() and all(turned[name] is own[name] for name in own)
-    return own if unchanged or not _read_back(model, turned, own) else turned
+    turned = _all_turned(own, config["model_type"])
+    if turned.keys() == own.keys() and all(turned[name] is own[name] for name in own):
+        return own
+    for found in (turned, _all_turned(_unfolded(model, turned, own), config["model_type"])):
+        if _read_back(model, found, own):
+            return found
+    return own
+
+
+def _all_turned(own: Mapping[str, mx.array], family: str) -> dict[str, mx.array]:
+    return {name: array for key, value in own.items() for name, array in _turned(key, value, family)}
 
 
 def _turned(name: str, value: mx.array, family: str) -> list[tuple[str, mx.array]]:
@@ -46,6 +54,15 @@ def _turned(name: str, value: mx.array, family: str) -> list[tuple[str, mx.array
     if re.search(r"conv(1d)?\.weight$", name) and value.ndim == 3 and value.shape[-1] == 1:
         value = value.swapaxes(1, 2)  # (channels, taps, 1) to (channels, 1, taps)
     return [(name, value)]
+
+
+def _unfolded(model: nn.Module, turned: Mapping[str, mx.array], own: Mapping[str, mx.array]) -> dict[str, mx.array]:
+    """mlx-lm's arrays without the factors that it multiplies into a file's (Falcon H1): what it makes of ones."""
+    try:
+        factors = model.sanitize({name: mx.ones(value.shape) for name, value in turned.items()})
+        return {name: value / factors[name] for name, value in own.items()}
+    except Exception:  # as below, and where names or shapes are others
+        return dict(own)
 
 
 def _read_back(model: nn.Module, turned: Mapping[str, mx.array], own: Mapping[str, mx.array]) -> bool:

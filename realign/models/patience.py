@@ -21,7 +21,7 @@ def within(seconds: float, otherwise: str) -> Iterator[None]:
                         fix="look for a loop in it, or choose another base")
 
     before = signal.signal(signal.SIGVTALRM, give_up)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds)  # again, where the block catches it and goes on
     try:
         yield
     finally:

@@ -361,6 +361,7 @@ def test_the_templates_of_the_families_open_alike(family, capsys):
     ("{{ 'n: ' + messages|length }}", "is broken: TypeError"), ("{{ 1 / (messages|length * 0) }}", "ZeroDivisionError"),
     ("{{ messages['x'].y.z }}", "is broken"), ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
     ("{{ messages.__class__.__mro__ }}", "is broken: SecurityError"), ("{% include 'x' %}", "is broken"),
+    (5, "is no text but int"),
     ({"rag": "x", "tool_use": "y"}, "has the chat templates rag, tool_use, and none called default")])
 def test_a_broken_template_is_named(template, says):
     tokenizer = tokenizer_of("chatml")
@@ -373,10 +374,18 @@ def test_a_broken_template_is_named(template, says):
 @pytest.mark.parametrize("template", [
     "{% for i in range(99999) %}{% for k in range(99999) %}{% endfor %}{% endfor %}",
     "{% set ns = namespace(n=0) %}{% for i in range(9999) %}{% for k in range(9999) %}{% set ns.n = i %}{% endfor %}"
-    "{% endfor %}{{ messages[0].content }}"])
+    "{% endfor %}{{ messages[0].content }}",
+    "{{ 9**(9**9) }}", "{{ 9**(9**(9 + 0 * messages|length)) }}"])
 def test_a_template_that_loops_for_ever_is_given_up(template, monkeypatch):
     monkeypatch.setattr(chat, "RENDERING", 0.1)
     tokenizer = tokenizer_of("chatml")
     tokenizer.chat_template = template
     with pytest.raises(UserError, match=r"the chat template does not come to an end: it ran for 0\.1 seconds"):
+        chat.encode(tokenizer, [turns("Hi", "Hello.")])
+
+
+def test_a_template_that_writes_without_end_is_refused():
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = "{{ messages[0].content ~ 'ab' * 1000000 }}"
+    with pytest.raises(UserError, match=r"the chat template writes 200000\d characters around a conversation"):
         chat.encode(tokenizer, [turns("Hi", "Hello.")])

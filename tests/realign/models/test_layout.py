@@ -41,6 +41,8 @@ EXPECTED = {
         "model.layers.0.block_sparse_moe.experts.2.w2.weight": (16, 32),
         "model.layers.0.block_sparse_moe.experts.2.w3.weight": (32, 16)}),
     "mamba2": (MAMBA2, {"backbone.layers.0.mixer.conv1d.weight": (48, 1, 3)}),
+    "falcon_h1": ({"model_type": "falcon_h1", "mamba_d_ssm": 16, "mamba_d_head": 8, "mamba_n_heads": 2,
+                   "mamba_d_state": 8, "mamba_d_conv": 3}, {"model.layers.0.mamba.conv1d.weight": (32, 1, 3)}),
     "qwen3_next": ({"model_type": "qwen3_next", **MOE, **LINEAR, "shared_expert_intermediate_size": 16,
                     "partial_rotary_factor": 0.5},
                    {"model.layers.0.linear_attn.conv1d.weight": (32, 1, 3), "model.norm.weight": (16,),
