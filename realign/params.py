@@ -28,6 +28,12 @@ Where = Callable[[Location], str]  # how a message names a location
 
 Positive = Annotated[int, Field(ge=1)]
 """A whole number from 1: sizes, steps, epochs."""
+Times = Annotated[int, Field(ge=1, le=100_000)]
+"""How often, from 1: epochs, rounds. More would be a slip of the keys, which no run ends."""
+Rows = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Rows, prompts or answers at once, from 1. More would not fit into memory."""
+Tokens = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Tokens of a text, from 1. No model reads more."""
 Count = Annotated[int, Field(ge=0)]
 """A whole number from 0: seeds, and amounts that may be none."""
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -39,11 +45,13 @@ PartShare = Annotated[float, Field(ge=0, lt=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 """Above 0 and below 1: a held-out part, a clip range."""
 Rate = Annotated[float, Field(gt=0)]
-"""Above 0: learning rates, scales."""
+"""Above 0: scales, limits."""
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+"""Above 0, up to 1: of AdamW, whose steps are about as large as the rate."""
 NonNegative = Annotated[float, Field(ge=0)]
 """From 0: penalties and weights that may be off."""
-Temperature = Annotated[float, Field(ge=0)]
-"""From 0, which is greedy."""
+Temperature = Annotated[float, Field(ge=0, le=10)]
+"""From 0, which is greedy, to 10, at which every token is nearly as likely."""
 
 Temperatures = Annotated[tuple[Temperature, ...], Field(min_length=1)]
 """One or more of them."""

@@ -16,6 +16,7 @@ from typing import TypeVar
 from realign import params, paths
 from realign.errors import UserError
 from realign.lake.atomic import write_json, writes
+from realign.lake.cache import require_room
 from realign.lake.hashes import bind
 from realign.metrics import to_json
 
@@ -72,10 +73,14 @@ class Stage:
 
     def run(self, work: Callable[["Stage"], str]) -> None:
         """Do the stage's work, alone on its files, and say in one line what it made. Of several processes launched
-        together only the first logs. Raises UserError where another process still runs this stage."""
+        together only the first logs. Raises UserError where another process still runs this stage, and where DVC's
+        cache has no room for what it made."""
         started = time.monotonic()
         with self._alone():
             made = work(self)
+        if writes():
+            require_room([*self.checkpoint.parent.glob(f"{self.name}*"), self.dataset("any").parent,
+                          Path(self.workflow) / self.name])  # the last is where the demo's own stages write
         seconds = time.monotonic() - started
         if writes():
             self._log(seconds)

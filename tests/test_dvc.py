@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from realign import paths
-from realign.cli import check, deps
+from realign import check, paths
+from realign.cli import deps
 from realign.files import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +155,7 @@ def test_a_room_that_is_missing_and_one_that_is_too_much_are_seen(code):
     assert "missing realign/versions" in faults()["rl"]
 
 
-@pytest.mark.parametrize("file, most", [("dvc.yaml", 60), *((f"stages/{w}/dvc.yaml", 115) for w in WORKFLOWS)])
+@pytest.mark.parametrize("file, most", [("dvc.yaml", 65), *((f"stages/{w}/dvc.yaml", 115) for w in WORKFLOWS)])
 def test_a_person_reads_the_file_in_a_minute(file, most):
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= most
@@ -217,8 +217,8 @@ def test_a_stage_reads_from_no_later_stage_and_no_other_workflow(workflow, name)
 @each_stage
 def test_what_a_stage_reads_is_made_by_another_or_kept_in_git(stage):
     made = {path for s in PIPELINE for path in s.made}
-    kept = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "expectations", "data"], cwd=ROOT, text=True,
-                          capture_output=True, check=True).stdout.split()
+    kept = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "params.yaml", "expectations", "data"],
+                          cwd=ROOT, text=True, capture_output=True, check=True).stdout.split()
     for dep in stage.data:
         around = {dep, *(p.as_posix() for p in Path(dep).parents)}
         inside = [path for path in [*made, *kept] if path == dep or path.startswith(f"{dep}/")]

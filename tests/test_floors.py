@@ -11,8 +11,8 @@ from realign.cli import deps
 ROOT = Path(__file__).parents[1]
 # Bottom up; rooms on one floor do not know each other.
 FLOORS = (("errors", "metrics", "paths", "words"), ("files", "interval", "kinds"), ("params", "tiers"), ("lake",),
-          ("verify",), ("curate", "stage", "workflow"), ("ingest", "models"), ("evaluate", "train"), ("objectives",),
-          ("gates", "versions"), ("release",), ("report",), ("cli",))
+          ("verify",), ("curate", "stage", "workflow"), ("check", "ingest", "models"), ("evaluate", "train"),
+          ("objectives",), ("gates", "versions"), ("release",), ("report",), ("cli",))
 
 
 def rooms() -> dict[str, set[str]]:

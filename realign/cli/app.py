@@ -94,7 +94,7 @@ def check(
 
         show(Path(), name)
     else:
-        from realign.cli.check import check
+        from realign.check import check
 
         print(f"params.yaml: {len(check(Path()))} sections, all well")
 

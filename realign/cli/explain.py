@@ -21,7 +21,7 @@ from rich.text import Text
 from ruamel.yaml import YAML
 
 from realign import params
-from realign.cli.check import Reading, readings
+from realign.check import Reading, readings
 from realign.files import read_yaml
 from realign.paths import PARAMS
 

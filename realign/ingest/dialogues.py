@@ -12,7 +12,8 @@ _SENDERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "a
             "tool": "tool"}  # ShareGPT's
 # How messages begin that were written as text: JSON, JSON in JSON, Python's or numpy's own form of a list.
 _WRITTEN = re.compile(r"""\s*\ufeff?\s*(?:["'(]\s*)?(?:\w+\s*\(\s*)?[\[{(]""")
-_KEYS = [re.compile(rf"""\b(?:{names})\b\\*["']?\s*[:=]""") for names in ("role|from", "content|value|tool_calls")]
+_KEYS = [re.compile(rf"""\b(?:{names})\b\\*["']?\s*[:=]""", re.IGNORECASE)
+         for names in ("role|from", "content|value|tool_calls")]
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")  # the transcripts of Anthropic's hh-rlhf
 
 

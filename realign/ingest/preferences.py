@@ -19,7 +19,7 @@ Place = tuple[str, int]  # a file's name, and the line (in Parquet the row) in i
 SCORE_NAMES = (("chosen_score", "rejected_score"), ("score_chosen", "score_rejected"))
 TYPE_NAMES = ("preference_type", "category")
 PROMPT_NAMES = ("prompt", "instruction", "conversations", "input")  # the first that a row has
-# Fields of a whole row that mean something and have no place in a pair.
+# Fields of a whole row, or with the name of a side before them, that mean something and have no place in a pair.
 LOST = ("tools", "functions", "tool_calls", "function_call", "reasoning", "reasoning_content", "thinking", "images",
         "image", "videos", "audios", "audio", "documents", "context", "history")
 GIVEN = (1.0, 0.0)  # scores of a pair that has a label but no scores
@@ -151,7 +151,10 @@ def _without_contradictions(found: Ingested) -> Ingested:
 def _spelt_alike(pair: dict) -> tuple[str, str, str]:
     """Prompt and answers, so that what differs in case, spaces and punctuation alone is equal."""
     prompt = "\n".join(f"{m['role']} {normalise(m['content'])}" for m in pair["messages"])
-    return prompt, normalise(pair["chosen"]), normalise(pair["rejected"])
+    chosen, rejected = pair["chosen"], pair["rejected"]
+    if normalise(chosen) == normalise(rejected):  # what differs in these alone may be preferred for them
+        return prompt, chosen.strip(), rejected.strip()
+    return prompt, normalise(chosen), normalise(rejected)
 
 
 def _leads(worse: dict[str, set[str]], start: str, goal: str) -> bool:
@@ -172,8 +175,9 @@ def to_pair(row: dict, source: str, score_range: tuple[float, float] = (0.0, 1.0
     for side in ("chosen", "rejected"):
         if row.get(side) is None:
             raise Fault("missing_field", f"`{side}` is missing or null")
-    for name in LOST:
-        if row.get(name) not in (*NOTHING, "[]", "{}", "null"):
+    for name in row:
+        bare = name.removeprefix("prompt_").removeprefix("chosen_").removeprefix("rejected_")
+        if bare in LOST and row[name] not in (*NOTHING, "[]", "{}", "null"):
             raise Fault("unknown_field", f"`{name}` would be lost: a pair has no place for it")
     prompt = _prompt(row)
     system = text_of(row, "system")

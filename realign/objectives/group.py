@@ -20,7 +20,7 @@ from realign.models.prefix import response_logits
 from realign.models.tokens import place, policy_terms, sampled_terms
 from realign.objectives.advantages import group_relative
 from realign.objectives.losses.policy import Grpo, grpo_loss, kl_estimate, weighted
-from realign.params import Positive
+from realign.params import Rows, Times
 from realign.train.loop import Loss
 from realign.train.rollouts import Columns, OnPolicy
 
@@ -29,15 +29,15 @@ from realign.train.rollouts import Columns, OnPolicy
 class GroupSettings:
     """How the policy is updated from groups of responses."""
 
-    rollouts: Positive
+    rollouts: Times
     """How often responses are sampled and learned from."""
-    prompts_per_rollout: Positive
+    prompts_per_rollout: Rows
     """Prompts that are sampled from in a rollout."""
     samples: Annotated[int, Field(ge=2)]
     """Responses a prompt: each is judged against its prompt's others."""
-    minibatch: Positive
+    minibatch: Rows
     """Responses a step."""
-    epochs: Positive
+    epochs: Times
     """Passes over a rollout."""
     scale: Literal["std", "none"]
     """Of the advantages in a group."""

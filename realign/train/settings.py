@@ -4,7 +4,21 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from realign.errors import UserError
-from realign.params import Count, Factor, NonNegative, OpenShare, PartShare, Positive, PositiveShare, Rate, Share
+from realign.params import (
+    Count,
+    Factor,
+    LearningRate,
+    NonNegative,
+    OpenShare,
+    PartShare,
+    Positive,
+    PositiveShare,
+    Rate,
+    Rows,
+    Share,
+    Times,
+    Tokens,
+)
 
 
 @dataclass(frozen=True)
@@ -13,15 +27,15 @@ class Training:
 
     seed: Count
     """Of the order of rows, and of dropout."""
-    epochs: Positive
+    epochs: Times
     """Passes over the rows."""
-    batch_size: Positive
+    batch_size: Rows
     """Rows a step."""
-    learning_rate: Rate
+    learning_rate: LearningRate
     """Peak of AdamW's learning rate, a step."""
     warmup: PartShare
     """Share of all steps in which the rate rises from 0; then a cosine down to a tenth."""
-    weight_decay: NonNegative
+    weight_decay: Share
     """AdamW's, a step, times the rate."""
     evaluate_every: Positive
     """Steps between two evaluations on held-out rows."""
@@ -42,15 +56,15 @@ class Policy:
     """Of the prompts that are picked, and of what is sampled."""
     algorithm: Literal["ppo", "a2c"]
     """PPO (Schulman 2017), or A2C (Mnih 2016), which takes one pass: epochs 1."""
-    rollouts: Positive
+    rollouts: Times
     """How often responses are sampled and learned from."""
-    prompts_per_rollout: Positive
+    prompts_per_rollout: Rows
     """Prompts that are sampled from in a rollout."""
-    minibatch: Positive
+    minibatch: Rows
     """Responses a step."""
-    epochs: Positive
+    epochs: Times
     """Passes over a rollout."""
-    learning_rate: Rate
+    learning_rate: LearningRate
     """Peak of AdamW's learning rate, a step."""
     warmup: PartShare
     """Share of all steps in which the rate rises from 0; then a cosine down to a tenth."""
@@ -70,7 +84,7 @@ class Policy:
     """γ of the advantages."""
     gae_lambda: Share
     """λ of the generalised advantage estimates (Schulman 2016)."""
-    max_tokens: Positive
+    max_tokens: Tokens
     """Longest response, tokens."""
 
     def __post_init__(self):
@@ -95,5 +109,5 @@ class Limits:
     gaming_fall: Share
     """Of the verifier's mean score (0 to 1) while the reward rises, twice in a row: the run is stopped. The last
     weights are kept, unless earlier ones score better by this times the share of the run between."""
-    attempts: Positive
+    attempts: Times
     """Trainings at most, the first one included."""

@@ -25,9 +25,9 @@ TRAINED = "prompts"  # the split of the prompts that policies train on
 class Model:
     """A model that params.yaml names, by its directory or hub id."""
 
-    name: str
+    name: Name
     """Directory or hub id."""
-    files: str
+    files: Name
     """What DVC watches of it: that directory again; a hub id has none here, so leave it then."""
 
     def watched(self, folder: str, key: str) -> str:

@@ -14,7 +14,7 @@ from realign.lake.schemas import RECORDS, SAMPLES
 from realign.lake.table import frame, small_rows, write
 from realign.metrics import REGRESSION, exact, mean_of
 from realign.models import build
-from realign.params import Count, Names, Positive
+from realign.params import Count, Names, Rows, Times, Tokens
 from realign.stage import Stage
 from stages.common import data, drawn, kept
 
@@ -29,11 +29,11 @@ class Evaluate:
     """Of what is sampled."""
     task: Names
     """Capabilities that task accuracy is measured on."""
-    prompts: Positive
+    prompts: Rows
     """Held-out prompts."""
-    samples: Positive
+    samples: Times
     """Responses of each model a prompt."""
-    max_tokens: Positive
+    max_tokens: Tokens
     """Longest response, tokens."""
 
 

@@ -12,7 +12,7 @@ from realign.evaluate import policy, responses
 from realign.evaluate.policy import Measured, Reward
 from realign.models import build, heads
 from realign.objectives.policy import WITH_CRITIC
-from realign.params import NonNegative, Positive
+from realign.params import NonNegative, Positive, Rows
 from realign.stage import Stage
 from realign.train.optimise import Outcome, Run, Task, Watch, optimise
 from realign.train.settings import Limits, Policy
@@ -25,13 +25,18 @@ class Optimised(Policy, Limits):
 
     verify_every: Positive
     """Rollouts after which the scorer judges samples for held-out prompts, beside the reward (Gao 2023)."""
-    verify_prompts: Positive
+    verify_prompts: Rows
     """Held-out prompts for that, after the first `heldout_prompts`."""
-    heldout_prompts: Positive
+    heldout_prompts: Rows
     """Prompts on which the policy is measured."""
     wrong_penalty: NonNegative
     """What the reward model's reward loses in training where the scorer gives an answer nothing. Labelled pairs without
     a scorer of their own have no such loss."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.entropy_low < self.entropy_high:
+            raise ValueError(f"entropy_low, {self.entropy_low:g}, is not below entropy_high, {self.entropy_high:g}")
 
 
 @dataclass(frozen=True)

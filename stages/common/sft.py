@@ -29,7 +29,7 @@ from realign.models.adapters import Method
 from realign.models.chat import Encoded
 from realign.models.export import average, export
 from realign.objectives.sft import SFT
-from realign.params import Positive, PositiveShare
+from realign.params import PositiveShare, Tokens
 from realign.stage import Stage
 from realign.train.checkpoint import Progress
 from realign.train.fit import fit
@@ -46,7 +46,7 @@ CHECKED = 16  # held-out chats on which an exported adapter is compared with wha
 class Sft(Training):
     """Supervised fine-tuning: `common.sft`, and in `<workflow>.sft` what a workflow has otherwise."""
 
-    window: Positive
+    window: Tokens
     """Tokens; longer chats are rejected with a reason."""
     average: PositiveShare
     """Of the way from the base to what was trained, weight by weight, at which the model is kept (Wortsman 2022, Lin

@@ -15,7 +15,7 @@ from realign.models.batches import batch_of
 from realign.models.chat import Encoded
 from realign.models.progress import bar
 from realign.objectives import sft
-from realign.params import Count, NonNegative, PartShare, Positive, Rate
+from realign.params import Count, LearningRate, PartShare, Positive, Rows, Share, Tokens
 from realign.stage import Stage
 from realign.train import checkpoint, loop
 from realign.train.batches import plan
@@ -36,19 +36,19 @@ class Base:
     """Warm restarts of the schedule, for what the end of the corpus teaches."""
     restart_steps: Positive
     """Batches of each restart."""
-    restart_learning_rate: Rate
+    restart_learning_rate: LearningRate
     """Peak of AdamW's learning rate in a restart, a step."""
-    batch_size: Positive
+    batch_size: Rows
     """Documents a step."""
-    learning_rate: Rate
+    learning_rate: LearningRate
     """Peak of AdamW's learning rate, a step."""
     warmup: PartShare
     """Share of the steps of a cycle in which the rate rises from 0."""
-    weight_decay: NonNegative
+    weight_decay: Share
     """AdamW's, a step, times the rate."""
     checkpoint_every: Positive
     """Steps between two checkpoints that a killed run goes on from."""
-    window: Positive
+    window: Tokens
     """Longest document, tokens."""
     vocabulary: Positive
     """Tokens."""

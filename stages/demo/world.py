@@ -13,7 +13,7 @@ from realign.curate.contamination import evaluation_index
 from realign.curate.text import CHAT_TEXTS, texts_of
 from realign.lake.schemas import CHATS, row_id
 from realign.lake.table import frame, write
-from realign.params import Count, Positive
+from realign.params import Count, Rows
 from realign.stage import Stage
 from stages.demo import chats
 
@@ -24,21 +24,21 @@ class World:
 
     seed: Count
     """Of all that is drawn."""
-    train: Positive
+    train: Rows
     """Chats that SFT trains on, a capability, before its share."""
-    validation: Positive
+    validation: Rows
     """Chats and prompts held out from training, a capability, before its share."""
-    prompts: Positive
+    prompts: Rows
     """Prompts for sampling and RL, a capability, before its share."""
-    test: Positive
+    test: Rows
     """Prompts with held-out phrasings, people, combinations and names, a capability, before its share."""
-    development: Positive
+    development: Rows
     """Rows of every capability to choose methods, checkpoints and rounds by."""
-    evaluation: Positive
+    evaluation: Rows
     """Rows of every capability for the gates."""
     reserve: Count
     """More rows of every capability, as far as there are any, for what the verdict cannot tell from those."""
-    sealed: Positive
+    sealed: Rows
     """Rows of every capability for releases alone."""
 
 

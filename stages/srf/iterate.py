@@ -14,7 +14,7 @@ from realign.lake.schemas import PAIRS
 from realign.lake.table import small_rows
 from realign.metrics import exact, mean
 from realign.models import build, card, heads
-from realign.params import Positive
+from realign.params import Rows, Times
 from realign.stage import Stage
 from realign.train.remedies import fault_of
 from realign.train.rounds import Round, best_round, gain
@@ -28,13 +28,13 @@ from . import preference_data, reward_model, rl
 class Iterate:
     """Further rounds; what is not named here is as in `rl`, `reward_model` and `preference_data`."""
 
-    rounds: Positive
+    rounds: Times
     """Rounds at most."""
-    prompts: Positive
+    prompts: Rows
     """Fresh ones a round."""
-    rollouts: Positive
+    rollouts: Times
     """Of the policy a round."""
-    reward_epochs: Positive
+    reward_epochs: Times
     """Passes of the reward model over old and fresh pairs a round."""
     least_gain: float
     """Of the mean score (0 to 1); a round that gains less ends the rounds."""

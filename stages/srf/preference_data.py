@@ -21,7 +21,7 @@ from realign.lake.schemas import PAIRS, REJECTED
 from realign.lake.table import batches, frame, writer
 from realign.metrics import exact, mean
 from realign.models import build
-from realign.params import Count, OpenShare, Positive, Share, Temperatures
+from realign.params import Count, OpenShare, Rows, Share, Temperatures, Times, Tokens
 from realign.stage import Stage
 from stages.common import data
 
@@ -32,15 +32,15 @@ class PreferenceData:
 
     seed: Count
     """Of what is sampled, and of the split."""
-    prompts: Positive
+    prompts: Rows
     """Prompts that are sampled from."""
     temperatures: Temperatures
     """One response at each."""
-    max_tokens: Positive
+    max_tokens: Tokens
     """Longest response, tokens."""
     least_gap: Share
     """Of the scores (0 to 1) between the sides of a pair."""
-    pairs_per_prompt: Positive
+    pairs_per_prompt: Times
     """Pairs at most."""
     validation: OpenShare
     """Share of prompts that are held out."""

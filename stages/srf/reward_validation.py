@@ -15,7 +15,7 @@ from realign.metrics import Metric, difference, proportions
 from realign.models import build, chat, heads
 from realign.models.chat import with_answer
 from realign.objectives import reward
-from realign.params import Count, Positive, Temperatures
+from realign.params import Count, Rows, Temperatures, Tokens
 from realign.stage import Stage
 from realign.verify.corrupt import corrupt
 from realign.verify.reference import Reference, Score
@@ -30,11 +30,11 @@ class RewardValidation:
 
     seed: Count
     """Of what is sampled, and of the attacks."""
-    prompts: Positive
+    prompts: Rows
     """With held-out phrasings, people, combinations and names."""
     temperatures: Temperatures
     """One response at each."""
-    max_tokens: Positive
+    max_tokens: Tokens
     """Longest response, tokens."""
 
 

@@ -136,7 +136,7 @@ def as_file(metrics: dict[str, Parts]) -> dict:
     """Metrics as a stage writes them: nested, NaN as null; the rows that add up where the gate adds them."""
     whole: dict = {}
     for name, parts in metrics.items():
-        if name.endswith("rows.unaccounted"):
+        if name.endswith(("rows.unaccounted", "rows.kept_share")):
             continue
         *groups, last = name.split(".")
         place = whole
@@ -145,8 +145,9 @@ def as_file(metrics: dict[str, Parts]) -> dict:
         place[last] = {k: None if math.isnan(v) else v for k, v in parts.items()}
     if any(name.endswith("rows.unaccounted") for name in metrics):
         kept = whole.setdefault("rows", {}).setdefault("kept", dict.fromkeys(("value", "n", "low", "high"), 100))
-        whole["rows"] |= {"in": {k: v + 7 for k, v in kept.items()},
-                          "rejected": dict.fromkeys(("value", "n", "low", "high"), 7)}
+        share = metrics.get("rows.kept_share", {"value": 0.9})["value"]
+        read = {k: v / share for k, v in kept.items()}
+        whole["rows"] |= {"in": read, "rejected": {k: read[k] - v for k, v in kept.items()}}
     return whole
 
 

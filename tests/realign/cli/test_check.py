@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from realign.cli import check
+from realign import check
 from realign.errors import UserError
 
 ROOT = Path(__file__).parents[3]

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from realign.cli import check, explain
+from realign import check
+from realign.cli import explain
 from realign.cli.explain import Knob
 from realign.errors import UserError
 from realign.params import Positive

@@ -73,6 +73,7 @@ def test_rows_that_nobody_accounts_for_are_counted(tmp_path, kept, rejected, los
     counts = {"in": 100, "kept": kept, "rejected": rejected}
     metrics = read_metrics(write(tmp_path, {"rows": {k: {"value": v, "n": v} for k, v in counts.items()}}))
     assert metrics["rows.unaccounted"] == parts(lost, 100, lost, lost)
+    assert metrics["rows.kept_share"] == parts(kept / 100, 100, kept / 100, kept / 100)
 
 
 def test_without_all_three_counts_nothing_is_derived(tmp_path):

@@ -139,6 +139,8 @@ FAULTS = [
     ("unknown_field", {**TEXT, "prompt": json.dumps([{**USER, "images": ["a.png"]}])}),
     ("unknown_field", {**TEXT, "tools": [{"type": "function"}]}),
     ("unknown_field", {**TEXT, "tools": '[{"type": "function"}]'}),
+    ("unknown_field", {**TEXT, "chosen_reasoning": "It is north."}),
+    ("messages_as_text", {**TEXT, "chosen": json.dumps([{"Role": "assistant", "Content": "The Baltic."}])}),
     ("unknown_field", {**TEXT, "context": "The Baltic lies north."}),
     ("unknown_field", {**TEXT, "prompt": [USER, GOOD, USER], "input": "Of Europe."}),
     ("answer_in_two", {"prompt": [USER, {"role": "assistant", "content": "The"}], "chosen": "Baltic", "rejected": "a"}),
@@ -238,6 +240,13 @@ def test_labels_that_contradict_each_other_are_all_rejected(tmp_path, rows, out)
     found = ingest(save(tmp_path / "p.jsonl", rows))
     assert [(r["reason"], r["position"]) for r in found.rejected] == [("contradiction", line) for line in out]
     assert found.places == [("p.jsonl", line) for line in range(1, len(rows) + 1) if line not in out]
+
+
+def test_answers_that_differ_in_spelling_alone_may_be_preferred_for_it(tmp_path):
+    pairs, rejected = ingest_pairs(save(tmp_path / "p.jsonl", [asked("a?", "It is.", "it is"), asked("b?", "x", "y")]))
+    assert len(pairs) == 2 and not rejected
+    rows = [asked("a?", "It is.", "it is"), asked("a?", "it is ", "It is."), asked("b?", "x", "y")]
+    assert [r["position"] for r in ingest_pairs(save(tmp_path / "p.jsonl", rows))[1]] == [1, 2]
 
 
 def test_a_file_of_contradictions_alone_stops(tmp_path):
