@@ -82,7 +82,7 @@ def ingest(
     for path in files_of(source):
         _take_file(path, score_range, found, tally)
     rows = len(found.pairs) + len(found.rejected)
-    if tally.outside > OTHER_RANGE * rows:
+    if tally.outside > max(1, OTHER_RANGE * rows) or (tally.outside and not found.pairs):
         raise _other_range(source, score_range, tally, rows, section)
     return _without_contradictions(found)
 

@@ -62,11 +62,6 @@ def instead(name: str, entry: Any) -> Callable[[dict], None]:
     return lambda metrics: metrics.update({name: entry})
 
 
-def third_rejected(metrics: dict) -> None:
-    for name, count in (("in", 9000), ("kept", 6000), ("rejected", 3000)):
-        metrics["rows"][name].update(value=count, low=count, high=count)
-
-
 def one_lost(metrics: dict) -> None:
     """A kept row is gone, and no rejected row tells where."""
     metrics["rows"]["kept"]["value"] -= 1
@@ -121,7 +116,6 @@ METRICS = {fault.name: fault for fault in (
     _number("a training row is unaccounted for", "sft", "rows.unaccounted", one_lost),
     _number("a pair is unaccounted for", GAP, "rows.unaccounted", one_lost),
     _number("more rows come out than went in", "sft", "rows.unaccounted", put("rows.kept", value=1e6)),
-    _number("every third row was rejected", "sft", "rows.kept_share", third_rejected),
     _number("no training row is left", "sft", "rows.kept", put("rows.kept", value=0, low=0, high=0)),
     _number("a capability is missing", "sft", "capability[name]", without("capability.facts")),
     _number("a capability is not compared", "evaluate", "retention[name]", without("retention.refusal")),

@@ -333,6 +333,13 @@ def test_few_scores_out_of_range_are_rejected(tmp_path):
     assert (len(pairs), [(r["position"], r["reason"]) for r in rejected]) == (19, [(20, "score_out_of_range")])
 
 
+def test_one_score_out_of_range_says_nothing_of_the_range_unless_it_is_all_there_is(tmp_path):
+    pairs, rejected = ingest_pairs(save(tmp_path / "p.jsonl", [scored(1, 0.9, 0.1), scored(2, 9, 1)]))
+    assert (len(pairs), rejected[0]["reason"]) == (1, "score_out_of_range")
+    with pytest.raises(UserError, match="1 of 1 rows have a score outside"):
+        ingest_pairs(save(tmp_path / "p.jsonl", [scored(2, 9, 1)]))
+
+
 def test_a_range_must_be_one(tmp_path):
     with pytest.raises(UserError, match="is no range"):
         ingest_pairs(save(tmp_path / "p.jsonl", [TEXT]), score_range=(1.0, 1.0))
