@@ -21,6 +21,8 @@ class Table(nn.Module):
         self.logits = mx.array(logits.astype(np.float32))
 
     def __call__(self, tokens, cache=None):
+        if tokens.shape == (2, 4):  # what `anatomy` tries
+            return mx.zeros((2, 4, self.logits.shape[-1])) + self.logits[0, 0]
         assert tokens.shape == self.logits.shape[:2]  # one place for every token but the last
         return self.logits
 
@@ -31,6 +33,9 @@ class Given(nn.Module):
     def __init__(self, logits):
         super().__init__()
         self.model_type, self.model, self.lm_head = "llama", Table(logits), nn.Identity()
+
+    def __call__(self, tokens, cache=None):
+        return self.lm_head(self.model(tokens, cache=cache))
 
 
 def reference(logits, targets, mask):
