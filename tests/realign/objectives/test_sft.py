@@ -49,7 +49,7 @@ def reference(logits, targets, mask):
 
 def random_batch(seed=0):
     rng = np.random.default_rng(seed)
-    return rng.normal(0, 3, (3, 4, 6)), rng.integers(0, 6, (3, 4)), rng.integers(0, 2, (3, 4))
+    return rng.normal(0, 3, (3, 5, 6)), rng.integers(0, 6, (3, 5)), rng.integers(0, 2, (3, 5))
 
 
 def graded(loss, logits, targets, mask):
