@@ -48,7 +48,7 @@ def lived(finished: Finished, folder: Path, declared: Declared, rng: random.Rand
     statuses = []
     for life in range(DEATHS + 1):
         small.forget(project, declared.made)
-        seconds = finished.ran[declared.stage].seconds * rng.uniform(0.05, 0.9) if life < DEATHS else None
+        seconds = finished.ran[declared.stage].seconds * rng.uniform(0.05, 0.5) if life < DEATHS else None
         statuses.append(one(project, declared, seconds))
     return statuses, small.hashes(project, declared.made), small.hashes(finished.folder, declared.made)
 

@@ -117,14 +117,13 @@ def test_a_setting_out_of_its_range_is_named(knob, expected, tmp_path):
 
 @pytest.mark.parametrize("method", [Method("lora", rank=4), Method("dora", rank=4), QDORA],
                          ids=str)
-def test_adapters_are_a_function_of_the_seed_and_say_nothing_at_first(method, tmp_path):
+def test_adapters_are_a_function_of_the_seed_and_say_nothing_at_first(method, tmp_path, tokenizer_folder):
     found = []
     for seed, drawn in ((7, 0), (7, 3), (8, 0)):
         mx.random.normal((drawn + 1,))
         model, config = model_of(method, seed)
         (tmp_path / f"{seed}{drawn}").mkdir()
-        (tmp_path / "config.json").write_text("{}")
-        adapters.save(model, config, method, str(tmp_path), tmp_path / f"{seed}{drawn}")
+        adapters.save(model, config, method, str(tokenizer_folder), tmp_path / f"{seed}{drawn}")
         found.append({str(f.relative_to(tmp_path / f"{seed}{drawn}")): f.read_bytes()
                       for f in (tmp_path / f"{seed}{drawn}").rglob("*") if f.is_file()})
         after = np.array(model(TOKENS))

@@ -17,7 +17,7 @@ ACCEPTED = "metrics/common/gates/check.accepted"
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    for file in ("params.yaml", *FILES):
+    for file in ("params.yaml", "Makefile", *FILES):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
     monkeypatch.chdir(tmp_path)

@@ -19,7 +19,7 @@ from tests.workflows.small import ROOT, set_params
 
 HERE = Stage("srf", "sft")
 STRICT = ("{% if messages | length > 2 %}{{ raise_exception('one question only') }}{% endif %}{% for m in messages %}"
-          "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}")
+          "<|{{ m.role }}|> {{ m.content }}<|end|>{% endfor %}")
 
 
 def pair(number, **changes):
