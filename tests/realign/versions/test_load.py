@@ -3,13 +3,13 @@ import subprocess
 
 import pyarrow as pa
 import pytest
-import yaml
 
 from realign.errors import UserError
 from realign.lake.schemas import RECORDS
 from realign.lake.table import frame, write
 from realign.versions.git import resolve
 from realign.versions.load import collect, load, read_pointer, read_records
+from tests.realign.versions.reruns import rerun
 
 
 def wrong(version) -> int:
@@ -51,15 +51,6 @@ def test_records_of_the_work_tree_that_are_not_those_of_its_lock_are_refused(pro
     with pytest.raises(UserError, match=r"data/srf/evaluate of workspace: is not what dvc.lock has.*\n.*\n.*checkout"):
         load("workspace", project)
     assert wrong(load("bad", project)) == 20
-
-
-def rerun(root, stage: str) -> None:
-    """As if this stage alone had run again and made another model."""
-    lock = root / "stages/srf/dvc.lock"
-    found = yaml.safe_load(lock.read_text())
-    out = next(o for o in found["stages"][stage]["outs"] if o["path"] == f"checkpoints/srf/{stage}")
-    out["md5"] = "0" * 32 + ".dir"
-    lock.write_text(yaml.safe_dump(found))
 
 
 @pytest.mark.parametrize("committed", [False, True])

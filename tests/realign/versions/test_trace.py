@@ -14,6 +14,7 @@ from realign.versions.command import trace as command
 from realign.versions.git import resolve
 from realign.versions.lock import Step, steps, upstream
 from realign.versions.trace import row_lines, trace_model, trace_row
+from tests.realign.versions.reruns import rerun
 
 
 def save(root, message: str) -> str:
@@ -71,15 +72,6 @@ def test_after_a_blocked_run_the_run_that_made_the_model_is_found(released):
     assert found.commit == maker and [s.name for s in found.made][-1] == "srf:evaluate"
     assert sum(found.datasets.values()) == 207  # read from the cache of that commit
     assert trace_model("HEAD", released) == found
-
-
-def rerun(root, stage: str) -> None:
-    """As if this stage alone had run again and made another model."""
-    lock = root / "stages/srf/dvc.lock"
-    found = yaml.safe_load(lock.read_text())
-    out = next(o for o in found["stages"][stage]["outs"] if o["path"] == f"checkpoints/srf/{stage}")
-    out["md5"] = "0" * 32 + ".dir"
-    lock.write_text(yaml.safe_dump(found))
 
 
 def test_stages_that_have_run_again_since_are_not_taken_for_those_that_made_the_model(released):
